@@ -1,0 +1,113 @@
+"""Entries of a response's log: small facts, from which every protocol's events are projected.
+
+A response's log is `Started`, any number of `Delta`, one `Ended`. The packed form is a version
+byte and then MessagePack, so that a reader meets a newer entry with a clear refusal.
+"""
+
+from typing import Literal
+
+import msgspec
+
+from conversation.items import Grounding, Message
+
+VERSION = 1
+
+EndReason = Literal["stop", "length", "cancelled", "budget", "error"]
+
+
+class Sampling(msgspec.Struct, frozen=True, kw_only=True):
+    """How tokens are drawn. Temperature 0 is greedy."""
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int | None = None
+
+
+class Price(msgspec.Struct, frozen=True, kw_only=True):
+    """The prices frozen at admission, in micro-dollars, so that cost is a sum over the log."""
+
+    version: str
+    token_micro_usd: int
+    image_micro_usd: int
+    detection_micro_usd: int
+    minimum_tokens: int
+
+
+class Started(msgspec.Struct, frozen=True, kw_only=True, tag=0):
+    """Admission: everything that is needed to generate, to resume, to project and to settle.
+
+    `request` holds the request's fields that the response object echoes, as JSON bytes.
+    `prompt_ids` is the whole prompt, unexpanded; `turn_ids` the stretch that this turn added.
+    `input_tokens` counts the expanded prompt. `new_images` are the images that this request
+    brought (they are metered), `image_ids` all images of the prompt, in order.
+    `opens_session`: this is the first response of its session on a WebSocket.
+    """
+
+    response_id: str
+    account_id: str
+    session_id: str
+    created_at: float
+    model: str
+    request: bytes
+    price: Price
+    sampling: Sampling
+    max_tokens: int
+    input_tokens: int
+    prompt_ids: tuple[int, ...]
+    turn_ids: tuple[int, ...]
+    image_ids: tuple[str, ...]
+    new_images: tuple[str, ...]
+    input: tuple[Message, ...]
+    output_item_id: str
+    parent_id: str | None = None
+    conversation_id: str | None = None
+    grounding: bool = False
+    store: bool = True
+    opens_session: bool = False
+
+
+class Delta(msgspec.Struct, frozen=True, tag=1):
+    """Tokens that were generated, and the visible text and groundings that they released."""
+
+    token_ids: tuple[int, ...]
+    text: str = ""
+    grounding: tuple[Grounding, ...] = ()
+
+
+class Ended(msgspec.Struct, frozen=True, kw_only=True, tag=2):
+    """The end. `token_ids`, `text` and `grounding` are what was still held back."""
+
+    reason: EndReason
+    at: float
+    token_ids: tuple[int, ...] = ()
+    text: str = ""
+    grounding: tuple[Grounding, ...] = ()
+    cached_tokens: int = 0
+    error_code: str | None = None
+    error_message: str | None = None
+
+
+Entry = Started | Delta | Ended
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Entry)
+
+
+class UnknownEntryVersion(Exception):
+    """The entry was written by a newer server than this one."""
+
+
+def pack(entry: Entry) -> bytes:
+    """The entry's bytes as they lie in the log."""
+    return bytes((VERSION,)) + _encoder.encode(entry)
+
+
+def unpack(data: bytes) -> Entry:
+    """Read an entry back.
+
+    Raises:
+        UnknownEntryVersion: written by a newer version.
+    """
+    if data[0] != VERSION:
+        raise UnknownEntryVersion(f"log entry of version {data[0]}, this server reads {VERSION}")
+    return _decoder.decode(memoryview(data)[1:])

@@ -1,0 +1,113 @@
+"""Ports: the log of responses, and the history of turns. Adapters are named tech + port."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+from conversation.items import Conversation, Turn
+
+
+class Lease(msgspec.Struct, frozen=True):
+    """The right to write one response's log until it lapses. A newer epoch fences older ones."""
+
+    response_id: str
+    epoch: int
+
+
+class Write(msgspec.Struct, frozen=True, kw_only=True):
+    """One response's share of a group commit.
+
+    `expected` is the log's length before this write: a repeated or overtaken write is refused.
+    `turn` goes with the terminal entry only: history and log change in the same atomic step.
+    """
+
+    lease: Lease
+    expected: int
+    entries: tuple[bytes, ...]
+    turn: Turn | None = None
+
+
+class Fenced(Exception):
+    """The write came from an owner whose lease was taken over, or at the wrong length."""
+
+
+class LogUnavailable(Exception):
+    """The log cannot be reached or cannot take writes; nothing was acknowledged."""
+
+
+class NotFound(Exception):
+    """No such thing, or it belongs to someone else."""
+
+
+class Conflict(Exception):
+    """Another turn got into the conversation first."""
+
+
+class EventLog(Protocol):
+    """Durable, fenced, append-only log of each response."""
+
+    async def acquire(self, response_id: str, ttl_s: float) -> Lease | None:
+        """Take the lease with a new epoch; None while another owner's lease is alive."""
+        ...
+
+    async def append(self, writes: Sequence[Write], ttl_s: float) -> list[Exception | None]:
+        """Commit all writes in one round trip and renew their leases.
+
+        Each write is atomic on its own and gets its own verdict: None, Fenced or Conflict.
+
+        Raises:
+            LogUnavailable: the store did not acknowledge; read back before trying again.
+        """
+        ...
+
+    async def renew(self, leases: Sequence[Lease], ttl_s: float) -> list[bool]:
+        """Prolong leases that are still ours, in one round trip."""
+        ...
+
+    async def release(self, lease: Lease) -> None:
+        """Give the lease up: the response is settled and no longer anybody's work."""
+        ...
+
+    async def expired(self, limit: int) -> list[str]:
+        """Responses whose lease lapsed before they were released."""
+        ...
+
+    async def read(self, response_id: str, start: int = 0) -> list[bytes]:
+        """Entries from index `start` on; empty if there is no such log."""
+        ...
+
+    async def delete(self, response_id: str) -> None:
+        """Remove a finished response's log."""
+        ...
+
+
+class History(Protocol):
+    """Turns by response id, conversations as named lines of turns, and image bytes.
+
+    Everything belongs to an account; another account's things are NotFound.
+    """
+
+    async def turn(self, account_id: str, response_id: str) -> Turn: ...
+
+    async def chain(self, account_id: str, response_id: str) -> list[Turn]:
+        """The turn and its ancestors, oldest first, in one round trip."""
+        ...
+
+    async def add_turn(self, turn: Turn) -> None:
+        """Store a turn; in a conversation it must follow the head.
+
+        Raises:
+            Conflict: the conversation's head is not `turn.parent_id`.
+        """
+        ...
+
+    async def delete_turn(self, account_id: str, response_id: str) -> None: ...
+
+    async def create_conversation(self, conversation: Conversation) -> None: ...
+
+    async def conversation(self, account_id: str, conversation_id: str) -> Conversation: ...
+
+    async def put_image(self, account_id: str, image_id: str, data: bytes) -> None: ...
+
+    async def image(self, account_id: str, image_id: str) -> bytes: ...

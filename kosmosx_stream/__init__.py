@@ -1,0 +1,1 @@
+"""A self-hosted streaming chat server for Kosmos-X on vLLM."""

@@ -1,0 +1,59 @@
+"""The chat format port: how messages become prompt ids, and answer ids become text and boxes.
+
+Each model has its own (Kosmos-2's is `kosmosx.prompt`). A format is pure: it holds a tokenizer,
+but no conversation and no engine.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+from conversation.items import Grounding, Message
+
+
+class Released(msgspec.Struct, frozen=True):
+    """Visible text that became certain, and groundings that became complete."""
+
+    text: str = ""
+    grounding: tuple[Grounding, ...] = ()
+
+
+class AnswerDecoder(Protocol):
+    """Incremental decoder of one answer. Replaying the same ids restores the same state."""
+
+    def feed(self, token_ids: Sequence[int]) -> Released:
+        """Take the next ids; half-written characters and tags are held back."""
+        ...
+
+    def finish(self) -> Released:
+        """The answer is over: release what was held back and can still be shown."""
+        ...
+
+
+class ChatFormat(Protocol):
+    """A model's words for a conversation, as token ids.
+
+    A prompt is `opening`, then for every past turn its `segment`, answer ids and `closing`, then
+    the new turn's `segment`. User text never becomes a control token.
+    """
+
+    def opening(self, instructions: str | None) -> tuple[int, ...]:
+        """What every prompt begins with."""
+        ...
+
+    def segment(self, messages: Sequence[Message], *, grounding: bool) -> tuple[int, ...]:
+        """A turn's stretch of the prompt, up to where the answer begins.
+
+        Images stand as one adjacent begin/end pair each, in the order of the messages' images.
+        `messages` may hold assistant messages (a client that keeps its own history).
+        """
+        ...
+
+    def closing(self, answer_ids: Sequence[int]) -> tuple[int, ...]:
+        """What must follow an answer before the next turn: empty if the answer ended itself."""
+        ...
+
+    def decoder(self) -> AnswerDecoder:
+        """A fresh decoder for one answer."""
+        ...

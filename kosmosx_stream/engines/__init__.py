@@ -1,0 +1,1 @@
+"""Engines: token ids in, token ids out. `port` is the interface; one module per adapter."""

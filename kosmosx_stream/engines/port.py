@@ -1,0 +1,97 @@
+"""The engine port: what the server asks of a model, and all that it asks.
+
+An engine turns prompt token ids (and images) into answer token ids. It knows no session, no
+client, no price and no text: prompts are built, and answers decoded, by the chat format.
+"""
+
+from collections.abc import AsyncGenerator
+from typing import Literal, Protocol
+
+import msgspec
+
+from conversation.entries import Sampling
+
+FinishReason = Literal["stop", "length"]
+"""`stop`: the model ended its answer (the end token is the last id). `length`: out of budget."""
+
+
+class ImageInput(msgspec.Struct, frozen=True):
+    """One image of a prompt.
+
+    `image_id` is the SHA-256 of `data` in hex; engines trust it as the cache key of the image.
+    `data` is a PNG, JPEG or WebP file that was already validated.
+    """
+
+    image_id: str
+    data: bytes
+
+
+class Generate(msgspec.Struct, frozen=True, kw_only=True):
+    """A prompt to continue.
+
+    `prompt_ids` holds one adjacent `<image></image>` pair per image, unexpanded; `images` are in
+    the order of the pairs. `cache_salt` keeps tenants' cached prefixes and images apart.
+    `max_tokens` counts answer tokens, the end token included.
+    """
+
+    request_id: str
+    prompt_ids: tuple[int, ...]
+    images: tuple[ImageInput, ...]
+    sampling: Sampling
+    max_tokens: int
+    cache_salt: str
+
+
+class Delta(msgspec.Struct, frozen=True):
+    """What one engine step added to an answer.
+
+    `cached_tokens` is the part of the prompt that came from the prefix cache; it is the same on
+    every delta of an answer. `finish_reason` is set on the last delta only.
+    """
+
+    token_ids: tuple[int, ...]
+    finish_reason: FinishReason | None = None
+    cached_tokens: int = 0
+
+
+class Engine(Protocol):
+    """A model that streams."""
+
+    @property
+    def max_model_len(self) -> int:
+        """Longest prompt plus answer in tokens, each image counted as `image_tokens`."""
+        ...
+
+    @property
+    def image_tokens(self) -> int:
+        """Tokens that one `<image></image>` pair adds to a prompt beyond the pair itself."""
+        ...
+
+    def count(self, prompt_ids: tuple[int, ...], images: int) -> int:
+        """Tokens of the expanded prompt, exactly as the engine will count them."""
+        ...
+
+    async def ready(self) -> bool:
+        """Whether the model answers now."""
+        ...
+
+    def generate(self, request: Generate) -> AsyncGenerator[Delta, None]:
+        """Stream an answer. Closing the generator cancels it and frees the engine's memory.
+
+        Raises:
+            EngineRefused: the engine cannot take this prompt; the engine is well.
+            EngineDead: the engine is gone; nothing more comes from it.
+        """
+        ...
+
+
+class EngineError(Exception):
+    """The engine did not finish an answer."""
+
+
+class EngineRefused(EngineError):
+    """This prompt cannot be run; another one can."""
+
+
+class EngineDead(EngineError):
+    """The engine died or hangs."""
