@@ -1,0 +1,47 @@
+"""The price book: what one unit costs, under a version that receipts name. Pure."""
+
+import tomllib
+from importlib.resources import files
+from typing import Annotated, Self
+
+import msgspec
+from msgspec import Meta
+
+MicroUsd = Annotated[int, Meta(ge=0, le=1_000_000_000)]
+"""A unit price; the bound ($1,000) keeps sums within 64 bits."""
+
+
+class PricesInvalid(ValueError):  # noqa: N818 - says what is the case
+    """The price book cannot be used; the message names the field."""
+
+
+class PriceBook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Prices in micro-dollars a unit. It is frozen into a turn when the turn is admitted.
+
+    A token is one of the model's tokenizer, input or output. `minimum_tokens` is what a request
+    without images pays at least, once.
+    """
+
+    version: Annotated[str, Meta(pattern=r"^[0-9A-Za-z._-]{1,64}$")]
+    token_micro_usd: MicroUsd
+    image_micro_usd: MicroUsd
+    detection_micro_usd: MicroUsd
+    minimum_tokens: Annotated[int, Meta(ge=0, le=1_000_000)]
+
+    @classmethod
+    def load(cls, data: bytes) -> Self:
+        """Read a price book from TOML.
+
+        Raises:
+            PricesInvalid: not TOML, or a field is missing, unknown, negative or no integer.
+
+        """
+        try:
+            return msgspec.convert(tomllib.loads(data.decode()), cls)
+        except (UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+            raise PricesInvalid(f"price book: {error}") from error
+
+
+def default_price_book() -> PriceBook:
+    """The published prices, from the package's own `prices.toml`."""
+    return PriceBook.load(files("metering").joinpath("prices.toml").read_bytes())
