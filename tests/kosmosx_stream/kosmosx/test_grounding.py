@@ -4,7 +4,7 @@ import itertools
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers.models.kosmos2.processing_kosmos2 import (
     Kosmos2Processor,
@@ -78,16 +78,19 @@ def reference(pieces: list[Piece]) -> tuple[str, list[Grounding]]:
     return text, groundings
 
 
+@settings(deadline=None)
 @given(SOUP, st.tuples(*[st.integers(0, 40)] * 6))
 def test_any_soup_in_any_portions_equals_the_reference(pieces, cuts):
     assert parse(pieces, cuts) == reference(pieces)
 
 
+@settings(deadline=None)
 @given(SOUP)
 def test_one_piece_at_a_time_equals_the_reference(pieces):
     assert parse(pieces, tuple(range(len(pieces)))) == reference(pieces)
 
 
+@settings(deadline=None)
 @given(SOUP, st.data())
 def test_cutting_text_itself_changes_nothing(pieces, data):
     cut: list[Piece] = []
@@ -100,6 +103,7 @@ def test_cutting_text_itself_changes_nothing(pieces, data):
     assert parse(cut) == parse(pieces)
 
 
+@settings(deadline=None)
 @given(SOUP)
 def test_phrases_are_found_at_their_offsets(pieces):
     text, groundings = parse(pieces)
@@ -108,6 +112,7 @@ def test_phrases_are_found_at_their_offsets(pieces):
         assert 0 <= grounding.start <= grounding.end
 
 
+@settings(deadline=None)
 @given(SOUP)
 def test_an_answer_after_its_image_equals_post_process_generation(pieces):
     answer = [piece for piece in pieces if piece is not Tag.IMAGE_END]
@@ -120,6 +125,7 @@ def test_an_answer_after_its_image_equals_post_process_generation(pieces):
     assert len(parse(whole)[1]) == len(entities)
 
 
+@settings(deadline=None)
 @given(CELL, CELL)
 def test_a_box_is_the_reference_s_to_the_bit(first, last):
     _, [(_, _, [expected])] = clean_text_and_extract_entities_with_bboxes(

@@ -1,0 +1,218 @@
+"""Kosmos-2's words for a conversation: messages to prompt ids, answer ids to text and boxes.
+
+The template is Kosmos-2's own for questions (`Question: … Answer:`, the paper's section 2.3 and
+microsoft/unilm kosmos-2), repeated for every turn, each answer closed by `</s>`:
+
+    <s> instructions
+    <image></image>… <grounding> Question: text Answer:   answer </s>
+    …
+
+Control tokens are put in by id, here and nowhere else. Text is tokenised segment by segment with
+a tokenizer that has no control tokens, so that a user who types `</s>` gets its letters.
+"""
+
+import codecs
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Self
+
+from tokenizers import Tokenizer
+
+from conversation.items import Image, Message
+from kosmosx_stream.chat_format import Released
+from kosmosx_stream.kosmosx.grounding import SIDE, GroundingParser, Piece, Tag
+
+_UNKNOWN = "<unk>"
+_MASK = "<mask>"
+_BLANK = "▁"  # SentencePiece writes a blank as U+2581
+_UNSEEN = (Tag.BOS, Tag.PAD, Tag.EOS)
+
+
+class ControlTokenError(Exception):
+    """A control token came out of plain text. Never a user's fault: the guard below it failed."""
+
+
+class UnsupportedTokenizerError(ValueError):
+    """The checkpoint's tokenizer is not of Kosmos-2's kind."""
+
+
+class Vocabulary:
+    """What each id means to the chat format."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        def id_of(token: str) -> int:
+            found = tokenizer.token_to_id(token)
+            if found is None:
+                raise UnsupportedTokenizerError(f"expected a token {token} in Kosmos-2's tokenizer")
+            return found
+
+        self.tags = {tag: id_of(tag.value) for tag in Tag}
+        self.cells = {id_of(f"<patch_index_{cell:04d}>"): cell for cell in range(SIDE * SIDE)}
+        # `skip_special_tokens=True` in Transformers' examples drops these before the tags are read.
+        extra = (tokenizer.token_to_id(_UNKNOWN), tokenizer.token_to_id(_MASK))
+        self.dropped = {self.tags[tag] for tag in _UNSEEN} | {
+            each for each in extra if each is not None
+        }
+        added = tokenizer.get_added_tokens_decoder()
+        self.controls = frozenset(
+            {*self.tags.values(), *self.cells, *added} - {tokenizer.token_to_id(_UNKNOWN)}
+        )
+        self.meaning: Mapping[int, Tag | int] = {
+            **self.cells,
+            **{number: tag for tag, number in self.tags.items()},
+        }
+        pieces = tokenizer.get_vocab(with_added_tokens=False)
+        self.bytes = {
+            number: bytes((byte,))
+            for byte in range(256)
+            if (number := pieces.get(f"<0x{byte:02X}>")) is not None
+        }
+        self.text = {number: piece.replace(_BLANK, " ") for piece, number in pieces.items()}
+
+
+def plain_text_tokenizer(tokenizer: Tokenizer) -> Tokenizer:
+    """The same tokenizer without control tokens: their spellings are ordinary text to it.
+
+    `Tokenizer.encode_special_tokens` is not enough. It spares only added tokens marked special,
+    which Kosmos-2's tags are not, and a Unigram model that lists `</s>` among its pieces finds it
+    there still.
+    """
+    spec: dict[str, Any] = json.loads(tokenizer.to_str())
+    controls = {token["content"] for token in spec["added_tokens"]}
+    spec["added_tokens"] = []
+    # Templates, truncation and padding would put control tokens around the text.
+    spec["post_processor"] = spec["truncation"] = spec["padding"] = None
+    if spec["model"]["type"] == "Unigram":
+        # Blanks have become U+2581 before the model looks, so a piece with one matches nothing.
+        spec["model"]["vocab"] = [
+            [f" {piece}" if piece in controls else piece, score]
+            for piece, score in spec["model"]["vocab"]
+        ]
+    return Tokenizer.from_str(json.dumps(spec))
+
+
+class Kosmos2Decoder:
+    """Ids of one answer to visible text and groundings.
+
+    Blanks are as the model wrote them. Bytes become text once they make a whole character; bytes
+    that never will become U+FFFD.
+    """
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self._vocabulary = vocabulary
+        self._parser = GroundingParser()
+        self._utf8 = codecs.getincrementaldecoder("utf-8")(errors="replace")
+
+    def feed(self, token_ids: Sequence[int]) -> Released:
+        return self._parser.feed(self._pieces(token_ids))
+
+    def finish(self) -> Released:
+        last = self._parser.feed((self._utf8.decode(b"", final=True),))
+        end = self._parser.finish()
+        return Released(last.text + end.text, last.grounding + end.grounding)
+
+    def _pieces(self, token_ids: Iterable[int]) -> Iterator[Piece]:
+        vocabulary = self._vocabulary
+        for token_id in token_ids:
+            if token_id in vocabulary.dropped:
+                continue
+            if token_id in vocabulary.bytes:
+                yield self._utf8.decode(vocabulary.bytes[token_id])
+                continue
+            yield self._utf8.decode(b"", final=True)
+            meaning = vocabulary.meaning.get(token_id)
+            # An id beyond the vocabulary is a row that pads the embedding matrix: no text.
+            yield vocabulary.text.get(token_id, "") if meaning is None else meaning
+
+
+class Kosmos2Format:
+    """The chat format of Kosmos-2 and of the bundled nano checkpoint."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        decoder = json.loads(tokenizer.to_str())["decoder"]
+        if _BLANK not in json.dumps(decoder, ensure_ascii=False):
+            raise UnsupportedTokenizerError(
+                "expected a SentencePiece-style tokenizer, blanks as U+2581"
+            )
+        self._vocabulary = Vocabulary(tokenizer)
+        self._plain = plain_text_tokenizer(tokenizer)
+        tags = self._vocabulary.tags
+        self._image = (tags[Tag.IMAGE], tags[Tag.IMAGE_END])
+        self._end = tags[Tag.EOS]
+        self._question = self.encode("Question:")
+        self._answer = self.encode("Answer:")
+
+    @classmethod
+    def from_checkpoint(cls, folder: str | Path) -> Self:
+        """Load the tokenizer of a checkpoint folder in Hugging Face's layout."""
+        return cls(Tokenizer.from_file(str(Path(folder) / "tokenizer.json")))
+
+    @property
+    def controls(self) -> frozenset[int]:
+        """Ids that no text ever becomes."""
+        return self._vocabulary.controls
+
+    def encode(self, text: str) -> tuple[int, ...]:
+        """Plain text, on its own; `ControlTokenError` rather than a control token."""
+        # JSON can carry half a surrogate pair, which no UTF-8 can.
+        sound = text.encode("utf-8", "replace").decode("utf-8")
+        ids = tuple(self._plain.encode(sound, add_special_tokens=False).ids)
+        if not self.controls.isdisjoint(ids):
+            raise ControlTokenError("text was tokenised to a control token")
+        return ids
+
+    def opening(self, instructions: str | None) -> tuple[int, ...]:
+        return (self._vocabulary.tags[Tag.BOS], *self.encode(instructions or ""))
+
+    def segment(self, messages: Sequence[Message], *, grounding: bool) -> tuple[int, ...]:
+        """A turn's stretch, up to where the answer begins.
+
+        Messages with no answer between them make one question, their texts a line each; so does
+        what a system or developer message adds to a question. One that comes before any user
+        message of its question stands in front of it as plain text.
+
+        The last message, if it is an assistant's, is left open: what is generated continues it,
+        and `closing` closes it, as it does every answer.
+        """
+        ids: list[int] = []
+        for assistant, group in groupby(messages, lambda message: message.role == "assistant"):
+            if assistant:
+                ids += [each for message in group for each in (*self._said(message), self._end)]
+            else:
+                ids += self._asked(list(group), grounding=grounding)
+        if messages and messages[-1].role == "assistant":
+            ids.pop()
+        return tuple(ids)
+
+    def _said(self, message: Message) -> tuple[int, ...]:
+        return (*self._images([message]), *self.encode(_text([message])))
+
+    def _asked(self, messages: Sequence[Message], *, grounding: bool) -> tuple[int, ...]:
+        """What stands before one answer."""
+        first = next((at for at, each in enumerate(messages) if each.role == "user"), len(messages))
+        before = tuple(each for message in messages[:first] for each in self._said(message))
+        asked = messages[first:]
+        if not asked:
+            return before
+        grounded = (self._vocabulary.tags[Tag.GROUNDING],) if grounding else ()
+        question = (*self._question, *self.encode(_text(asked)), *self._answer)
+        return (*before, *self._images(asked), *grounded, *question)
+
+    def _images(self, messages: Sequence[Message]) -> tuple[int, ...]:
+        return self._image * sum(
+            isinstance(part, Image) for message in messages for part in message.content
+        )
+
+    def closing(self, answer_ids: Sequence[int]) -> tuple[int, ...]:
+        return () if answer_ids and answer_ids[-1] == self._end else (self._end,)
+
+    def decoder(self) -> Kosmos2Decoder:
+        return Kosmos2Decoder(self._vocabulary)
+
+
+def _text(messages: Sequence[Message]) -> str:
+    """All text of the messages, a line for each part."""
+    parts = (part for message in messages for part in message.content)
+    return "\n".join(part.text for part in parts if not isinstance(part, Image))
