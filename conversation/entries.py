@@ -110,4 +110,5 @@ def unpack(data: bytes) -> Entry:
     """
     if data[0] != VERSION:
         raise UnknownEntryVersion(f"log entry of version {data[0]}, this server reads {VERSION}")
-    return _decoder.decode(memoryview(data)[1:])
+    entry: Entry = _decoder.decode(memoryview(data)[1:])
+    return entry

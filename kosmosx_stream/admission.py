@@ -1,0 +1,217 @@
+"""Admission: from a request to the first entry of its log, or to a refusal that costs nothing.
+
+Here the history is looked up, the pictures are taken in, the prompt is built and fitted into the
+context window, and the price is frozen.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+
+import msgspec
+from conversation.window import ContextTooLong, fit
+
+from conversation.entries import Sampling, Started
+from conversation.items import Image, Message, Part, Text, Turn
+from conversation.ports import History, NotFound
+from kosmosx_stream.chat_format import ChatFormat
+from kosmosx_stream.engines.port import Engine
+from kosmosx_stream.ids import new_id
+from kosmosx_stream.images import ImageError, ImageLoader
+from kosmosx_stream.protocol import errors
+from kosmosx_stream.protocol.requests import CreateResponse, InputImage, InputMessage
+from kosmosx_stream.protocol.responses import echoed_fields
+from kosmosx_stream.settings import Settings
+from kosmosx_stream.settlement import freeze
+from metering.authenticator import Principal
+from metering.prices import PriceBook
+
+MAX_IMAGES = 4
+"""Images that one request may bring."""
+
+
+class Past(msgspec.Struct, frozen=True):
+    """What a request continues: its turns, oldest first."""
+
+    turns: tuple[Turn, ...] = ()
+    parent_id: str | None = None
+    conversation_id: str | None = None
+
+
+class Admission:
+    """Admits turns for one model."""
+
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        chat_format: ChatFormat,
+        history: History,
+        images: ImageLoader,
+        prices: PriceBook,
+        settings: Settings,
+    ) -> None:
+        self._engine = engine
+        self._format = chat_format
+        self._history = history
+        self._images = images
+        self._price = freeze(prices)
+        self._settings = settings
+
+    async def admit(
+        self,
+        principal: Principal,
+        request: CreateResponse,
+        session_id: str,
+        *,
+        unstored: Mapping[str, Turn],
+        opens_session: bool = False,
+    ) -> Started:
+        """Check the request against model, history and window, and write down all it takes.
+
+        `unstored` are turns that the client's connection remembers, by response id.
+
+        Raises:
+            ApiError: the request cannot be served; nothing was generated or billed.
+        """
+        if request.model != self._settings.model_name:
+            raise errors.NotFound(
+                f"The model '{request.model}' does not exist; "
+                f"this server has '{self._settings.model_name}'.",
+                code="model_not_found",
+                param="model",
+            )
+        account_id = principal.account_id
+        past = await self._past(account_id, request, unstored)
+        messages = tuple([await self._take_in(account_id, m) for m in request.messages])
+        new_images = _image_ids(messages)
+        grounding = request.grounding
+        if grounding is None:
+            grounding = bool(new_images) or any(turn.image_ids for turn in past.turns)
+        turn_ids = self._format.segment(messages, grounding=grounding)
+        kept, max_tokens = self._fit(request, past.turns, turn_ids, len(new_images))
+        prompt_ids = self._prompt(request.instructions, kept, turn_ids)
+        image_ids = (*(i for turn in kept for i in turn.image_ids), *new_images)
+        return Started(
+            response_id=new_id("resp"),
+            account_id=account_id,
+            session_id=session_id,
+            created_at=time.time(),
+            model=request.model,
+            request=echoed_fields(request),
+            price=self._price,
+            sampling=Sampling(temperature=request.temperature, top_p=request.top_p),
+            max_tokens=max_tokens,
+            input_tokens=self._engine.count(prompt_ids, len(image_ids)),
+            prompt_ids=prompt_ids,
+            turn_ids=turn_ids,
+            image_ids=image_ids,
+            new_images=new_images,
+            input=messages,
+            output_item_id=new_id("msg"),
+            parent_id=past.parent_id,
+            conversation_id=past.conversation_id,
+            grounding=grounding,
+            store=request.store,
+            opens_session=opens_session,
+        )
+
+    async def _past(
+        self, account_id: str, request: CreateResponse, unstored: Mapping[str, Turn]
+    ) -> Past:
+        if request.conversation is not None:
+            return await self._conversation(account_id, request.conversation)
+        if request.previous_response_id is not None:
+            return await self._chain(account_id, request.previous_response_id, unstored)
+        return Past()
+
+    async def _conversation(self, account_id: str, conversation_id: str) -> Past:
+        try:
+            head = (await self._history.conversation(account_id, conversation_id)).head_id
+            turns = await self._history.chain(account_id, head) if head else []
+        except NotFound as error:
+            raise errors.NotFound(
+                f"Conversation with id '{conversation_id}' not found.",
+                code="conversation_not_found",
+                param="conversation",
+            ) from error
+        return Past(tuple(turns), head, conversation_id)
+
+    async def _chain(self, account_id: str, response_id: str, unstored: Mapping[str, Turn]) -> Past:
+        """The chain of a response: the connection's own turns first, then the stored ones."""
+        newest: list[Turn] = []
+        parent: str | None = response_id
+        while parent is not None and (turn := unstored.get(parent)) is not None:
+            newest.append(turn)
+            parent = turn.parent_id
+        try:
+            stored = await self._history.chain(account_id, parent) if parent else []
+        except NotFound as error:
+            raise errors.InvalidRequest(
+                f"Previous response with id '{response_id}' not found.",
+                code="previous_response_not_found",
+                param="previous_response_id",
+            ) from error
+        return Past((*stored, *reversed(newest)), response_id)
+
+    async def _take_in(self, account_id: str, message: InputMessage) -> Message:
+        parts: list[Part] = []
+        for part in message.parts:
+            if isinstance(part, InputImage):
+                parts.append(await self._take_in_image(account_id, part))
+            else:
+                parts.append(Text(part.text))
+        return Message(id=new_id("msg"), role=message.role, content=tuple(parts))
+
+    async def _take_in_image(self, account_id: str, part: InputImage) -> Image:
+        try:
+            image = await self._images.load(part.data_url)
+        except ImageError as error:
+            raise errors.InvalidRequest(str(error), code=error.code, param=part.param) from error
+        await self._history.put_image(account_id, image.image_id, image.data)
+        return Image(image.image_id, part.detail)
+
+    def _fit(
+        self,
+        request: CreateResponse,
+        turns: Sequence[Turn],
+        turn_ids: tuple[int, ...],
+        images: int,
+    ) -> tuple[Sequence[Turn], int]:
+        """The turns that stay in the window, and how long the answer may get."""
+        window = self._engine.max_model_len
+        wanted = request.max_output_tokens or min(self._settings.max_output_tokens, window // 4)
+        opening = len(self._format.opening(request.instructions))
+        costs = [self._engine.count(self._stretch(turn), len(turn.image_ids)) for turn in turns]
+        new = self._engine.count(turn_ids, images)
+        try:
+            first = fit(
+                opening=opening,
+                turns=costs,
+                new=new,
+                budget=window - min(wanted, window - 1),
+                truncation=request.truncation,
+            )
+        except ContextTooLong as error:
+            raise errors.InvalidRequest(
+                f"The input is {error.needed} tokens long with its history, and "
+                f"{window - error.limit} are kept for the answer; the model's context window is "
+                f"{window} tokens.",
+                code="context_length_exceeded",
+                param="input",
+            ) from error
+        return turns[first:], wanted
+
+    def _stretch(self, turn: Turn) -> tuple[int, ...]:
+        return (*turn.prompt_ids, *turn.answer_ids, *self._format.closing(turn.answer_ids))
+
+    def _prompt(
+        self, instructions: str | None, turns: Sequence[Turn], turn_ids: tuple[int, ...]
+    ) -> tuple[int, ...]:
+        past = (token for turn in turns for token in self._stretch(turn))
+        return (*self._format.opening(instructions), *past, *turn_ids)
+
+
+def _image_ids(messages: Sequence[Message]) -> tuple[str, ...]:
+    return tuple(
+        part.image_id for message in messages for part in message.content if isinstance(part, Image)
+    )

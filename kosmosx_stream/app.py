@@ -1,0 +1,130 @@
+"""The composition root: the parts, the routes, and the order in which they start and stop."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+
+from conversation.redis_history import RedisHistory
+from conversation.redis_log import RedisEventLog, check_settings, connect
+from starlette.applications import Starlette
+
+from kosmosx_stream import bootstrap
+from kosmosx_stream.admission import Admission
+from kosmosx_stream.embedded_valkey import embedded_valkey
+from kosmosx_stream.engines.vllm_local import VllmEngine
+from kosmosx_stream.hub import Hub
+from kosmosx_stream.images import ImageLoader
+from kosmosx_stream.kosmosx.prompt import Kosmos2Format
+from kosmosx_stream.response_log import ResponseLog
+from kosmosx_stream.runner import Runner
+from kosmosx_stream.services import Services
+from kosmosx_stream.settings import Settings
+from kosmosx_stream.sweeper import Sweeper
+from kosmosx_stream.transports.rest import exception_handlers, routes
+from metering.authenticator import Authenticator
+from metering.prices import default_price_book
+
+logger = logging.getLogger(__name__)
+
+Progress = Callable[[str], None]
+
+
+def create_app(settings: Settings, progress: Progress = logger.info) -> Starlette:
+    """The ASGI application. It listens at once, and is ready when the model is loaded.
+
+    `app.state.on_ready()` and `app.state.on_failure(reason)` are called when loading ended;
+    `await app.state.drain()` before connections are closed.
+    """
+    app = Starlette(
+        routes=routes(),
+        exception_handlers=exception_handlers(),
+        lifespan=partial(_lifespan, settings=settings, progress=progress),
+    )
+    app.state.on_ready = lambda: None
+    app.state.on_failure = logger.critical
+    return app
+
+
+@contextlib.asynccontextmanager
+async def _lifespan(
+    app: Starlette, *, settings: Settings, progress: Progress
+) -> AsyncIterator[None]:
+    async with contextlib.AsyncExitStack() as stack:
+        services = await _start_services(stack, settings, progress)
+        app.state.services = services
+        app.state.drain = services.hub.drain
+        model = asyncio.create_task(_run_model(app, services, progress))
+        try:
+            yield
+        finally:
+            model.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await model
+
+
+async def _start_services(
+    stack: contextlib.AsyncExitStack, settings: Settings, progress: Progress
+) -> Services:
+    """Store, memory and log; everything but the model."""
+    bootstrap.prepare_data_dir(settings)
+    store = await bootstrap.open_store(settings)
+    stack.push_async_callback(store.close)
+    url = await stack.enter_async_context(_redis_url(settings))
+    progress("memory and log are up")
+    redis = connect(url)
+    stack.push_async_callback(redis.aclose)
+    for finding in await check_settings(redis):
+        logger.warning("redis: %s", finding)
+    log = RedisEventLog(redis, retention_s=settings.retention_s)
+    history = RedisHistory(redis, retention_s=settings.retention_s)
+    responses = ResponseLog(log, store, silence_s=3 * settings.lease_ttl_s)
+    hub = Hub(log=log, store=store, responses=responses, settings=settings)
+    await stack.enter_async_context(hub.running())
+    sweeper = Sweeper(log=log, responses=responses, store=store, hub=hub, settings=settings)
+    sweeping = asyncio.create_task(sweeper.run())
+    stack.callback(sweeping.cancel)
+    return Services(
+        settings=settings,
+        authenticator=Authenticator(store, bootstrap.load_pepper(settings), time.monotonic),
+        store=store,
+        history=history,
+        responses=responses,
+        hub=hub,
+        model_created_at=int(settings.model.stat().st_mtime),
+    )
+
+
+@contextlib.asynccontextmanager
+async def _redis_url(settings: Settings) -> AsyncIterator[str]:
+    if settings.redis_url is not None:
+        yield settings.redis_url.get_secret_value()
+        return
+    async with embedded_valkey(settings.data_dir) as url:
+        yield url
+
+
+async def _run_model(app: Starlette, services: Services, progress: Progress) -> None:
+    """Load the model, open the gate for turns, and hold the model until cancelled."""
+    settings = services.settings
+    progress(f"loading {settings.model} (about 20 s) ...")
+    try:
+        async with VllmEngine.running(settings) as engine, ImageLoader() as images:
+            chat_format = Kosmos2Format.from_checkpoint(settings.model)
+            services.hub.serve_with(Runner(engine, services.history), chat_format)
+            services.engine = engine
+            services.admission = Admission(
+                engine=engine,
+                chat_format=chat_format,
+                history=services.history,
+                images=images,
+                prices=default_price_book(),
+                settings=settings,
+            )
+            app.state.on_ready()
+            await asyncio.Event().wait()
+    except Exception as error:
+        logger.exception("the model failed")
+        app.state.on_failure(f"the model in {settings.model} cannot be served: {error}")

@@ -1,0 +1,70 @@
+"""What a new data folder gets: the secret of its keys, and a first account with a first key."""
+
+import os
+import secrets
+import time
+from pathlib import Path
+
+from kosmosx_stream.ids import new_id
+from kosmosx_stream.settings import Settings
+from metering.authenticator import issue_key
+from metering.sqlite_store import SqliteStore
+from metering.store import Account, Store
+
+PEPPER_BYTES = 32
+
+
+def prepare_data_dir(settings: Settings) -> None:
+    """Make the folder and its log folder, for this user only.
+
+    Raises:
+        OSError: it cannot be made or written.
+    """
+    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (settings.data_dir / "logs").mkdir(mode=0o700, exist_ok=True)
+
+
+async def open_store(settings: Settings) -> SqliteStore:
+    """The books of this data folder."""
+    return await SqliteStore.open(settings.data_dir / "kosmosx.db")
+
+
+def load_pepper(settings: Settings) -> bytes:
+    """The secret in the hashes of keys: from the settings, or made once and kept."""
+    if settings.key_pepper is not None:
+        return settings.key_pepper.get_secret_value().encode()
+    path = settings.data_dir / "pepper"
+    if not path.exists():
+        _write_once(path, secrets.token_hex(PEPPER_BYTES))
+    return path.read_text().strip().encode()
+
+
+async def first_key(store: Store, settings: Settings) -> str:
+    """The key that the first start made; it is kept, readable for this user only."""
+    path = settings.data_dir / "first_key"
+    if not path.exists():
+        account_id = await create_account(store, "default")
+        issued = await issue_key(
+            store, load_pepper(settings), account_id, at=time.time(), label="first"
+        )
+        _write_once(path, issued.token)
+    return path.read_text().strip()
+
+
+async def create_account(store: Store, name: str) -> str:
+    """A new account's id."""
+    account = Account(id=new_id("acct"), name=name, created_at=time.time())
+    return (await store.create_account(account)).id
+
+
+def _write_once(path: Path, secret: str) -> None:
+    """Write a secret for this user only; whoever comes second leaves the first one's."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}")
+    temporary.touch(mode=0o600)
+    temporary.write_text(secret + "\n")
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        pass
+    finally:
+        temporary.unlink()

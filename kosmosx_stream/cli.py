@@ -1,0 +1,146 @@
+"""The `kosmosx` command."""
+
+import asyncio
+import json
+import logging
+import sys
+import time
+from importlib.metadata import version as package_version
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import ValidationError
+
+from kosmosx_stream import bootstrap
+from kosmosx_stream.settings import Settings
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+keys = typer.Typer(no_args_is_help=True, help="API keys.")
+app.add_typer(keys, name="keys")
+
+DataDir = Annotated[Path | None, typer.Option(help="Folder for everything that is written.")]
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
+    data_dir: DataDir = None,
+    model: Annotated[Path | None, typer.Option(help="Folder of the checkpoint to serve.")] = None,
+) -> None:
+    """Run the server: memory, log, books and model start with it."""
+    settings = _settings(host=host, port=port, data_dir=data_dir, model=model)
+    # The model's libraries take seconds to import; the other commands do without.
+    from kosmosx_stream.app import create_app  # noqa: PLC0415
+    from kosmosx_stream.server import build_server  # noqa: PLC0415
+
+    bootstrap.prepare_data_dir(settings)
+    _log_to_file(settings)
+    started = time.monotonic()
+    first_key = asyncio.run(_first_key(settings))
+    application = create_app(settings, progress=_progress)
+    server = build_server(application, settings)
+
+    def announce() -> None:
+        url = f"http://{settings.host}:{server.port}"
+        typer.echo(_banner(url, first_key, settings, time.monotonic() - started))
+
+    def fail(reason: str) -> None:
+        typer.echo(f"kosmosx: {reason}", err=True)
+        server.should_exit = True
+        server.failed = True
+
+    application.state.on_ready = announce
+    application.state.on_failure = fail
+    server.run()
+    if server.failed or not server.started:
+        raise typer.Exit(1)
+
+
+@keys.command("create")
+def create_key(
+    data_dir: DataDir = None,
+    account: Annotated[
+        str | None,
+        typer.Option(help="Id of the account; by default the key gets an account of its own."),
+    ] = None,
+    label: Annotated[str, typer.Option(help="A name to know the key by.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,  # noqa: FBT002
+) -> None:
+    """Create a key. It is shown this once."""
+    settings = _settings(data_dir=data_dir)
+    bootstrap.prepare_data_dir(settings)
+    issued = asyncio.run(_create_key(settings, account, label))
+    typer.echo(json.dumps(issued) if as_json else issued["key"])
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(package_version("kosmosx-stream"))
+
+
+async def _first_key(settings: Settings) -> str:
+    store = await bootstrap.open_store(settings)
+    try:
+        return await bootstrap.first_key(store, settings)
+    finally:
+        await store.close()
+
+
+async def _create_key(settings: Settings, account_id: str | None, label: str) -> dict[str, str]:
+    from metering.authenticator import issue_key  # noqa: PLC0415
+    from metering.store import NotFound  # noqa: PLC0415
+
+    store = await bootstrap.open_store(settings)
+    try:
+        account_id = account_id or await bootstrap.create_account(store, label or "unnamed")
+        pepper = bootstrap.load_pepper(settings)
+        issued = await issue_key(store, pepper, account_id, at=time.time(), label=label)
+    except NotFound:
+        raise typer.BadParameter(f"no account '{account_id}'", param_hint="--account") from None
+    finally:
+        await store.close()
+    return {"key": issued.token, "id": issued.id, "account_id": account_id}
+
+
+def _settings(**given: Any) -> Settings:
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        for problem in error.errors():
+            field = ".".join(str(part) for part in problem["loc"])
+            typer.echo(f"kosmosx: {field}: {problem['msg']}", err=True)
+        raise typer.Exit(2) from None
+
+
+def _progress(message: str) -> None:
+    typer.echo(f"  {message}")
+
+
+def _banner(url: str, key: str, settings: Settings, seconds: float) -> str:
+    body = json.dumps({"model": settings.model_name, "input": "Hello!", "stream": True})
+    headers = f"-H 'Authorization: Bearer {key}' -H 'Content-Type: application/json'"
+    return f"""
+kosmosx is ready after {seconds:.0f} s.
+
+  Page  {url}/#key={key}
+  Key   {key}
+  Try   curl -N {url}/v1/responses {headers} -d '{body}'
+
+Ctrl-C stops it; what was said stays in {settings.data_dir}.
+"""
+
+
+def _log_to_file(settings: Settings) -> None:
+    """Everything into a file, warnings to the terminal too."""
+    to_file = logging.FileHandler(settings.data_dir / "logs" / "server.log")
+    to_terminal = logging.StreamHandler(sys.stderr)
+    to_terminal.setLevel(logging.WARNING)
+    logging.basicConfig(
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s %(message)s",
+        handlers=[to_file, to_terminal],
+        force=True,
+    )

@@ -1,0 +1,63 @@
+"""Group commit: everything that the live responses publish meanwhile goes in one round trip.
+
+Writes are taken in the order of `submit`, so one response's entries stay in order. It knows
+neither what an entry means nor who reads it.
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+from conversation.ports import EventLog, Lease, LogUnavailable, Write
+
+Verdict = asyncio.Future[None]
+
+
+class Committer:
+    """Batches writes for one event log. `run` must be running for anything to be committed."""
+
+    def __init__(self, log: EventLog, lease_ttl_s: float) -> None:
+        self._log = log
+        self._lease_ttl_s = lease_ttl_s
+        self._pending: list[tuple[Write, Verdict]] = []
+        self._wake = asyncio.Event()
+
+    def submit(self, write: Write) -> Verdict:
+        """Queue a write. The future raises Fenced, Conflict or LogUnavailable if it was refused."""
+        verdict: Verdict = asyncio.get_running_loop().create_future()
+        self._pending.append((write, verdict))
+        self._wake.set()
+        return verdict
+
+    async def run(self) -> None:
+        """Commit until cancelled; what was submitted before the cancellation is still committed."""
+        try:
+            while True:
+                await self._wake.wait()
+                await self._commit_pending()
+        finally:
+            await self._commit_pending()
+
+    async def renew(self, leases: Sequence[Lease]) -> list[bool]:
+        """Prolong the leases of responses that have had nothing to write for a while."""
+        return await self._log.renew(leases, self._lease_ttl_s)
+
+    async def _commit_pending(self) -> None:
+        self._wake.clear()
+        batch, self._pending = self._pending, []
+        if not batch:
+            return
+        try:
+            outcomes = await self._log.append([write for write, _ in batch], self._lease_ttl_s)
+        except LogUnavailable as error:
+            outcomes = [error] * len(batch)
+        for (_, verdict), outcome in zip(batch, outcomes, strict=True):
+            _settle(verdict, outcome)
+
+
+def _settle(verdict: Verdict, outcome: Exception | None) -> None:
+    if verdict.done():
+        return
+    if outcome is None:
+        verdict.set_result(None)
+    else:
+        verdict.set_exception(outcome)

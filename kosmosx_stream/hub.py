@@ -1,0 +1,418 @@
+"""The live turns of this instance: carries out what the sessions decide.
+
+A turn's life: 1. `say` takes a lease and publishes `Started`. 2. The turn's task pulls deltas out
+of the engine and hands them to the session. 3. What the session publishes goes through the group
+commit, and only then to readers. 4. After the last entry the turn is settled in the ledger, its
+readers get the end, and its lease is released. 5. A turn whose owner died before that is settled
+from its log by the sweeper of whichever instance sees it first.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+
+from conversation.entries import EndReason, Started
+from conversation.ports import Conflict, EventLog, Fenced, Lease, LogUnavailable
+from kosmosx_stream.chat_format import ChatFormat
+from kosmosx_stream.committer import Committer, Verdict
+from kosmosx_stream.engines.port import Delta
+from kosmosx_stream.live_response import LiveResponse, LogLost
+from kosmosx_stream.live_session import LiveSession
+from kosmosx_stream.protocol import errors
+from kosmosx_stream.protocol.projection import Event
+from kosmosx_stream.response_log import ResponseLog
+from kosmosx_stream.runner import Runner
+from kosmosx_stream.session import (
+    Abort,
+    Close,
+    Effect,
+    Generate,
+    Publish,
+    Remember,
+    SessionClosed,
+    Settle,
+)
+from kosmosx_stream.settings import Settings
+from metering import store as books
+from metering.authenticator import Principal
+
+logger = logging.getLogger(__name__)
+
+
+class Hub:
+    """Owns every task of every live turn. Use inside `running`."""
+
+    def __init__(
+        self, *, log: EventLog, store: books.Store, responses: ResponseLog, settings: Settings
+    ) -> None:
+        self._log = log
+        self._store = store
+        self._responses = responses
+        self._settings = settings
+        self._committer = Committer(log, settings.lease_ttl_s)
+        self._sessions: dict[str, LiveSession] = {}
+        self._live: dict[str, LiveResponse] = {}
+        self._turn_tasks: dict[str, asyncio.Task[None]] = {}
+        self._busy_conversations: set[str] = set()
+        self._runner: Runner | None = None
+        self._format: ChatFormat | None = None
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self.draining = False
+        self._tasks: asyncio.TaskGroup
+
+    # -- life ------------------------------------------------------------------------------
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Run the committer and the lease keeper; on leaving, whatever is live is stopped."""
+        async with asyncio.TaskGroup() as outer:
+            committer = outer.create_task(self._committer.run())
+            async with asyncio.TaskGroup() as self._tasks:
+                keeper = self._tasks.create_task(self._keep_leases())
+                try:
+                    yield
+                finally:
+                    await self._close_all("shutdown")
+                    keeper.cancel()
+            committer.cancel()
+
+    def serve_with(self, runner: Runner, chat_format: ChatFormat) -> None:
+        """The engine is up: turns can start."""
+        self._runner, self._format = runner, chat_format
+
+    async def drain(self) -> None:
+        """Take no new turns; let the live ones finish within the deadline; close the sessions."""
+        self.draining = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.drain_timeout_s):
+                await self._idle.wait()
+        await self._close_all("drain")
+
+    async def _close_all(self, reason: str) -> None:
+        sessions = list(self._sessions.values())
+        for session in sessions:
+            self._apply(session, session.machine.close(reason, time.time()))
+        closing = [asyncio.shield(session.closed) for session in sessions]
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.settle_timeout_s):
+                await asyncio.gather(*closing, return_exceptions=True)
+
+    # -- sessions --------------------------------------------------------------------------
+
+    async def open_session(
+        self, session_id: str, principal: Principal, *, single_turn: bool = False
+    ) -> LiveSession:
+        """Open a session here and in the books."""
+        await self._store.open_session(
+            session_id, principal.account_id, principal.key_id, time.time()
+        )
+        session = LiveSession(session_id, principal, single_turn=single_turn)
+        return self._sessions.setdefault(session_id, session)
+
+    async def join_session(self, session_id: str, principal: Principal) -> LiveSession:
+        """An open session of this account, live here or taken up from the books.
+
+        Raises:
+            NotFound: no such session in this account.
+            Conflict: the session is closed.
+        """
+        try:
+            record = await self._store.session(principal.account_id, session_id)
+        except books.NotFound as error:
+            raise errors.NotFound(
+                f"Session with id '{session_id}' not found.",
+                code="session_not_found",
+                param="session",
+            ) from error
+        session = self._sessions.get(session_id)
+        if record.state == "closed" or (session is not None and not session.machine.open):
+            raise _session_closed(session_id)
+        if session is None:
+            session = LiveSession(session_id, principal, single_turn=False)
+        return self._sessions.setdefault(session_id, session)
+
+    @contextlib.contextmanager
+    def connection(self, session: LiveSession) -> Iterator[None]:
+        """A connection that is the session: some time after the last one ended, it closes."""
+        session.connections += 1
+        try:
+            yield
+        finally:
+            session.connections -= 1
+            self._after_grace(lambda: self._close_if_left(session))
+
+    async def close_session(self, session_id: str, principal: Principal) -> books.SessionRecord:
+        """Stop the session's turns, settle them, and return the closed books.
+
+        Raises:
+            metering.store.NotFound: no such session in this account.
+        """
+        await self._store.session(principal.account_id, session_id)
+        session = self._sessions.get(session_id)
+        if session is None:
+            return await self._store.close_session(
+                principal.account_id, session_id, time.time(), "client"
+            )
+        self._apply(session, session.machine.close("client", time.time()))
+        return await asyncio.shield(session.closed)
+
+    async def close_idle(self, record: books.SessionRecord, before: float) -> None:
+        """Close a session that the books call idle, unless it is in use here."""
+        session = self._sessions.get(record.id)
+        if session is None:
+            await self._store.close_session(
+                record.account_id, record.id, time.time(), "idle", idle_before=before
+            )
+        elif session.in_use:
+            await self._store.touch(record.account_id, record.id, time.time())
+        else:
+            self._apply(session, session.machine.close("idle", time.time()))
+
+    def _close_if_left(self, session: LiveSession) -> None:
+        if not session.connections:
+            self._apply(session, session.machine.close("disconnected", time.time()))
+
+    # -- turns -----------------------------------------------------------------------------
+
+    async def say(self, session: LiveSession, started: Started) -> LiveResponse:
+        """Begin a turn; returns once its admission is committed.
+
+        Raises:
+            Unavailable: no engine yet, draining, or the log cannot be written.
+            Conflict: the session is closed, or the conversation is in another turn.
+        """
+        if self.draining or self._format is None:
+            raise errors.Unavailable("The server takes no turns now.", code="server_unavailable")
+        with self._conversation_claimed(started):
+            try:
+                await self._store.touch(session.principal.account_id, session.id, time.time())
+                lease = await self._log.acquire(started.response_id, self._settings.lease_ttl_s)
+            except books.SessionClosed as error:
+                raise _session_closed(session.id) from error
+            except LogUnavailable as error:
+                raise _log_unavailable() from error
+            if lease is None:
+                raise errors.Conflict("The response is live already.", code="conflict")
+            return await self._begin(session, started, lease, self._format)
+
+    def cancel(self, session: LiveSession, response_id: str) -> None:
+        """Stop a live turn of the session at once."""
+        self._stop(session, response_id, "cancelled")
+
+    def live(self, response_id: str) -> tuple[LiveSession, LiveResponse] | None:
+        """A response that is live on this instance, and its session."""
+        live = self._live.get(response_id)
+        return None if live is None else (self._sessions[live.started.session_id], live)
+
+    async def follow(
+        self, response_id: str, after: int = -1
+    ) -> AsyncGenerator[Sequence[Event], None]:
+        """Committed events above `after`, to the end, wherever the response lives.
+
+        Raises:
+            NotFound: there is no such response.
+            Unavailable: the log cannot be reached.
+        """
+        live = self._live.get(response_id)
+        if live is not None:
+            try:
+                async for batch in live.follow(after):
+                    yield batch
+            except LogLost as lost:
+                after = lost.after
+            else:
+                return
+        async for batch in self._responses.follow(response_id, after):
+            yield batch
+
+    async def _begin(
+        self, session: LiveSession, started: Started, lease: Lease, chat_format: ChatFormat
+    ) -> LiveResponse:
+        response_id = started.response_id
+        live = LiveResponse(
+            started,
+            lease,
+            self._committer,
+            self._responses.projector(),
+            on_unread=lambda: self._after_grace(lambda: self._stop_if_unread(session, live)),
+            on_lost=lambda: self._give_up(session, live),
+        )
+        self._live[response_id] = live
+        self._idle.clear()
+        try:
+            verdicts = self._apply(session, session.machine.say(started, chat_format.decoder()))
+            await asyncio.shield(verdicts[0])
+        except SessionClosed as error:
+            self._forget(live)
+            await self._log.release(lease)
+            raise _session_closed(session.id) from error
+        except (Fenced, Conflict, LogUnavailable) as error:
+            raise _log_unavailable() from error
+        return live
+
+    @contextlib.contextmanager
+    def _conversation_claimed(self, started: Started) -> Iterator[None]:
+        """One turn at a time in a conversation; released here only if the turn does not begin."""
+        conversation_id = started.conversation_id
+        if conversation_id is None:
+            yield
+            return
+        if conversation_id in self._busy_conversations:
+            raise errors.Conflict(
+                f"Conversation '{conversation_id}' is in the middle of another turn.",
+                code="conversation_locked",
+                param="conversation",
+            )
+        self._busy_conversations.add(conversation_id)
+        try:
+            yield
+        except BaseException:
+            self._busy_conversations.discard(conversation_id)
+            raise
+
+    def _start(self, session: LiveSession, started: Started) -> None:
+        """Give the turn its task."""
+        assert self._runner is not None
+        response_id = started.response_id
+
+        def on_delta(delta: Delta) -> list[Verdict]:
+            effects = session.machine.delta(
+                response_id,
+                delta.token_ids,
+                time.time(),
+                finish_reason=delta.finish_reason,
+                cached_tokens=delta.cached_tokens,
+            )
+            return self._apply(session, effects)
+
+        def on_failure(code: str, message: str) -> None:
+            self._stop(session, response_id, "error", code, message)
+
+        running = self._runner.run(started, on_delta, on_failure)
+        self._turn_tasks[response_id] = self._tasks.create_task(running)
+
+    def _stop(
+        self,
+        session: LiveSession,
+        response_id: str,
+        reason: EndReason,
+        error_code: str | None = None,
+        error_message: str | None = None,
+    ) -> None:
+        effects = session.machine.stop(
+            response_id, reason, time.time(), error_code=error_code, error_message=error_message
+        )
+        self._apply(session, effects)
+
+    def _stop_if_unread(self, session: LiveSession, live: LiveResponse) -> None:
+        if not live.readers:
+            self._stop(session, live.started.response_id, "cancelled")
+
+    def _give_up(self, session: LiveSession, live: LiveResponse) -> None:
+        """The log went to another owner, or away: what is committed is settled from there."""
+        self._apply(session, session.machine.abandon(live.started.response_id))
+        self._forget(live)
+        if session.single_turn:
+            self._sessions.pop(session.id, None)
+
+    # -- effects ---------------------------------------------------------------------------
+
+    def _apply(self, session: LiveSession, effects: Sequence[Effect]) -> list[Verdict]:
+        """Carry effects out in order; returns the verdicts of what was published."""
+        verdicts: list[Verdict] = []
+        for effect in effects:
+            match effect:
+                case Publish():
+                    live = self._live[effect.response_id]
+                    verdicts.append(live.publish(effect.entry, effect.turn))
+                case Generate():
+                    self._start(session, effect.started)
+                case Abort():
+                    self._abort(effect.response_id)
+                case Remember():
+                    session.remember(effect.turn)
+                case Settle():
+                    live = self._live[effect.response_id]
+                    self._tasks.create_task(self._settle(session, live, verdicts[-1]))
+                case Close():
+                    self._tasks.create_task(self._close_books(session, effect.reason))
+        return verdicts
+
+    def _abort(self, response_id: str) -> None:
+        task = self._turn_tasks.get(response_id)
+        if task is not None and task is not asyncio.current_task():
+            task.cancel()
+
+    async def _settle(self, session: LiveSession, live: LiveResponse, last: Verdict) -> None:
+        """After the last entry: the ledger, then the readers, then the lease."""
+        try:
+            await asyncio.shield(last)
+        except (Fenced, Conflict, LogUnavailable):
+            return  # Given up where the verdict arrived.
+        settled = await self._record(live)
+        self._apply(session, session.machine.settled(live.started.response_id))
+        if session.single_turn:
+            self._apply(session, session.machine.close("finished", time.time()))
+            await asyncio.wait([session.closed])
+        self._forget(live)
+        live.finish()
+        if settled:
+            with contextlib.suppress(LogUnavailable):
+                await self._log.release(live.lease)
+
+    async def _record(self, live: LiveResponse) -> bool:
+        try:
+            async with asyncio.timeout(self._settings.settle_timeout_s):
+                await self._responses.record(live.entries)
+        except Exception:
+            # The lease stays: when it lapses, a sweeper settles the response from its log.
+            logger.exception("could not settle %s", live.started.response_id)
+            return False
+        return True
+
+    async def _close_books(self, session: LiveSession, reason: str) -> None:
+        account_id = session.principal.account_id
+        try:
+            record = await self._store.close_session(account_id, session.id, time.time(), reason)
+        except Exception as error:
+            # It stays open in the books, until a sweeper finds it idle.
+            logger.exception("could not close session %s", session.id)
+            session.closed.set_exception(error)
+            session.closed.exception()  # Whether anybody waits for it or not.
+        else:
+            session.closed.set_result(record)
+        self._sessions.pop(session.id, None)
+
+    def _forget(self, live: LiveResponse) -> None:
+        self._live.pop(live.started.response_id, None)
+        self._turn_tasks.pop(live.started.response_id, None)
+        if live.started.conversation_id is not None:
+            self._busy_conversations.discard(live.started.conversation_id)
+        if not self._live:
+            self._idle.set()
+
+    # -- time ------------------------------------------------------------------------------
+
+    def _after_grace(self, action: Callable[[], None]) -> None:
+        asyncio.get_running_loop().call_later(self._settings.disconnect_grace_s, action)
+
+    async def _keep_leases(self) -> None:
+        """Renew the leases of turns that have nothing to write, e.g. in a long prefill."""
+        while True:
+            await asyncio.sleep(self._settings.lease_ttl_s / 3)
+            with contextlib.suppress(LogUnavailable):
+                if leases := [live.lease for live in self._live.values()]:
+                    await self._committer.renew(leases)
+
+
+def _session_closed(session_id: str) -> errors.Conflict:
+    return errors.Conflict(
+        f"Session '{session_id}' is closed; open another.", code="session_closed", param="session"
+    )
+
+
+def _log_unavailable() -> errors.Unavailable:
+    return errors.Unavailable("The log cannot be written now. Try again.", code="log_unavailable")

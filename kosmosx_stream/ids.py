@@ -1,0 +1,11 @@
+"""Ids: a prefix that says of what, and 24 random bytes that nobody guesses."""
+
+import secrets
+from typing import Literal
+
+Prefix = Literal["resp", "msg", "conv", "sess", "acct"]
+
+
+def new_id(prefix: Prefix) -> str:
+    """A fresh id, e.g. `resp_5f0c…`."""
+    return f"{prefix}_{secrets.token_hex(24)}"

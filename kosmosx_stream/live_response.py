@@ -1,0 +1,117 @@
+"""A live response on this instance: its place in the log, its committed events, its readers.
+
+Readers see an event only after its entry was committed, and the terminal events only after the
+turn was settled: whoever has read `response.completed` finds it on the bill.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+
+from conversation.entries import Ended, Entry, Started, pack
+from conversation.items import Turn
+from conversation.ports import Lease, Write
+from kosmosx_stream.committer import Committer, Verdict
+from kosmosx_stream.protocol.projection import Event, Projector
+
+
+class LogLost(Exception):
+    """This instance may no longer write the response's log; what is committed can be read there.
+
+    `after` is the sequence number of the last event that was handed out.
+    """
+
+    def __init__(self, after: int) -> None:
+        super().__init__(after)
+        self.after = after
+
+
+class LiveResponse:
+    """Appends entries, projects them once for all readers, and wakes those who wait."""
+
+    def __init__(
+        self,
+        started: Started,
+        lease: Lease,
+        committer: Committer,
+        projector: Projector,
+        *,
+        on_unread: Callable[[], None],
+        on_lost: Callable[[], None],
+    ) -> None:
+        self.started = started
+        self.lease = lease
+        self.entries: list[Entry] = []
+        """What is committed, in order."""
+        self.projector = projector
+        self.readers = 0
+        self._committer = committer
+        self._on_unread = on_unread
+        self._on_lost = on_lost
+        self._events: list[Event] = []
+        self._terminal_events: list[Event] = []
+        self._submitted = 0
+        self._finished = False
+        self._lost = False
+        self._changed = asyncio.Event()
+
+    def publish(self, entry: Entry, turn: Turn | None = None) -> Verdict:
+        """Append an entry; its events are readable once it is committed."""
+        write = Write(lease=self.lease, expected=self._submitted, entries=(pack(entry),), turn=turn)
+        self._submitted += 1
+        verdict = self._committer.submit(write)
+        verdict.add_done_callback(lambda done: self._committed(entry, done))
+        return verdict
+
+    def finish(self) -> None:
+        """The turn is settled: hand out the terminal events."""
+        self._finished = True
+        self._events += self._terminal_events
+        self._wake()
+
+    async def follow(self, after: int = -1) -> AsyncIterator[Sequence[Event]]:
+        """Committed events with a sequence number above `after`, in batches, to the last one.
+
+        Raises:
+            LogLost: another owner has the log now, or it cannot be reached.
+        """
+        position = sum(event.sequence <= after for event in self._events)
+        self.readers += 1
+        try:
+            while True:
+                if batch := self._events[position:]:
+                    position += len(batch)
+                    after = batch[-1].sequence
+                    yield batch
+                elif self._finished:
+                    return
+                elif self._lost:
+                    raise LogLost(after)
+                else:
+                    await self._changed.wait()
+        finally:
+            self.readers -= 1
+            if not self.readers:
+                self._on_unread()
+
+    def _committed(self, entry: Entry, verdict: Verdict) -> None:
+        if verdict.cancelled() or verdict.exception() is not None:
+            self._lose()
+            return
+        self.entries.append(entry)
+        events = self.projector.feed(entry)
+        if isinstance(entry, Ended):
+            self._terminal_events = events
+            return
+        self._events += events
+        self._wake()
+
+    def _lose(self) -> None:
+        if self._lost:
+            return
+        self._lost = True
+        self._wake()
+        self._on_lost()
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()

@@ -1,0 +1,37 @@
+"""A session as this instance holds it: its machine, its connections, its unstored turns."""
+
+import asyncio
+
+from conversation.items import Turn
+from kosmosx_stream.session import Session
+from metering.authenticator import Principal
+from metering.store import SessionRecord
+
+REMEMBERED_TURNS = 64
+"""Unstored turns that a session keeps for continuation; the oldest go first."""
+
+
+class LiveSession:
+    """A session with turns or connections on this instance."""
+
+    def __init__(self, session_id: str, principal: Principal, *, single_turn: bool) -> None:
+        self.id = session_id
+        self.principal = principal
+        self.single_turn = single_turn
+        """Whether it closes itself after its first turn."""
+        self.machine = Session()
+        self.connections = 0
+        self.remembered: dict[str, Turn] = {}
+        """Unstored turns by response id."""
+        self.closed: asyncio.Future[SessionRecord] = asyncio.get_running_loop().create_future()
+
+    @property
+    def in_use(self) -> bool:
+        """Whether somebody is connected, or a turn is not settled."""
+        return self.connections > 0 or not self.machine.idle
+
+    def remember(self, turn: Turn) -> None:
+        """Keep an unstored turn for as long as the session lives here."""
+        self.remembered[turn.response_id] = turn
+        while len(self.remembered) > REMEMBERED_TURNS:
+            del self.remembered[next(iter(self.remembered))]

@@ -1,0 +1,73 @@
+"""The session object on the wire: `{id, object, status, opened_at, closed_at, usage, receipt}`.
+
+`usage` is what was used so far, `receipt` what was billed, there once the session is closed.
+"""
+
+from typing import Literal
+
+import msgspec
+
+from metering.receipt import Receipt
+from metering.store import SessionRecord, SessionUsage
+from metering.usage import usd
+
+
+
+class UsageObject(msgspec.Struct, frozen=True, kw_only=True):
+    """Sums over the session's turns; the cost is an exact decimal of dollars."""
+
+    turns: int
+    input_tokens: int
+    cached_tokens: int
+    output_tokens: int
+    total_tokens: int
+    images: int
+    detections: int
+    cost_usd: str
+
+
+class SessionObject(msgspec.Struct, frozen=True, kw_only=True):
+    """Times are Unix seconds. `close_reason`: client, disconnected, finished, idle, drain."""
+
+    id: str
+    status: Literal["open", "closed"]
+    opened_at: float
+    closed_at: float | None
+    close_reason: str | None
+    usage: UsageObject
+    receipt: Receipt | None
+    object: Literal["kosmosx.session"] = "kosmosx.session"
+
+
+class _SessionClosed(msgspec.Struct, frozen=True, kw_only=True):
+    type: Literal["kosmosx:session.closed"] = "kosmosx:session.closed"
+    sequence_number: int
+    session: SessionObject
+
+
+def session_object(record: SessionRecord, usage: SessionUsage) -> SessionObject:
+    """A session as clients see it."""
+    return SessionObject(
+        id=record.id,
+        status=record.state,
+        opened_at=record.opened_at,
+        closed_at=record.closed_at,
+        close_reason=record.close_reason,
+        usage=UsageObject(
+            turns=usage.turns,
+            input_tokens=usage.input_tokens,
+            cached_tokens=usage.cached_tokens,
+            output_tokens=usage.output_tokens,
+            total_tokens=usage.total_tokens,
+            images=usage.images,
+            detections=usage.detections,
+            cost_usd=usd(usage.cost_micro_usd),
+        ),
+        receipt=record.receipt,
+    )
+
+
+def encode_session_closed(record: SessionRecord, usage: SessionUsage, sequence: int) -> bytes:
+    """The `kosmosx:session.closed` event."""
+    event = _SessionClosed(sequence_number=sequence, session=session_object(record, usage))
+    return msgspec.json.encode(event)

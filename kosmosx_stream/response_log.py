@@ -1,0 +1,109 @@
+"""Reading responses back from the log, and settling them by it, wherever they were generated."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Sequence
+
+from conversation.entries import Ended, Entry, Price, Started, unpack
+from conversation.ports import EventLog, LogUnavailable
+from kosmosx_stream.protocol.errors import NotFound, Unavailable
+from kosmosx_stream.protocol.projection import Event, Projector
+from kosmosx_stream.protocol.responses import ResponseObject
+from kosmosx_stream.settlement import thaw, turn_usage
+from metering.store import Store
+from metering.usage import ledger_rows, live_cost_micro_usd
+
+POLL_INTERVAL_S = 0.1
+"""How often a reader looks for news of a response that is live on another instance."""
+
+
+class ResponseLog:
+    """The log of every response, as entries, as events and as usage."""
+
+    def __init__(self, log: EventLog, store: Store, *, silence_s: float) -> None:
+        """`silence_s`: a follower of a log that gets nothing for so long gives up."""
+        self._log = log
+        self._store = store
+        self._silence_s = silence_s
+
+    def projector(self) -> Projector:
+        """A fresh projector that prices usage as the bill does."""
+        return Projector(_cost_micro_usd)
+
+    def response(self, entries: Iterable[Entry]) -> ResponseObject:
+        """The response object as it stands after these entries."""
+        projector = self.projector()
+        for entry in entries:
+            projector.feed(entry)
+        return projector.response()
+
+    async def entries(self, response_id: str, start: int = 0) -> list[Entry]:
+        """What is committed, from index `start` on.
+
+        Raises:
+            Unavailable: the log cannot be reached.
+        """
+        try:
+            return [unpack(data) for data in await self._log.read(response_id, start)]
+        except LogUnavailable as error:
+            raise Unavailable("the log cannot be reached", code="log_unavailable") from error
+
+    async def stored(self, account_id: str, response_id: str) -> list[Entry]:
+        """The log of a response that was asked to be stored.
+
+        Raises:
+            NotFound: there is none, it was not to be stored, or it is another account's.
+        """
+        entries = await self.entries(response_id)
+        match entries:
+            case [Started(account_id=owner, store=True), *_] if owner == account_id:
+                return entries
+        raise NotFound(
+            f"Response with id '{response_id}' not found.",
+            code="response_not_found",
+            param="response_id",
+        )
+
+    async def delete(self, response_id: str) -> None:
+        """Forget the log; the ledger stays."""
+        await self._log.delete(response_id)
+
+    async def follow(self, response_id: str, after: int) -> AsyncIterator[Sequence[Event]]:
+        """Events above `after`, replayed and then followed to the end.
+
+        Raises:
+            NotFound: there is no such log.
+            Unavailable: the log cannot be reached, or its writer fell silent.
+        """
+        projector = self.projector()
+        position = 0
+        deadline = asyncio.get_running_loop().time() + self._silence_s
+        while True:
+            entries = await self.entries(response_id, position)
+            position += len(entries)
+            if not position:
+                raise NotFound(f"Response with id '{response_id}' not found.", code="not_found")
+            events = [event for entry in entries for event in projector.feed(entry)]
+            if batch := [event for event in events if event.sequence > after]:
+                yield batch
+            if entries and isinstance(entries[-1], Ended):
+                return
+            now = asyncio.get_running_loop().time()
+            if entries:
+                deadline = now + self._silence_s
+            elif now > deadline:
+                raise Unavailable("the response's writer fell silent", code="server_unavailable")
+            await asyncio.sleep(POLL_INTERVAL_S)
+
+    async def record(self, entries: Iterable[Entry]) -> None:
+        """Write what a response used into the ledger; a second time changes nothing."""
+        entries = list(entries)
+        usage = turn_usage(entries)
+        started = entries[0]
+        assert isinstance(started, Started)
+        await self._store.record_turn(usage, ledger_rows(usage, thaw(started.price)))
+
+
+def _cost_micro_usd(
+    input_tokens: int, output_tokens: int, images: int, detections: int, price: Price
+) -> int:
+    return live_cost_micro_usd(input_tokens, output_tokens, images, detections, thaw(price))

@@ -1,0 +1,55 @@
+"""The HTTP server: uvicorn, with the drain where it belongs and the limits that we promise."""
+
+from collections.abc import Awaitable, Callable
+from socket import socket
+
+import uvicorn
+from starlette.applications import Starlette
+
+from kosmosx_stream.settings import Settings
+
+PING_INTERVAL_S = 20.0
+MAX_HEADER_BYTES = 16 * 1024
+
+
+class Server(uvicorn.Server):
+    """uvicorn closes connections before the lifespan ends; the drain has to come before both."""
+
+    def __init__(self, config: uvicorn.Config, drain: Callable[[], Awaitable[None]]) -> None:
+        super().__init__(config)
+        self._drain = drain
+        self.failed = False
+        """Whether the server stopped because it could not serve."""
+
+    @property
+    def port(self) -> int:
+        """The port it listens on; known once it has started."""
+        port: int = self.servers[0].sockets[0].getsockname()[1]
+        return port
+
+    async def shutdown(self, sockets: list[socket] | None = None) -> None:
+        await self._drain()
+        await super().shutdown(sockets)
+
+
+def build_server(app: Starlette, settings: Settings) -> Server:
+    """A server for the app, not yet listening."""
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        http="httptools",
+        ws="websockets-sansio",
+        ws_max_size=settings.max_request_bytes,
+        ws_ping_interval=PING_INTERVAL_S,
+        ws_ping_timeout=PING_INTERVAL_S,
+        # A compressed message can be a bomb, and tokens are too short to gain from it.
+        ws_per_message_deflate=False,
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=5,
+    )
+    # `drain` is there only once the lifespan has begun.
+    return Server(config, lambda: app.state.drain())  # noqa: PLW0108

@@ -1,0 +1,98 @@
+"""What the transports need of the server, put together in `app`."""
+
+from typing import Any
+
+import msgspec
+
+from conversation.ports import History
+from kosmosx_stream.admission import Admission
+from kosmosx_stream.engines.port import Engine
+from kosmosx_stream.hub import Hub
+from kosmosx_stream.ids import new_id
+from kosmosx_stream.live_response import LiveResponse
+from kosmosx_stream.live_session import LiveSession
+from kosmosx_stream.protocol.errors import Unavailable
+from kosmosx_stream.protocol.requests import CreateResponse
+from kosmosx_stream.response_log import ResponseLog
+from kosmosx_stream.settings import Settings
+from metering.authenticator import Authenticator, Principal
+from metering.store import Store
+
+
+class Services(msgspec.Struct, kw_only=True):
+    """The running parts. `engine` and `admission` are there once the model is loaded."""
+
+    settings: Settings
+    authenticator: Authenticator
+    store: Store
+    history: History
+    responses: ResponseLog
+    hub: Hub
+    model_created_at: int
+    """When the checkpoint was written, in Unix seconds."""
+    engine: Engine | None = None
+    admission: Admission | None = None
+
+    async def ready(self) -> bool:
+        """Whether a turn that is said now would be answered."""
+        return self.engine is not None and not self.hub.draining and await self.engine.ready()
+
+    def gate(self) -> Admission:
+        """The gate for new turns.
+
+        Raises:
+            Unavailable: the model is still being loaded, or the server is going down.
+        """
+        if self.admission is None or self.hub.draining:
+            raise Unavailable("The server takes no turns at the moment.", code="server_unavailable")
+        return self.admission
+
+    async def say_alone(
+        self, principal: Principal, request: CreateResponse, session_id: str | None
+    ) -> tuple[LiveSession, LiveResponse]:
+        """Begin a turn that comes by itself: in the session it names, or in one of its own.
+
+        Raises:
+            ApiError: it was refused; nothing was generated or billed.
+        """
+        session = (
+            await self.hub.join_session(session_id, principal) if session_id is not None else None
+        )
+        started = await self.gate().admit(
+            principal,
+            request,
+            session.id if session else new_id("sess"),
+            unstored=session.remembered if session else {},
+        )
+        if session is None:
+            session = await self.hub.open_session(started.session_id, principal, single_turn=True)
+        return session, await self.hub.say(session, started)
+
+    async def cancel(self, principal: Principal, response_id: str) -> None:
+        """Stop a response of this account if it is live here, and wait until it is settled."""
+        found = self.hub.live(response_id)
+        if found is None or found[0].principal.account_id != principal.account_id:
+            return
+        self.hub.cancel(found[0], response_id)
+        async for _ in self.hub.follow(response_id):
+            pass
+
+    async def require(self, principal: Principal, response_id: str) -> None:
+        """Check that the account may read this response, stored or live.
+
+        Raises:
+            NotFound: there is none, or it is another account's.
+        """
+        found = self.hub.live(response_id)
+        if found is None or found[0].principal.account_id != principal.account_id:
+            await self.responses.stored(principal.account_id, response_id)
+
+    def model_object(self) -> dict[str, Any]:
+        """The served model as `GET /v1/models` shows it."""
+        return {
+            "id": self.settings.model_name,
+            "object": "model",
+            "created": self.model_created_at,
+            "owned_by": "kosmosx",
+            "kosmosx:context_window": self.engine.max_model_len if self.engine else None,
+        }

@@ -1,0 +1,239 @@
+"""The session: a sans-I/O state machine of turns. Inputs in, effects out.
+
+It knows no socket, clock, task, store or engine; whoever drives it passes the time in and carries
+the effects out, in order. A turn is *live* from `say` until its `Ended` entry is published; a
+session is *open* until `close`, then *closing* until its last turn is settled, then *closed*.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+
+from conversation.entries import Delta, Ended, EndReason, Entry, Started
+from conversation.items import Answer, Grounding, Message, Turn
+from kosmosx_stream.chat_format import AnswerDecoder, Released
+from kosmosx_stream.engines.port import FinishReason
+
+
+class Publish(msgspec.Struct, frozen=True):
+    """Append the entry to the response's log; with the last one goes the turn to remember."""
+
+    response_id: str
+    entry: Entry
+    turn: Turn | None = None
+
+
+class Generate(msgspec.Struct, frozen=True):
+    """Start the engine on this response's prompt."""
+
+    started: Started
+
+
+class Abort(msgspec.Struct, frozen=True):
+    """Stop the engine's work on this response."""
+
+    response_id: str
+
+
+class Remember(msgspec.Struct, frozen=True):
+    """Keep a turn that asked not to be stored, for as long as its connection lives."""
+
+    turn: Turn
+
+
+class Settle(msgspec.Struct, frozen=True):
+    """Write the ended response's usage into the ledger, then say `settled`."""
+
+    response_id: str
+
+
+class Close(msgspec.Struct, frozen=True):
+    """Nothing is left to settle: close the session's books."""
+
+    reason: str
+
+
+Effect = Publish | Generate | Abort | Remember | Settle | Close
+
+
+class SessionClosed(Exception):
+    """The session takes no more turns."""
+
+
+class _Turn:
+    """What the machine remembers of one response."""
+
+    def __init__(self, started: Started, decoder: AnswerDecoder) -> None:
+        self.started = started
+        self.decoder = decoder
+        self.live = True
+        self.cached_tokens = 0
+        self.held: list[int] = []
+        """Ids generated but not yet published, because they released nothing to show."""
+        self.answer_ids: list[int] = []
+        self.text: list[str] = []
+        self.grounding: list[Grounding] = []
+
+    def remember(self, released: Released) -> None:
+        self.text.append(released.text)
+        self.grounding.extend(released.grounding)
+
+    def take_held(self) -> tuple[int, ...]:
+        held, self.held = tuple(self.held), []
+        return held
+
+    def to_history(self, reason: EndReason) -> Turn | None:
+        """The turn as history keeps it; a failed one is not remembered."""
+        if reason == "error":
+            return None
+        started = self.started
+        answer = Message(
+            id=started.output_item_id,
+            role="assistant",
+            content=(Answer(text="".join(self.text), grounding=tuple(self.grounding)),),
+            status="completed" if reason == "stop" else "incomplete",
+        )
+        return Turn(
+            response_id=started.response_id,
+            parent_id=started.parent_id,
+            conversation_id=started.conversation_id,
+            account_id=started.account_id,
+            created_at=started.created_at,
+            input=started.input,
+            output=(answer,),
+            prompt_ids=started.turn_ids,
+            answer_ids=tuple(self.answer_ids),
+            image_ids=started.new_images,
+        )
+
+
+class Session:
+    """The turns of one metering session."""
+
+    def __init__(self) -> None:
+        self._turns: dict[str, _Turn] = {}
+        self._state: Literal["open", "closing", "closed"] = "open"
+        self._close_reason = ""
+
+    @property
+    def open(self) -> bool:
+        """Whether the session takes turns."""
+        return self._state == "open"
+
+    def holds(self, response_id: str) -> bool:
+        """Whether the response is live or unsettled."""
+        return response_id in self._turns
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is live or unsettled."""
+        return not self._turns
+
+    def say(self, started: Started, decoder: AnswerDecoder) -> list[Effect]:
+        """Begin a turn.
+
+        Raises:
+            SessionClosed: the session is closing or closed.
+        """
+        if not self.open:
+            raise SessionClosed
+        self._turns[started.response_id] = _Turn(started, decoder)
+        return [Publish(started.response_id, started), Generate(started)]
+
+    def delta(
+        self,
+        response_id: str,
+        token_ids: Sequence[int],
+        now: float,
+        *,
+        finish_reason: FinishReason | None = None,
+        cached_tokens: int = 0,
+    ) -> list[Effect]:
+        """The engine generated tokens; with a `finish_reason` they are the last."""
+        turn = self._turns.get(response_id)
+        if turn is None or not turn.live:
+            return []  # An aborted engine may still deliver a step that was under way.
+        turn.cached_tokens = cached_tokens
+        turn.held.extend(token_ids)
+        turn.answer_ids.extend(token_ids)
+        released = turn.decoder.feed(token_ids)
+        effects: list[Effect] = []
+        if released.text or released.grounding:
+            turn.remember(released)
+            entry = Delta(turn.take_held(), released.text, released.grounding)
+            effects.append(Publish(response_id, entry))
+        if finish_reason is not None:
+            effects += self._end(turn, finish_reason, now)
+        return effects
+
+    def stop(
+        self,
+        response_id: str,
+        reason: EndReason,
+        now: float,
+        *,
+        error_code: str | None = None,
+        error_message: str | None = None,
+    ) -> list[Effect]:
+        """End a live turn before the engine does; does nothing to one that has ended."""
+        turn = self._turns.get(response_id)
+        if turn is None or not turn.live:
+            return []
+        abort = Abort(response_id)
+        return [abort, *self._end(turn, reason, now, error_code, error_message)]
+
+    def abandon(self, response_id: str) -> list[Effect]:
+        """The response's log is no longer ours to write: forget the turn without a word."""
+        turn = self._turns.pop(response_id, None)
+        if turn is None:
+            return []
+        return [Abort(response_id), *self._closed_if_done()]
+
+    def settled(self, response_id: str) -> list[Effect]:
+        """The turn's usage is in the ledger."""
+        self._turns.pop(response_id, None)
+        return self._closed_if_done()
+
+    def close(self, reason: str, now: float) -> list[Effect]:
+        """Take no more turns, stop the live ones, and close when all are settled."""
+        if not self.open:
+            return []
+        self._state, self._close_reason = "closing", reason
+        effects: list[Effect] = []
+        for response_id in list(self._turns):
+            effects += self.stop(response_id, "cancelled", now)
+        return effects + self._closed_if_done()
+
+    def _end(
+        self,
+        turn: _Turn,
+        reason: EndReason,
+        now: float,
+        error_code: str | None = None,
+        error_message: str | None = None,
+    ) -> list[Effect]:
+        turn.live = False
+        released = turn.decoder.finish()
+        turn.remember(released)
+        response_id = turn.started.response_id
+        entry = Ended(
+            reason=reason,
+            at=now,
+            token_ids=turn.take_held(),
+            text=released.text,
+            grounding=released.grounding,
+            cached_tokens=turn.cached_tokens,
+            error_code=error_code,
+            error_message=error_message,
+        )
+        history = turn.to_history(reason)
+        if history is None or turn.started.store:
+            return [Publish(response_id, entry, history), Settle(response_id)]
+        return [Publish(response_id, entry), Remember(history), Settle(response_id)]
+
+    def _closed_if_done(self) -> list[Effect]:
+        if self._state != "closing" or self._turns:
+            return []
+        self._state = "closed"
+        return [Close(self._close_reason)]

@@ -1,0 +1,63 @@
+"""All settings: one frozen object, read once. Order: command line, environment, defaults."""
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+NANO_CHECKPOINT = Path(__file__).parent / "kosmosx" / "nano" / "checkpoint"
+
+
+class Settings(BaseSettings):
+    """Environment variables carry the prefix `KOSMOSX_`, e.g. `KOSMOSX_PORT=9000`."""
+
+    model_config = SettingsConfigDict(env_prefix="KOSMOSX_", frozen=True, extra="ignore")
+
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+    port: int = Field(default=8000, ge=0, le=65535)
+    """Port to listen on; 0 takes a free one."""
+    data_dir: Path = Path("data")
+    """Everything the server writes lies below this folder."""
+    redis_url: SecretStr | None = Field(default=None, validation_alias="REDIS_URL")
+    """Redis or Valkey for memory and log; by default the server starts an own Valkey."""
+    key_pepper: SecretStr | None = None
+    """Secret mixed into the hashes of keys; by default made once and kept in the data folder."""
+
+    model: Path = NANO_CHECKPOINT
+    """Folder of the checkpoint to serve."""
+    model_name: str = "kosmos-x"
+    """The name clients ask for."""
+    max_model_len: int | None = Field(default=None, ge=16)
+    """Context window in tokens; by default the model's own, at most 20,000."""
+    max_output_tokens: int = Field(default=1024, ge=1)
+    """Longest answer in tokens where the request names no limit."""
+
+    retention_s: float = Field(default=30 * 86400, gt=0)
+    """How long history and finished logs are kept after their last use, in seconds."""
+    lease_ttl_s: float = Field(default=10, gt=0)
+    """A live response whose owner was silent for so long is taken over."""
+    sweep_interval_s: float = Field(default=2, gt=0)
+    """How often lapsed leases and idle sessions are looked for."""
+    session_idle_s: float = Field(default=900, gt=0)
+    """An open session without connection or turn for so long is closed."""
+    disconnect_grace_s: float = Field(default=30, ge=0)
+    """A response that nobody reads goes on for so long, then stops and is billed."""
+    settle_timeout_s: float = Field(default=5, gt=0)
+    """Longest wait for the ledger before an answer's last event is sent without it."""
+    send_timeout_s: float = Field(default=20, gt=0)
+    """A client that takes nothing for so long is dropped; its log is kept."""
+    keepalive_s: float = Field(default=15, gt=0)
+    """A comment goes out on a silent SSE stream this often."""
+    drain_timeout_s: float = Field(default=25, ge=0)
+    """On SIGTERM live turns have so long to finish."""
+    first_message_timeout_s: float = Field(default=60, gt=0)
+    """A WebSocket that says nothing for so long after connecting is closed."""
+    max_connection_s: float = Field(default=3600, gt=0)
+    """Age at which a WebSocket is closed."""
+    max_request_bytes: int = Field(default=48 * 2**20, ge=1024)
+    """Largest request body or WebSocket message; four images of 8 MB fit in as base64."""
+    max_in_flight: int = Field(default=16, ge=1)
+    """Responses that one WebSocket may have live at a time."""
+    allowed_origins: tuple[str, ...] = ()
+    """Origins besides the server's own from which browsers may open WebSockets."""

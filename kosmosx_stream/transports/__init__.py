@@ -1,0 +1,1 @@
+"""Transports: decode commands, follow the log, encode. One module per way to reach a client."""

@@ -1,0 +1,87 @@
+"""Server-sent events: one response's events as an HTTP body that ends with the response."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+
+from starlette.types import Receive, Scope, Send
+
+from kosmosx_stream.protocol import frames
+from kosmosx_stream.protocol.errors import ApiError, encode_sse
+from kosmosx_stream.protocol.projection import Event
+
+HEADERS = (
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache, no-transform"),
+    # nginx buffers proxied bodies unless it is told not to.
+    (b"x-accel-buffering", b"no"),
+)
+
+
+class EventStream:
+    """An ASGI response that sends events as they are committed.
+
+    A slow client blocks its own `send` only, and for `send_timeout_s` at most; then its connection
+    is dropped, and it can come back for the rest. Silence is broken by comments.
+    """
+
+    def __init__(
+        self,
+        events: AsyncGenerator[Sequence[Event], None] | AsyncIterator[Sequence[Event]],
+        *,
+        session_id: str | None,
+        send_timeout_s: float,
+        keepalive_s: float,
+    ) -> None:
+        self._events = events
+        self._session_id = session_id
+        self._send_timeout_s = send_timeout_s
+        self._keepalive_s = keepalive_s
+        self._quiet = True
+        self._sequence = -1
+
+    async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
+        headers = list(HEADERS)
+        if self._session_id is not None:
+            headers.append((b"x-kosmosx-session", self._session_id.encode()))
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        streaming = asyncio.create_task(self._stream(send))
+        side = [
+            asyncio.create_task(_disconnected(receive)),
+            asyncio.create_task(self._keep_alive(send)),
+        ]
+        try:
+            await asyncio.wait([streaming, *side], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (streaming, *side):
+                task.cancel()
+            for task in (streaming, *side):
+                with contextlib.suppress(asyncio.CancelledError, TimeoutError, OSError):
+                    await task
+
+    async def _stream(self, send: Send) -> None:
+        try:
+            async for batch in self._events:
+                self._sequence = batch[-1].sequence
+                standard = [frames.sse(event) for event in batch if not event.extension]
+                await self._send(send, b"".join(standard))
+        except ApiError as error:
+            await self._send(send, encode_sse(error, self._sequence + 1))
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _send(self, send: Send, body: bytes) -> None:
+        self._quiet = False
+        async with asyncio.timeout(self._send_timeout_s):
+            await send({"type": "http.response.body", "body": body, "more_body": True})
+
+    async def _keep_alive(self, send: Send) -> None:
+        while True:
+            self._quiet = True
+            await asyncio.sleep(self._keepalive_s)
+            if self._quiet:
+                await self._send(send, frames.KEEPALIVE)
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

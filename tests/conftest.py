@@ -1,0 +1,23 @@
+"""Fixtures for tests against the real server: one process, one engine, shared by the run."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.server_process import ServerProcess
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """The server on its embedded defaults: Valkey, SQLite, and the nano checkpoint on vLLM."""
+    process = ServerProcess(tmp_path_factory.mktemp("server") / "data")
+    process.data_dir.mkdir()
+    process.start()
+    yield process
+    process.stop()
+
+
+@pytest.fixture(scope="session")
+def other_key(server: ServerProcess) -> str:
+    """The key of another account."""
+    return server.create_key()

@@ -1,0 +1,93 @@
+"""A real server in a process of its own, as an operator starts it."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+
+KOSMOSX = Path(sys.executable).with_name("kosmosx")
+START_TIMEOUT_S = 150
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class ServerProcess:
+    """`kosmosx serve` on a data folder; can be stopped, killed and started again."""
+
+    def __init__(self, data_dir: Path, **environment: str) -> None:
+        self.data_dir = data_dir
+        self.port = free_port()
+        self.base_url = f"http://127.0.0.1:{self.port}"
+        self._environment = os.environ | environment
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def key(self) -> str:
+        """The first account's key."""
+        return (self.data_dir / "first_key").read_text().strip()
+
+    @property
+    def database(self) -> Path:
+        return self.data_dir / "kosmosx.db"
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def create_key(self, *options: str) -> str:
+        """A further key; without options it gets an account of its own."""
+        command = [KOSMOSX, "keys", "create", "--data-dir", self.data_dir, "--json", *options]
+        created = subprocess.run(command, check=True, capture_output=True, text=True)
+        return str(json.loads(created.stdout)["key"])
+
+    def start(self) -> None:
+        log = (self.data_dir.parent / f"{self.data_dir.name}.out").open("ab")
+        command = [
+            KOSMOSX, "serve", "--host", "127.0.0.1", "--port", str(self.port),
+            "--data-dir", self.data_dir,
+        ]  # fmt: skip
+        self._process = subprocess.Popen(command, stdout=log, stderr=log, env=self._environment)
+        self._wait_until_ready()
+
+    def _wait_until_ready(self) -> None:
+        assert self._process is not None
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while time.monotonic() < deadline:
+            if self._process.poll() is not None:
+                raise RuntimeError(f"the server ended: {self.output()}")
+            try:
+                if httpx.get(f"{self.base_url}/health/ready", timeout=5).status_code == 200:
+                    return
+            except httpx.TransportError:
+                pass
+            time.sleep(0.1)
+        raise RuntimeError(f"the server was not ready in time: {self.output()}")
+
+    def output(self) -> str:
+        return (self.data_dir.parent / f"{self.data_dir.name}.out").read_text()[-4000:]
+
+    def stop(self) -> int:
+        """SIGTERM; returns the exit status."""
+        return self._end(signal.SIGTERM)
+
+    def kill(self) -> int:
+        return self._end(signal.SIGKILL)
+
+    def _end(self, how: signal.Signals) -> int:
+        if self._process is None:
+            return 0
+        self._process.send_signal(how)
+        status = self._process.wait(60)
+        self._process = None
+        return status
