@@ -34,7 +34,6 @@ async def issue_key(
 
     Raises:
         NotFound: no such account.
-
     """
     issued = keys.issue(pepper)
     await store.create_key(
@@ -53,7 +52,6 @@ class Authenticator:
         pepper: the secret of the keys' MACs, at least 16 bytes.
         now: a monotonic clock in seconds.
         capacity: verdicts to remember.
-
     """
 
     def __init__(
@@ -72,14 +70,13 @@ class Authenticator:
         Raises:
             InvalidKey: nobody's, or not any more.
             StoreUnavailable: it cannot be told now; nobody is let in on an old verdict.
-
         """
         key_id = keys.parse(token)
         mac = keys.mac(token, self._pepper)
         verdict = self._verdicts.get(mac)
         if verdict is None or self._now() - verdict.read_at >= MAX_TTL_S:
             verdict = await self._judge(key_id, mac)
-            self._remember(mac, verdict)
+        self._remember(mac, verdict)
         if verdict.principal is None:
             raise InvalidKey
         return verdict.principal

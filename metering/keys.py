@@ -21,7 +21,7 @@ _FORM = re.compile(r"kx_live_([0-9a-f]{16})_[A-Za-z0-9_-]{43}", re.ASCII)
 _NOBODY = bytes(32)
 
 
-class InvalidKey(Exception):  # noqa: N818 - says what is the case
+class InvalidKey(Exception):
     """No such key, or it was revoked, or the secret is wrong: which, is not told."""
 
 
@@ -50,7 +50,6 @@ def parse(token: str) -> str:
 
     Raises:
         InvalidKey: it does not have the form of a key.
-
     """
     match = _FORM.fullmatch(token)
     if match is None:
@@ -63,7 +62,6 @@ def mac(token: str, pepper: bytes) -> bytes:
 
     Raises:
         ValueError: the pepper is too short to be one.
-
     """
     if len(pepper) < PEPPER_BYTES:
         raise ValueError(f"the pepper needs at least {PEPPER_BYTES} bytes")

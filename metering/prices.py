@@ -11,7 +11,7 @@ MicroUsd = Annotated[int, Meta(ge=0, le=1_000_000_000)]
 """A unit price; the bound ($1,000) keeps sums within 64 bits."""
 
 
-class PricesInvalid(ValueError):  # noqa: N818 - says what is the case
+class PricesInvalid(ValueError):
     """The price book cannot be used; the message names the field."""
 
 
@@ -22,7 +22,7 @@ class PriceBook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     without images pays at least, once.
     """
 
-    version: Annotated[str, Meta(pattern=r"^[0-9A-Za-z._-]{1,64}$")]
+    version: Annotated[str, Meta(pattern=r"^[0-9A-Za-z._-]{1,64}\Z")]
     token_micro_usd: MicroUsd
     image_micro_usd: MicroUsd
     detection_micro_usd: MicroUsd
@@ -34,7 +34,6 @@ class PriceBook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
         Raises:
             PricesInvalid: not TOML, or a field is missing, unknown, negative or no integer.
-
         """
         try:
             return msgspec.convert(tomllib.loads(data.decode()), cls)

@@ -56,7 +56,6 @@ class SqliteStore:
         Raises:
             StoreTooNew: a newer version of this program migrated the file.
             StoreUnavailable: it cannot be opened.
-
         """
         thread = ThreadPoolExecutor(1, thread_name_prefix="metering")
         try:

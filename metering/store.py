@@ -18,19 +18,19 @@ from metering.receipt import Receipt
 from metering.usage import LedgerRow, TurnUsage
 
 
-class NotFound(Exception):  # noqa: N818 - says what is the case
+class NotFound(Exception):
     """No such thing, or it belongs to someone else."""
 
 
-class SessionClosed(Exception):  # noqa: N818 - says what is the case
+class SessionClosed(Exception):
     """The session takes no more turns."""
 
 
-class StoreUnavailable(Exception):  # noqa: N818 - says what is the case
+class StoreUnavailable(Exception):
     """The store did not acknowledge. Trying again is safe."""
 
 
-class StoreTooNew(Exception):  # noqa: N818 - says what is the case
+class StoreTooNew(Exception):
     """The store was migrated by a newer version of this program."""
 
 
@@ -122,7 +122,6 @@ class Store(Protocol):
 
         Raises:
             NotFound: no such account.
-
         """
         ...
 
@@ -145,7 +144,6 @@ class Store(Protocol):
 
         Raises:
             NotFound: no such account or key, or the session or key is another account's.
-
         """
         ...
 
@@ -162,7 +160,6 @@ class Store(Protocol):
 
         Raises:
             SessionClosed: it was closed; open another.
-
         """
         ...
 
@@ -174,7 +171,6 @@ class Store(Protocol):
         Raises:
             NotFound: no such session in the usage's account.
             ValueError: a row is not of this turn.
-
         """
         ...
 
@@ -210,7 +206,6 @@ def check_rows(usage: TurnUsage, rows: tuple[LedgerRow, ...]) -> None:
 
     Raises:
         ValueError: a row is of another response, session or account.
-
     """
     owner = (usage.response_id, usage.session_id, usage.account_id)
     for row in rows:

@@ -27,7 +27,6 @@ class TurnUsage(msgspec.Struct, frozen=True, kw_only=True):
 
     Raises:
         ValueError: a count is negative, or more was cached than there was.
-
     """
 
     response_id: str

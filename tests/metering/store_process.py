@@ -1,0 +1,71 @@
+"""A process of its own on a store file, told what to do on its command line and its stdin.
+
+python store_process.py record DB COUNT     records turns, prints each id once it is acknowledged
+python store_process.py die DB STATEMENT    records a turn, killed as that SQL statement begins
+python store_process.py close DB COUNT NAME closes sessions as stdin says when, prints the results
+python store_process.py open DB             opens the file as stdin says when
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+
+import msgspec
+
+from metering.sqlite_store import SqliteStore
+from metering.usage import ledger_rows
+from tests.metering.samples import BOOK, turn
+
+
+def say(text: str) -> None:
+    print(text, flush=True)  # noqa: T201 - this is its protocol
+
+
+async def record(path: Path, count: str) -> None:
+    store = await SqliteStore.open(path)
+    for number in range(int(count)):
+        usage = turn(f"resp_{number}", images=1)
+        await store.record_turn(usage, ledger_rows(usage, BOOK))
+        say(usage.response_id)
+    await store.close()
+
+
+async def die(path: Path, statement: str) -> None:
+    store = await SqliteStore.open(path)
+    left = int(statement)
+
+    def trace(_: str) -> None:
+        nonlocal left
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        left -= 1
+
+    store._thread.submit(store._db.set_trace_callback, trace).result()
+    usage = turn(images=1, detections=1)
+    await store.record_turn(usage, ledger_rows(usage, BOOK))
+    say("acknowledged")
+    await store.close()
+
+
+async def close(path: Path, count: str, name: str) -> None:
+    store = await SqliteStore.open(path)
+    say("ready")
+    sys.stdin.readline()
+    for number in range(int(count)):
+        closed = await store.close_session("acct_1", f"sess_{number}", 5.0, name)
+        say(msgspec.json.encode(closed).decode())
+    await store.close()
+
+
+async def open_(path: Path) -> None:
+    say("ready")
+    sys.stdin.readline()
+    store = await SqliteStore.open(path)
+    await store.close()
+
+
+if __name__ == "__main__":
+    commands = {"record": record, "die": die, "close": close, "open": open_}
+    asyncio.run(commands[sys.argv[1]](Path(sys.argv[2]), *sys.argv[3:]))

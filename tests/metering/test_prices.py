@@ -1,0 +1,55 @@
+import pytest
+
+from metering.prices import PriceBook, PricesInvalid, default_price_book
+from tests.metering.samples import BOOK
+
+FIELDS = {
+    "version": '"2026-11-01"',
+    "token_micro_usd": "200",
+    "image_micro_usd": "500_000",
+    "detection_micro_usd": "0",
+    "minimum_tokens": "100",
+}
+
+
+def toml(fields: dict[str, str]) -> bytes:
+    return "\n".join(f"{name} = {value}" for name, value in fields.items()).encode()
+
+
+def test_the_bundled_prices_are_the_published_ones() -> None:
+    assert default_price_book() == BOOK
+
+
+def test_a_price_book_is_read_from_toml() -> None:
+    assert PriceBook.load(toml(FIELDS)) == BOOK
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_a_missing_field_is_named(name: str) -> None:
+    fields = {other: value for other, value in FIELDS.items() if other != name}
+    with pytest.raises(PricesInvalid, match=f"missing required field `{name}`"):
+        PriceBook.load(toml(fields))
+
+
+@pytest.mark.parametrize("name", [name for name in FIELDS if name != "version"])
+@pytest.mark.parametrize("value", ["-1", "0.5", "200.0", "true", '"200"', "10_000_000_000", "nan"])
+def test_what_is_no_amount_is_refused_by_name(name: str, value: str) -> None:
+    with pytest.raises(PricesInvalid, match=rf"\$\.{name}"):
+        PriceBook.load(toml({**FIELDS, name: value}))
+
+
+@pytest.mark.parametrize("version", ['""', '"two words"', "2026-11-01", '"a\\nb"', '"a\\n"'])
+def test_a_version_is_one_short_word(version: str) -> None:
+    with pytest.raises(PricesInvalid, match=r"\$\.version"):
+        PriceBook.load(toml({**FIELDS, "version": version}))
+
+
+def test_an_unknown_field_is_named() -> None:
+    with pytest.raises(PricesInvalid, match="unknown field `audio_micro_usd`"):
+        PriceBook.load(toml({**FIELDS, "audio_micro_usd": "1"}))
+
+
+@pytest.mark.parametrize("data", [b"token = [", b"\xff\xfe", b"a = 1\na = 2"])
+def test_what_is_no_toml_is_refused(data: bytes) -> None:
+    with pytest.raises(PricesInvalid, match="price book"):
+        PriceBook.load(data)
