@@ -93,7 +93,7 @@ def normalise(data: bytes, limits: dict[str, int]) -> tuple[int, int, bytes]:
         if max(plain.size) > side:
             plain.thumbnail((side, side), Image.Resampling.LANCZOS)
     except MemoryError:
-        raise RefusedError("image_too_large", "the image needs too much memory") from None
+        raise RefusedError("image_too_large", "expected an image that needs less memory") from None
     except RefusedError:
         raise
     except Exception as error:  # decoders raise what they like: SyntaxError, struct.error, …
