@@ -10,7 +10,9 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -67,5 +69,10 @@ async def open_(path: Path) -> None:
 
 
 if __name__ == "__main__":
-    commands = {"record": record, "die": die, "close": close, "open": open_}
+    commands: dict[str, Callable[..., Coroutine[Any, Any, None]]] = {
+        "record": record,
+        "die": die,
+        "close": close,
+        "open": open_,
+    }
     asyncio.run(commands[sys.argv[1]](Path(sys.argv[2]), *sys.argv[3:]))

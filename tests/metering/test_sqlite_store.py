@@ -61,13 +61,14 @@ async def test_a_file_keeps_what_was_written(path: Path) -> None:
     await store.close()
 
 
+def pragma(db: sqlite3.Connection, name: str) -> object:
+    return db.execute(f"PRAGMA {name}").fetchone()[0]
+
+
 async def test_each_write_is_synced_and_keys_are_enforced(path: Path) -> None:
     store = await SqliteStore.open(path)
     names = ("journal_mode", "synchronous", "foreign_keys", "busy_timeout", "user_version")
-    pragmas = [
-        await store._run(lambda db, name=name: db.execute(f"PRAGMA {name}").fetchone()[0])
-        for name in names
-    ]
+    pragmas = [await store._run(pragma, name) for name in names]
     await store.close()
     assert pragmas == ["wal", 2, 1, 5000, len(sqlite_schema.MIGRATIONS)]
 

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -101,7 +103,7 @@ def test_a_live_text_turn_costs_the_minimum_from_its_first_token() -> None:
         {"cached_tokens": 91},
     ],
 )
-def test_impossible_usage_is_refused(changes: dict[str, int]) -> None:
+def test_impossible_usage_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="resp_1"):
         turn(**changes)
 
