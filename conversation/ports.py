@@ -18,7 +18,8 @@ class Lease(msgspec.Struct, frozen=True):
 class Write(msgspec.Struct, frozen=True, kw_only=True):
     """One response's share of a group commit.
 
-    `expected` is the log's length before this write: a repeated or overtaken write is refused.
+    `expected` is the log's length before this write: an overtaken write is refused. The very same
+    write may be repeated when its reply was lost: it is acknowledged, and appended once.
     `turn` goes with the terminal entry only: history and log change in the same atomic step.
     """
 
@@ -33,7 +34,7 @@ class Fenced(Exception):
 
 
 class LogUnavailable(Exception):
-    """The log cannot be reached or cannot take writes; nothing was acknowledged."""
+    """The store cannot be reached or cannot take writes; nothing was acknowledged."""
 
 
 class NotFound(Exception):
@@ -41,7 +42,7 @@ class NotFound(Exception):
 
 
 class Conflict(Exception):
-    """Another turn got into the conversation first."""
+    """Another turn got into the conversation first, or the conversation is gone."""
 
 
 class EventLog(Protocol):
@@ -57,16 +58,20 @@ class EventLog(Protocol):
         Each write is atomic on its own and gets its own verdict: None, Fenced or Conflict.
 
         Raises:
-            LogUnavailable: the store did not acknowledge; read back before trying again.
+            LogUnavailable: the store did not acknowledge; each write may be in the log or not.
+                Only the same writes may be tried again.
         """
         ...
 
     async def renew(self, leases: Sequence[Lease], ttl_s: float) -> list[bool]:
-        """Prolong leases that are still ours, in one round trip."""
+        """Prolong leases that are still ours, in one round trip; a ttl of 0 hands them over."""
         ...
 
     async def release(self, lease: Lease) -> None:
-        """Give the lease up: the response is settled and no longer anybody's work."""
+        """Give the lease up: the response is settled and no longer anybody's work.
+
+        What its owner still writes is refused, and the log's retention begins.
+        """
         ...
 
     async def expired(self, limit: int) -> list[str]:
@@ -85,26 +90,42 @@ class EventLog(Protocol):
 class History(Protocol):
     """Turns by response id, conversations as named lines of turns, and image bytes.
 
-    Everything belongs to an account; another account's things are NotFound.
+    Everything belongs to an account; another account's things are NotFound. What is used is kept
+    for another retention period. Every method raises LogUnavailable without the store.
     """
 
     async def turn(self, account_id: str, response_id: str) -> Turn: ...
 
     async def chain(self, account_id: str, response_id: str) -> list[Turn]:
-        """The turn and its ancestors, oldest first, in one round trip."""
+        """The turn and its ancestors, oldest first, in one round trip.
+
+        Deleted ancestors are left out.
+
+        Raises:
+            NotFound: the turn is missing, or an ancestor has expired.
+        """
         ...
 
     async def add_turn(self, turn: Turn) -> None:
         """Store a turn; in a conversation it must follow the head.
 
         Raises:
-            Conflict: the conversation's head is not `turn.parent_id`.
+            Conflict: the conversation's head is not `turn.parent_id`, or it is gone, or another
+                turn of that id exists.
         """
         ...
 
-    async def delete_turn(self, account_id: str, response_id: str) -> None: ...
+    async def delete_turn(self, account_id: str, response_id: str) -> None:
+        """Forget a turn. A conversation goes on with the turns around it."""
+        ...
 
-    async def create_conversation(self, conversation: Conversation) -> None: ...
+    async def create_conversation(self, conversation: Conversation) -> None:
+        """Begin a conversation.
+
+        Raises:
+            Conflict: another one has that id.
+        """
+        ...
 
     async def conversation(self, account_id: str, conversation_id: str) -> Conversation: ...
 

@@ -1,0 +1,38 @@
+-- Prepended to every script. KEYS[1] is the prefix of all keys with its cluster tag: a script
+-- touches one slot, and the names of its keys are derived here.
+local OK, FENCED, CONFLICT, MISSING = 0, 1, 2, 3
+
+local function key(kind, id)
+  return KEYS[1] .. kind .. ':' .. id
+end
+
+local LEASES = KEYS[1] .. 'leases' -- response id by the time (Unix ms) at which its lease lapses
+
+-- Leases live by the clock of the store, so that no two owners disagree about it.
+local function now_ms()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+-- Store a turn and move its conversation's head to it; a repeated call changes nothing.
+-- turn: id, account, parent, conversation, images, data ('' where there is none)
+local function attach_turn(turn, retention_ms)
+  local id, account, parent, conversation, images, data = unpack(turn)
+  local record = key('turn', id)
+  if redis.call('EXISTS', record) == 1 then
+    return redis.call('HGET', record, 'data') == data and OK or CONFLICT
+  end
+  if conversation ~= '' then
+    local line = key('conversation', conversation)
+    local found = redis.call('HMGET', line, 'account', 'head')
+    if found[1] ~= account then return MISSING end
+    if (found[2] or '') ~= parent then return CONFLICT end
+    redis.call('HSET', line, 'head', id)
+    redis.call('PEXPIRE', line, retention_ms)
+  end
+  redis.call('HSET', record, 'account', account, 'parent', parent,
+    'conversation', conversation, 'images', images, 'data', data)
+  redis.call('PEXPIRE', record, retention_ms)
+  return OK
+end
+

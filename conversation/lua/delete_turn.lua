@@ -1,0 +1,17 @@
+-- ARGV: account, response id. Returns 1, or 0 if there is no such turn.
+-- What is left of it links its successors to its ancestors.
+local account, id = ARGV[1], ARGV[2]
+local record = key('turn', id)
+local found = redis.call('HMGET', record, 'account', 'parent', 'conversation', 'data')
+if found[1] ~= account or not found[4] then return 0 end
+redis.call('HDEL', record, 'data', 'images')
+
+local line = key('conversation', found[3])
+if redis.call('HGET', line, 'head') == id then
+  local head = found[2]
+  while head ~= '' and redis.call('HEXISTS', key('turn', head), 'data') == 0 do
+    head = redis.call('HGET', key('turn', head), 'parent') or ''
+  end
+  redis.call('HSET', line, 'head', head)
+end
+return 1

@@ -1,0 +1,80 @@
+"""The event log in memory, for tests of what needs a log. Nothing expires but leases."""
+
+import time
+from collections.abc import Callable, Sequence
+
+from conversation.memory_history import MemoryHistory
+from conversation.ports import Conflict, Fenced, Lease, Write
+
+
+class MemoryEventLog:
+    """The EventLog port on dictionaries; turns go to `history`."""
+
+    def __init__(
+        self, history: MemoryHistory, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._history = history
+        self._clock = clock
+        self._logs: dict[str, list[bytes]] = {}
+        self._epochs: dict[str, int] = {}
+        self._leases: dict[str, float] = {}
+
+    async def acquire(self, response_id: str, ttl_s: float) -> Lease | None:
+        now = self._clock()
+        if self._leases.get(response_id, now) > now:
+            return None
+        epoch = self._epochs[response_id] = self._epochs.get(response_id, 0) + 1
+        self._leases[response_id] = now + ttl_s
+        return Lease(response_id, epoch)
+
+    async def append(self, writes: Sequence[Write], ttl_s: float) -> list[Exception | None]:
+        return [self._commit(write, ttl_s) for write in writes]
+
+    async def renew(self, leases: Sequence[Lease], ttl_s: float) -> list[bool]:
+        ours = [self._ours(lease) for lease in leases]
+        for lease, held in zip(leases, ours, strict=True):
+            if held:
+                self._leases[lease.response_id] = self._clock() + ttl_s
+        return ours
+
+    async def release(self, lease: Lease) -> None:
+        if self._ours(lease):
+            self._epochs[lease.response_id] += 1
+            self._leases.pop(lease.response_id, None)
+
+    async def expired(self, limit: int) -> list[str]:
+        now = self._clock()
+        lapsed = sorted((lapses, name) for name, lapses in self._leases.items() if lapses <= now)
+        return [name for _, name in lapsed[:limit]]
+
+    async def read(self, response_id: str, start: int = 0) -> list[bytes]:
+        return self._logs.get(response_id, [])[start:]
+
+    async def delete(self, response_id: str) -> None:
+        self._logs.pop(response_id, None)
+
+    def _ours(self, lease: Lease) -> bool:
+        return self._epochs.get(lease.response_id) == lease.epoch
+
+    def _commit(self, write: Write, ttl_s: float) -> Exception | None:
+        response_id = write.lease.response_id
+        log = self._logs.setdefault(response_id, [])
+        fenced = Fenced(f"{response_id}: epoch {write.lease.epoch}, position {write.expected}")
+        if not self._ours(write.lease):
+            return fenced
+        if len(log) == write.expected:
+            try:
+                if write.turn is not None:
+                    self._history.attach(write.turn)
+            except Conflict as conflict:
+                return conflict
+            log.extend(write.entries)
+        elif not self._repeated(log, write):
+            return fenced
+        self._leases[response_id] = self._clock() + ttl_s
+        return None
+
+    @staticmethod
+    def _repeated(log: Sequence[bytes], write: Write) -> bool:
+        there = log[write.expected : write.expected + len(write.entries)]
+        return bool(there) and tuple(there) == write.entries

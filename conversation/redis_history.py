@@ -1,0 +1,164 @@
+"""History in Redis: one hash per turn and per conversation, image bytes beside them.
+
+A record is a version byte and MessagePack; what scripts need of it (account, parent, images) lies
+in fields of its own. Everything expires one retention period after its last use.
+"""
+
+from collections.abc import Sequence
+from typing import TypeVar, cast
+
+import msgspec
+from redis.asyncio import Redis
+
+from conversation.entries import UnknownEntryVersion
+from conversation.items import Conversation, Turn
+from conversation.ports import Conflict, NotFound
+from conversation.redis_connection import Script, key, milliseconds, patiently
+
+VERSION = 1
+LONGEST_CHAIN = 1000
+"""Turns of a chain that are read at most, the newest ones."""
+
+OK, FENCED, CONFLICT, MISSING = range(4)
+"""Verdicts of the scripts, as in lua/common.lua."""
+
+Record = TypeVar("Record", Turn, Conversation)
+
+
+def turn_fields(turn: Turn) -> tuple[str | bytes, ...]:
+    """A turn as the scripts take it: id, account, parent, conversation, images, data."""
+    return (
+        turn.response_id,
+        turn.account_id,
+        turn.parent_id or "",
+        turn.conversation_id or "",
+        " ".join(turn.image_ids),
+        _pack(turn),
+    )
+
+
+class RedisHistory:
+    """The History port on Redis."""
+
+    def __init__(self, redis: Redis, *, retention_s: float, patience_s: float = 2.0) -> None:
+        """Keep what is used for `retention_s`; wait for a lost store for `patience_s`."""
+        self._redis = redis
+        self._retention_ms = milliseconds(retention_s)
+        self._patience_s = patience_s
+        self._chain = Script(redis, "chain", patience_s=patience_s)
+        self._add_turn = Script(redis, "add_turn", patience_s=patience_s)
+        self._delete_turn = Script(redis, "delete_turn", patience_s=patience_s)
+        self._create = Script(redis, "create_conversation", patience_s=patience_s)
+        self._conversation = Script(redis, "conversation", patience_s=patience_s)
+
+    async def turn(self, account_id: str, response_id: str) -> Turn:
+        """One turn.
+
+        Raises:
+            NotFound: no such turn of this account.
+        """
+        (turn,) = await self._turns(account_id, response_id, 1)
+        return turn
+
+    async def chain(self, account_id: str, response_id: str) -> list[Turn]:
+        """The turn and its ancestors, oldest first, at most LONGEST_CHAIN of them.
+
+        Raises:
+            NotFound: no such turn of this account, or an ancestor has expired.
+        """
+        return await self._turns(account_id, response_id, LONGEST_CHAIN)
+
+    async def add_turn(self, turn: Turn) -> None:
+        """Store a turn; the same turn a second time changes nothing.
+
+        Raises:
+            Conflict: it does not follow the head of its conversation.
+        """
+        verdict = await self._add_turn(self._retention_ms, *turn_fields(turn))
+        if verdict != OK:
+            raise conflict(turn)
+
+    async def delete_turn(self, account_id: str, response_id: str) -> None:
+        """Forget a turn's content; its images expire, since other turns may show them.
+
+        Raises:
+            NotFound: no such turn of this account.
+        """
+        if not await self._delete_turn(account_id, response_id):
+            raise NotFound(response_id)
+
+    async def create_conversation(self, conversation: Conversation) -> None:
+        """Store a new conversation; the same one a second time changes nothing.
+
+        Raises:
+            Conflict: there is another one of that id.
+        """
+        head = conversation.head_id or ""
+        data = _pack(msgspec.structs.replace(conversation, head_id=None))
+        verdict = await self._create(
+            conversation.id, conversation.account_id, head, data, self._retention_ms
+        )
+        if verdict != OK:
+            raise Conflict(f"there is another conversation {conversation.id}")
+
+    async def conversation(self, account_id: str, conversation_id: str) -> Conversation:
+        """A conversation with its present head.
+
+        Raises:
+            NotFound: no such conversation of this account.
+        """
+        found = await self._conversation(account_id, conversation_id, self._retention_ms)
+        if not found:
+            raise NotFound(conversation_id)
+        head, data = found
+        return msgspec.structs.replace(_unpack(data, Conversation), head_id=head.decode() or None)
+
+    async def put_image(self, account_id: str, image_id: str, data: bytes) -> None:
+        """Keep an image's bytes for the account."""
+        name = _image_key(account_id, image_id)
+        await patiently(
+            lambda: self._redis.set(name, data, px=self._retention_ms), self._patience_s
+        )
+
+    async def image(self, account_id: str, image_id: str) -> bytes:
+        """An image's bytes.
+
+        Raises:
+            NotFound: the account has no such image.
+        """
+        name = _image_key(account_id, image_id)
+        data = await patiently(
+            lambda: self._redis.getex(name, px=self._retention_ms), self._patience_s
+        )
+        if data is None:
+            raise NotFound(image_id)
+        return cast("bytes", data)
+
+    async def _turns(self, account_id: str, response_id: str, limit: int) -> list[Turn]:
+        found: Sequence[bytes] = await self._chain(
+            account_id, response_id, self._retention_ms, limit
+        )
+        if not found:
+            raise NotFound(response_id)
+        return [_unpack(data, Turn) for data in reversed(found)]
+
+
+def conflict(turn: Turn) -> Conflict:
+    """The refusal of a turn."""
+    return Conflict(
+        f"{turn.response_id} does not follow the head of conversation {turn.conversation_id}"
+    )
+
+
+def _image_key(account_id: str, image_id: str) -> str:
+    return key("image", f"{account_id}:{image_id}")
+
+
+def _pack(record: Turn | Conversation) -> bytes:
+    return bytes((VERSION,)) + msgspec.msgpack.encode(record)
+
+
+def _unpack(data: bytes, kind: type[Record]) -> Record:
+    if data[0] != VERSION:
+        raise UnknownEntryVersion(f"record of version {data[0]}, this server reads {VERSION}")
+    return msgspec.msgpack.decode(memoryview(data)[1:], type=kind)

@@ -1,0 +1,114 @@
+"""The event log in Redis: one packed list per response, index = position; leases by expiry.
+
+Every write is checked (epoch, then length) and pushed in one script, so that an owner whose lease
+was taken over cannot write, and a write whose reply was lost can be repeated. A log has no expiry
+until its response was released: unsettled work must not vanish.
+"""
+
+from collections.abc import Sequence
+from typing import cast
+
+from redis.asyncio import Redis
+
+from conversation.ports import Fenced, Lease, Write
+from conversation.redis_connection import (
+    Script,
+    UnsuitableRedis,
+    check_settings,
+    connect,
+    key,
+    milliseconds,
+    patiently,
+)
+from conversation.redis_history import FENCED, OK, conflict, turn_fields
+
+__all__ = ["RedisEventLog", "UnsuitableRedis", "check_settings", "connect"]
+
+LARGEST_COMMIT = 1000
+"""Writes per script: it blocks the server while it runs, and Lua's stack ends at 8,000."""
+
+
+class RedisEventLog:
+    """The EventLog port on Redis."""
+
+    def __init__(
+        self,
+        redis: Redis,
+        *,
+        retention_s: float,
+        history_retention_s: float | None = None,
+        patience_s: float = 2.0,
+    ) -> None:
+        """Keep logs for `retention_s` after release; turns too, or for `history_retention_s`.
+
+        A call that gets no answer is repeated for `patience_s` before it is LogUnavailable.
+        """
+        self._redis = redis
+        self._retention_ms = milliseconds(retention_s)
+        self._history_ms = milliseconds(history_retention_s or retention_s)
+        self._patience_s = patience_s
+        # Never repeated: the second attempt would meet the first one's lease.
+        self._acquire = Script(redis, "acquire")
+        # What was admitted is finished, even if the store is full: acquire is where it is refused.
+        self._append = Script(redis, "append", flags="allow-oom", patience_s=patience_s)
+        self._renew = Script(redis, "renew", flags="allow-oom", patience_s=patience_s)
+        self._release = Script(redis, "release", flags="allow-oom", patience_s=patience_s)
+        self._expired = Script(redis, "expired", flags="no-writes", patience_s=patience_s)
+
+    async def acquire(self, response_id: str, ttl_s: float) -> Lease | None:
+        """Take the lease with a new epoch; None while another owner's lease is alive."""
+        epoch = await self._acquire(response_id, milliseconds(ttl_s))
+        return Lease(response_id, epoch) if epoch else None
+
+    async def append(self, writes: Sequence[Write], ttl_s: float) -> list[Exception | None]:
+        """Commit all writes in one call. See EventLog."""
+        verdicts: list[Exception | None] = []
+        for start in range(0, len(writes), LARGEST_COMMIT):
+            batch = writes[start : start + LARGEST_COMMIT]
+            codes = await self._append(*self._commit_args(batch, ttl_s))
+            verdicts += map(_verdict, batch, codes)
+        return verdicts
+
+    async def renew(self, leases: Sequence[Lease], ttl_s: float) -> list[bool]:
+        """Prolong leases that are still ours; a ttl of 0 hands them over."""
+        fields = [field for lease in leases for field in (lease.response_id, lease.epoch)]
+        return [bool(code) for code in await self._renew(milliseconds(ttl_s), *fields)]
+
+    async def release(self, lease: Lease) -> None:
+        """Give the lease up; the log's retention begins."""
+        await self._release(lease.response_id, lease.epoch, self._retention_ms)
+
+    async def expired(self, limit: int) -> list[str]:
+        """Responses whose lease lapsed, the longest lapsed first."""
+        return [name.decode() for name in await self._expired(limit)]
+
+    async def read(self, response_id: str, start: int = 0) -> list[bytes]:
+        """Entries from index `start` on."""
+        log = key("log", response_id)
+        found = await patiently(lambda: self._redis.lrange(log, start, -1), self._patience_s)
+        return cast("list[bytes]", found)
+
+    async def delete(self, response_id: str) -> None:
+        """Remove a finished response's log."""
+        log = key("log", response_id)
+        await patiently(lambda: self._redis.delete(log), self._patience_s)
+
+    def _commit_args(self, writes: Sequence[Write], ttl_s: float) -> list[bytes | str | int]:
+        args: list[bytes | str | int] = [milliseconds(ttl_s), self._history_ms, len(writes)]
+        args += [write.lease.response_id for write in writes]
+        for write in writes:
+            turn = turn_fields(write.turn) if write.turn else ()
+            args += (write.lease.epoch, write.expected, len(write.entries), *write.entries)
+            args += (len(turn), *turn)
+        return args
+
+
+def _verdict(write: Write, code: int) -> Exception | None:
+    match code:
+        case _ if code == OK:
+            return None
+        case _ if code == FENCED or write.turn is None:
+            lease = write.lease
+            return Fenced(f"{lease.response_id}: epoch {lease.epoch}, position {write.expected}")
+        case _:
+            return conflict(write.turn)
