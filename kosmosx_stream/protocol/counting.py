@@ -1,0 +1,57 @@
+"""Usage of one response while it is generated: a running sum over its log."""
+
+from collections.abc import Callable
+
+from conversation.entries import Delta, Ended, Price, Started
+from kosmosx_stream.protocol.responses import LiveUsage, MeteredUsage
+from metering.usage import usd
+
+CostFn = Callable[[int, int, int, int, Price], int]
+"""(input tokens, output tokens, images, detections, price) to micro-dollars, as the bill has it."""
+
+
+class UsageCounter:
+    """Counts what the log's entries add. A detection is a box that was released."""
+
+    def __init__(self, started: Started, cost: CostFn) -> None:
+        self._started = started
+        self._cost = cost
+        self._images = len(started.new_images)
+        self._output_tokens = 0
+        self._detections = 0
+        self._cached_tokens = 0
+
+    def add(self, entry: Delta | Ended) -> None:
+        """Count one entry."""
+        self._output_tokens += len(entry.token_ids)
+        self._detections += sum(len(grounding.boxes) for grounding in entry.grounding)
+        if isinstance(entry, Ended):
+            self._cached_tokens = entry.cached_tokens
+
+    def live(self) -> LiveUsage:
+        """The sum so far, as deltas carry it."""
+        return LiveUsage(
+            input_tokens=self._started.input_tokens,
+            output_tokens=self._output_tokens,
+            images=self._images,
+            detections=self._detections,
+            cost_usd=self._cost_usd(),
+            price_version=self._started.price.version,
+        )
+
+    def metered(self) -> MeteredUsage:
+        """The sum so far, as responses carry it."""
+        return MeteredUsage(
+            input_tokens=self._started.input_tokens,
+            output_tokens=self._output_tokens,
+            cached_tokens=self._cached_tokens,
+            total_tokens=self._started.input_tokens + self._output_tokens,
+            images=self._images,
+            detections=self._detections,
+            cost_usd=self._cost_usd(),
+            price_version=self._started.price.version,
+        )
+
+    def _cost_usd(self) -> str:
+        counts = (self._started.input_tokens, self._output_tokens, self._images, self._detections)
+        return usd(self._cost(*counts, self._started.price))

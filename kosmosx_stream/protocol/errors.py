@@ -1,0 +1,168 @@
+"""The one tree of errors that clients see, and how each transport says them.
+
+| error               | HTTP | type                  | close | retry |
+|---------------------|------|-----------------------|-------|-------|
+| InvalidRequest      | 400  | invalid_request_error | 1008  | no    |
+| AuthenticationError | 401  | invalid_request_error | 1008  | no    |
+| PermissionDenied    | 403  | invalid_request_error | 1008  | no    |
+| NotFound            | 404  | invalid_request_error | 1008  | no    |
+| Conflict            | 409  | invalid_request_error | 1008  | no    |
+| PayloadTooLarge     | 413  | invalid_request_error | 1009  | no    |
+| RateLimited         | 429  | rate_limit_error      | 1008  | yes   |
+| ServerError         | 500  | server_error          | 1011  | yes   |
+| Unavailable         | 503  | server_error          | 1013  | yes   |
+
+OpenAI's clients reconnect on 1011 and 1013, and give up on 1008 and 1009. Types and the usual codes
+(`invalid_api_key`, `model_not_found`, `previous_response_not_found`, `context_length_exceeded`,
+`unsupported_parameter`, `invalid_json`...) are OpenAI's.
+"""
+
+from typing import ClassVar
+
+import msgspec
+
+from kosmosx_stream.protocol import frames
+
+
+class ApiError(Exception):
+    """A refusal or a failure that a client is told of.
+
+    `code` is for programs, `message` for people; `param` names the field at fault as
+    `input[0].content[1].image_url`. `stream_id` is the lane of the command that was refused.
+    """
+
+    status: ClassVar[int] = 500
+    type: ClassVar[str] = "server_error"
+    close_code: ClassVar[int] = 1011
+    retryable: ClassVar[bool] = False
+    """Whether the same request may succeed later."""
+
+    def __init__(self, message: str, *, code: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.param = param
+        self.stream_id: str | None = None
+
+
+class _Refusal(ApiError):
+    type = "invalid_request_error"
+    close_code = 1008
+
+
+class InvalidRequest(_Refusal):
+    """The request itself is at fault."""
+
+    status = 400
+
+
+class AuthenticationError(_Refusal):
+    """No key, or not a valid one."""
+
+    status = 401
+
+
+class PermissionDenied(_Refusal):
+    """A valid key that may not do this."""
+
+    status = 403
+
+
+class NotFound(_Refusal):
+    """No such thing, or it belongs to someone else."""
+
+    status = 404
+
+
+class Conflict(_Refusal):
+    """The thing is not in a state for this; somebody else was first."""
+
+    status = 409
+
+
+class PayloadTooLarge(_Refusal):
+    """More bytes than the server takes."""
+
+    status = 413
+    close_code = 1009
+
+
+class RateLimited(ApiError):
+    """Too many at a time, or the budget is spent."""
+
+    status = 429
+    type = "rate_limit_error"
+    close_code = 1008
+    retryable = True
+
+
+class ServerError(ApiError):
+    """Our fault."""
+
+    retryable = True
+
+
+class Unavailable(ApiError):
+    """Not now: loading, draining, or a store that cannot be reached."""
+
+    status = 503
+    close_code = 1013
+    retryable = True
+
+
+class ErrorBody(msgspec.Struct, frozen=True, kw_only=True):
+    """The `error` object of HTTP bodies and WebSocket events."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str
+
+
+class _HttpError(msgspec.Struct, frozen=True):
+    error: ErrorBody
+
+
+class _SocketError(msgspec.Struct, frozen=True, kw_only=True, tag="error", omit_defaults=True):
+    status: int
+    error: ErrorBody
+    sequence_number: int | None = None
+
+
+class _StreamError(msgspec.Struct, frozen=True, kw_only=True, tag="error"):
+    sequence_number: int
+    code: str
+    message: str
+    param: str | None
+
+
+def encode_http(error: ApiError) -> bytes:
+    """The body of an HTTP response that goes out with `error.status`."""
+    return msgspec.json.encode(_HttpError(_body(error)))
+
+
+def encode_websocket(
+    error: ApiError, *, sequence: int | None = None, stream_id: str | None = None
+) -> bytes:
+    """The JSON of a WebSocket frame (WebSocketErrorEvent): the nested form, with the status.
+
+    It goes into the lane `stream_id`, or else into that of the refused command.
+    """
+    event = _SocketError(status=error.status, error=_body(error), sequence_number=sequence)
+    return frames.on_stream(msgspec.json.encode(event), stream_id or error.stream_id)
+
+
+def encode_sse(error: ApiError, sequence: int) -> bytes:
+    """A framed server-sent event: the flat form that OpenAI's clients parse in a stream.
+
+    The specification's own ErrorStreamingEvent is nested, but a truthy top-level `error` makes the
+    clients throw before they look at the type.
+    """
+    event = _StreamError(
+        sequence_number=sequence, code=error.code, message=error.message, param=error.param
+    )
+    return frames.sse_frame("error", msgspec.json.encode(event))
+
+
+def _body(error: ApiError) -> ErrorBody:
+    return ErrorBody(message=error.message, type=error.type, param=error.param, code=error.code)

@@ -1,0 +1,108 @@
+"""The stream's events as the wire has them, and their encoding.
+
+Open Responses 2026-04-24: the `Response...StreamingEvent` schemas.
+"""
+
+from typing import Literal
+
+import msgspec
+
+from kosmosx_stream.protocol.frames import Event
+from kosmosx_stream.protocol.responses import (
+    GroundingField,
+    LiveUsage,
+    MessageItem,
+    OutputTextPart,
+    ResponseObject,
+)
+
+_encoder = msgspec.json.Encoder()
+
+
+class WireEvent(msgspec.Struct, kw_only=True):
+    """An event before it is encoded; its tag is the `type`."""
+
+    sequence_number: int = 0
+
+
+class ResponseCreated(WireEvent, tag="response.created"):
+    response: ResponseObject
+
+
+class ResponseInProgress(WireEvent, tag="response.in_progress"):
+    response: ResponseObject
+
+
+class ResponseCompleted(WireEvent, tag="response.completed"):
+    response: ResponseObject
+
+
+class ResponseIncomplete(WireEvent, tag="response.incomplete"):
+    response: ResponseObject
+
+
+class ResponseFailed(WireEvent, tag="response.failed"):
+    response: ResponseObject
+
+
+class OpenedSession(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    status: Literal["open"] = "open"
+    opened_at: int
+
+
+class SessionOpened(WireEvent, tag="kosmosx:session.opened"):
+    """An extension: the session that the connection now is."""
+
+    session: OpenedSession
+
+
+class _ItemEvent(WireEvent, kw_only=True):
+    output_index: int = 0
+    item: MessageItem
+
+
+class OutputItemAdded(_ItemEvent, tag="response.output_item.added"):
+    pass
+
+
+class OutputItemDone(_ItemEvent, tag="response.output_item.done"):
+    pass
+
+
+class _PartEvent(WireEvent, kw_only=True):
+    item_id: str
+    output_index: int = 0
+    content_index: int = 0
+
+
+class ContentPartAdded(_PartEvent, tag="response.content_part.added", kw_only=True):
+    part: OutputTextPart
+
+
+class ContentPartDone(_PartEvent, tag="response.content_part.done", kw_only=True):
+    part: OutputTextPart
+
+
+class OutputTextDelta(_PartEvent, tag="response.output_text.delta", kw_only=True):
+    """`usage` is the bill so far; `grounding` the boxes that became complete with this text."""
+
+    delta: str = ""
+    logprobs: tuple[()] = ()
+    usage: LiveUsage = msgspec.field(name="kosmosx:usage")
+    grounding: tuple[GroundingField, ...] | msgspec.UnsetType = msgspec.field(
+        name="kosmosx:grounding", default=msgspec.UNSET
+    )
+
+
+class OutputTextDone(_PartEvent, tag="response.output_text.done", kw_only=True):
+    text: str
+    logprobs: tuple[()] = ()
+
+
+def encode(event: WireEvent, sequence: int) -> Event:
+    """Number and encode an event."""
+    event.sequence_number = sequence
+    event_type = str(event.__struct_config__.tag)
+    data = _encoder.encode(event)
+    return Event(sequence, event_type, data, event_type.startswith("kosmosx:"))

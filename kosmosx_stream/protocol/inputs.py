@@ -1,0 +1,192 @@
+"""A request's `input`: a string, or items, among them those echoed from earlier responses."""
+
+from typing import Any, Literal, assert_never
+
+import msgspec
+
+from conversation.items import Role
+from kosmosx_stream.protocol.errors import InvalidRequest
+from kosmosx_stream.protocol.fields import (
+    Fields,
+    check_object,
+    missing,
+    unsupported,
+    wrong_type,
+)
+
+ROLES: tuple[Role, ...] = ("user", "assistant", "system", "developer")
+Detail = Literal["auto", "low", "high"]
+DETAILS: tuple[Detail, ...] = ("auto", "low", "high")
+
+PartType = Literal["input_text", "input_image", "output_text"]
+_USER_PARTS: tuple[PartType, ...] = ("input_text", "input_image")
+_INSTRUCTION_PARTS: tuple[PartType, ...] = ("input_text",)
+_ASSISTANT_PARTS: tuple[PartType, ...] = ("output_text",)
+
+_ECHOED = ("kosmosx:grounding", "kosmosx:image_id")
+"""Extensions of our own items; a client that sends them back may leave them in."""
+
+
+class InputText(msgspec.Struct, frozen=True):
+    """What a user, or the developer, wrote."""
+
+    text: str
+
+
+class InputImage(msgspec.Struct, frozen=True):
+    """A picture as a data: URL, unchecked. `param` names its field, for complaints about it."""
+
+    data_url: str
+    detail: Detail
+    param: str
+
+
+class OutputText(msgspec.Struct, frozen=True):
+    """What the model answered, from a client that keeps its own history."""
+
+    text: str
+
+
+InputPart = InputText | InputImage | OutputText
+
+
+class InputMessage(msgspec.Struct, frozen=True):
+    """One message of a request."""
+
+    role: Role
+    parts: tuple[InputPart, ...]
+
+
+def read_input(value: Any, param: str = "input") -> tuple[InputMessage, ...]:
+    """Normalise an `input`; a string is a user's message.
+
+    Raises:
+        InvalidRequest: it is neither text nor messages, or has parts that this server lacks.
+    """
+    match value:
+        case None:
+            raise missing(param)
+        case str():
+            return (InputMessage("user", (InputText(value),)),)
+        case list():
+            return read_items(value, param)
+        case _:
+            raise wrong_type(param, "a string or an array of input items", value)
+
+
+def read_items(items: list[Any], param: str) -> tuple[InputMessage, ...]:
+    """Normalise an array of items.
+
+    Raises:
+        InvalidRequest: it is empty, or an item is not a message that this server takes.
+    """
+    if not items:
+        raise _empty(param)
+    return tuple(
+        _read_message(check_object(item, f"{param}[{index}]")) for index, item in enumerate(items)
+    )
+
+
+def _read_message(item: Fields) -> InputMessage:
+    _check_item_type(item)
+    item.refuse_extensions()
+    item.string("id")
+    item.string("status")
+    role = item.choice("role", ROLES)
+    if role is None:
+        raise missing(item.param("role"))
+    content = item.get("content")
+    match content:
+        case None:
+            raise missing(item.param("content"))
+        case str():
+            return InputMessage(role, (_text(role, content),))
+        case list():
+            return InputMessage(role, _read_parts(content, item.param("content"), role))
+        case _:
+            raise wrong_type(
+                item.param("content"), "a string or an array of content parts", content
+            )
+
+
+def _check_item_type(item: Fields) -> None:
+    """Messages may leave their type out, and so may references (ItemReferenceParam)."""
+    item_type = item.string("type")
+    if item_type is None and item.get("role") is None and item.get("content") is None:
+        item_type = "item_reference" if item.string("id") else None
+    if item_type in {None, "message"}:
+        return
+    if item_type == "item_reference":
+        raise _unsupported_item(
+            item, "Item references are not supported; use 'previous_response_id' instead."
+        )
+    raise _unsupported_item(
+        item, f"Input items of type '{item_type[:64]}' are not supported; send messages."
+    )
+
+
+def _read_parts(parts: list[Any], param: str, role: Role) -> tuple[InputPart, ...]:
+    if not parts:
+        raise _empty(param)
+    return tuple(
+        _read_part(check_object(part, f"{param}[{index}]"), role)
+        for index, part in enumerate(parts)
+    )
+
+
+def _read_part(part: Fields, role: Role) -> InputPart:
+    part.refuse_extensions(*_ECHOED)
+    match _part_type(part, role):
+        case "input_text":
+            return InputText(part.required_string("text"))
+        case "output_text":
+            return OutputText(part.required_string("text"))
+        case "input_image":
+            return _read_image(part)
+        case never:
+            assert_never(never)
+
+
+def _part_type(part: Fields, role: Role) -> PartType:
+    match role:
+        case "user":
+            choices = _USER_PARTS
+        case "assistant":
+            choices = _ASSISTANT_PARTS
+        case "system" | "developer":
+            choices = _INSTRUCTION_PARTS
+        case never:
+            assert_never(never)
+    part_type = part.choice("type", choices)
+    if part_type is None:
+        raise missing(part.param("type"))
+    return part_type
+
+
+def _read_image(part: Fields) -> InputImage:
+    if part.get("file_id") is not None:
+        raise unsupported(
+            part.param("file_id"), "there are no files here; send the picture as a data: URL"
+        )
+    url = part.required_string("image_url")
+    param = part.param("image_url")
+    if url[:5].lower() != "data:":
+        message = (
+            f"Invalid '{param}': pictures are taken as data: URLs only "
+            "('data:image/png;base64,...'); this server does not fetch URLs."
+        )
+        raise InvalidRequest(message, code="invalid_image_url", param=param)
+    return InputImage(url, part.choice("detail", DETAILS) or "auto", param)
+
+
+def _text(role: Role, text: str) -> InputPart:
+    return OutputText(text) if role == "assistant" else InputText(text)
+
+
+def _empty(param: str) -> InvalidRequest:
+    message = f"Invalid '{param}': empty array. Expected an array with minimum length 1."
+    return InvalidRequest(message, code="empty_array", param=param)
+
+
+def _unsupported_item(item: Fields, message: str) -> InvalidRequest:
+    return InvalidRequest(message, code="unsupported_input_item", param=item.param("type"))

@@ -1,0 +1,243 @@
+"""From a response's log to its events: a pure fold, so that any reader can replay from any point.
+
+| entry        | events                                                                         |
+|--------------|--------------------------------------------------------------------------------|
+| Started      | response.created, [kosmosx:session.opened,] response.in_progress               |
+| Delta, first | response.output_item.added, response.content_part.added, and the delta         |
+| Delta        | response.output_text.delta; none if it released neither text nor boxes         |
+| Ended        | [a delta with what was held back,] response.output_text.done,                  |
+|              | response.content_part.done, response.output_item.done, and the terminal event  |
+
+The terminal event is response.completed, response.failed, or response.incomplete: the length, a
+cancellation or the budget cut the answer, and clients know no other event for that. An answer that
+was cancelled, cut by the budget or failed before anything was released has no item.
+"""
+
+from typing import Literal, assert_never
+
+import msgspec
+
+from conversation.entries import Delta, Ended, EndReason, Entry, Started
+from conversation.items import Grounding
+from kosmosx_stream.protocol import events
+from kosmosx_stream.protocol.counting import CostFn, UsageCounter
+from kosmosx_stream.protocol.events import WireEvent
+from kosmosx_stream.protocol.frames import Event
+from kosmosx_stream.protocol.responses import (
+    ConversationRef,
+    IncompleteDetails,
+    ItemStatus,
+    MessageItem,
+    ResponseError,
+    ResponseObject,
+    SessionRef,
+    Status,
+    grounding_fields,
+    output_text,
+    read_echo,
+    standard_usage,
+)
+
+__all__ = ["CostFn", "Event", "OutOfOrder", "Projector"]
+
+_STATUS: dict[EndReason, Status] = {
+    "stop": "completed",
+    "length": "incomplete",
+    "cancelled": "incomplete",
+    "budget": "incomplete",
+    "error": "failed",
+}
+# OpenAI's clients know a closed set of codes in a response's `error`.
+_STANDARD_ERRORS = frozenset({"server_error", "rate_limit_exceeded", "invalid_prompt"})
+
+
+class OutOfOrder(Exception):
+    """The entries are not a response's log: one `Started`, any `Delta`s, one `Ended`."""
+
+
+class Projector:
+    """Folds one response's log. Equal logs give equal bytes, whoever reads them and when."""
+
+    def __init__(self, cost: CostFn) -> None:
+        self._cost = cost
+        self._fold: _Fold | None = None
+
+    def feed(self, entry: Entry) -> list[Event]:
+        """Take the next entry; return its events.
+
+        Raises:
+            OutOfOrder: the entry cannot come next.
+        """
+        if isinstance(entry, Started):
+            if self._fold is not None:
+                raise OutOfOrder("a response starts once")
+            self._fold = _Fold(entry, self._cost)
+            return self._fold.start()
+        fold = self._begun()
+        if fold.ended is not None:
+            raise OutOfOrder("nothing follows the end of a response")
+        match entry:
+            case Delta():
+                return fold.delta(entry)
+            case Ended():
+                return fold.end(entry)
+            case never:
+                assert_never(never)
+
+    def response(self) -> ResponseObject:
+        """The response as it stands after the entries so far.
+
+        Raises:
+            OutOfOrder: it has not started.
+        """
+        return self._begun().response()
+
+    def _begun(self) -> "_Fold":
+        if self._fold is None:
+            raise OutOfOrder("a response begins with its Started entry")
+        return self._fold
+
+
+class _Fold:
+    """What has been seen of a response that started."""
+
+    def __init__(self, started: Started, cost: CostFn) -> None:
+        self.ended: Ended | None = None
+        self._started = started
+        self._echo = read_echo(started.request)
+        self._usage = UsageCounter(started, cost)
+        self._sequence = -1
+        self._has_item = False
+        self._text: list[str] = []
+        self._grounding: list[Grounding] = []
+        # One struct for all deltas: only what changes is set anew.
+        self._delta = events.OutputTextDelta(
+            item_id=started.output_item_id, usage=self._usage.live()
+        )
+
+    def start(self) -> list[Event]:
+        response, started = self.response(), self._started
+        created = [self._encode(events.ResponseCreated(response=response))]
+        if started.opens_session:
+            session = events.OpenedSession(id=started.session_id, opened_at=int(started.created_at))
+            created.append(self._encode(events.SessionOpened(session=session)))
+        return [*created, self._encode(events.ResponseInProgress(response=response))]
+
+    def delta(self, entry: Delta | Ended) -> list[Event]:
+        self._usage.add(entry)
+        if not entry.text and not entry.grounding:
+            return []
+        opening = [] if self._has_item else self._open_item()
+        self._text.append(entry.text)
+        self._grounding.extend(entry.grounding)
+        delta = self._delta
+        delta.delta = entry.text
+        delta.usage = self._usage.live()
+        delta.grounding = grounding_fields(entry.grounding) if entry.grounding else msgspec.UNSET
+        return [*opening, self._encode(delta)]
+
+    def end(self, entry: Ended) -> list[Event]:
+        projected = self.delta(entry)
+        self.ended = entry
+        if not self._has_item and entry.reason in {"stop", "length"}:
+            projected += self._open_item()  # The model had its say, and it was nothing.
+        if self._has_item:
+            projected += self._close_item()
+        return [*projected, self._encode(self._terminal(self.response()))]
+
+    def response(self) -> ResponseObject:
+        started, usage = self._started, self._usage.metered()
+        status = _STATUS[self.ended.reason] if self.ended else "in_progress"
+        return ResponseObject(
+            id=started.response_id,
+            created_at=int(started.created_at),
+            completed_at=_completed_at(self.ended),
+            status=status,
+            incomplete_details=_incomplete_details(self.ended),
+            error=_error(self.ended),
+            model=started.model,
+            conversation=(
+                ConversationRef(started.conversation_id) if started.conversation_id else None
+            ),
+            output=(self._item(),) if self._has_item else (),
+            usage=standard_usage(usage) if self.ended else None,
+            store=started.store,
+            own_usage=usage,
+            session=SessionRef(started.session_id),
+            own_reason=_own_reason(self.ended),
+            **msgspec.structs.asdict(self._echo),
+        )
+
+    def _open_item(self) -> list[Event]:
+        self._has_item = True
+        item_id = self._started.output_item_id
+        item = MessageItem(id=item_id, status="in_progress", role="assistant", content=())
+        part = events.ContentPartAdded(item_id=item_id, part=output_text(""))
+        return [self._encode(events.OutputItemAdded(item=item)), self._encode(part)]
+
+    def _close_item(self) -> list[Event]:
+        item_id, item = self._started.output_item_id, self._item()
+        text = "".join(self._text)
+        part = output_text(text, self._grounding)
+        return [
+            self._encode(events.OutputTextDone(item_id=item_id, text=text)),
+            self._encode(events.ContentPartDone(item_id=item_id, part=part)),
+            self._encode(events.OutputItemDone(item=item)),
+        ]
+
+    def _item(self) -> MessageItem:
+        return MessageItem(
+            id=self._started.output_item_id,
+            status=_item_status(self.ended),
+            role="assistant",
+            content=(output_text("".join(self._text), self._grounding),),
+        )
+
+    def _terminal(self, response: ResponseObject) -> WireEvent:
+        match response.status:
+            case "completed":
+                return events.ResponseCompleted(response=response)
+            case "incomplete":
+                return events.ResponseIncomplete(response=response)
+            case _:
+                return events.ResponseFailed(response=response)
+
+    def _encode(self, event: WireEvent) -> Event:
+        self._sequence += 1
+        return events.encode(event, self._sequence)
+
+
+def _item_status(ended: Ended | None) -> ItemStatus:
+    if ended is None:
+        return "in_progress"
+    return "completed" if ended.reason == "stop" else "incomplete"
+
+
+def _incomplete_details(ended: Ended | None) -> IncompleteDetails | None:
+    """Standard reasons only; a cancellation has none (see `kosmosx:reason`)."""
+    if ended is not None and ended.reason in {"length", "budget"}:
+        return IncompleteDetails("max_output_tokens")
+    return None
+
+
+def _own_reason(ended: Ended | None) -> Literal["cancelled", "budget"] | msgspec.UnsetType:
+    match ended:
+        case Ended(reason="cancelled" | "budget" as reason):
+            return reason
+        case _:
+            return msgspec.UNSET
+
+
+def _completed_at(ended: Ended | None) -> int | None:
+    """Only a completed response has it, as OpenAI documents the field."""
+    return int(ended.at) if ended is not None and ended.reason == "stop" else None
+
+
+def _error(ended: Ended | None) -> ResponseError | None:
+    if ended is None or ended.reason != "error":
+        return None
+    code = ended.error_code or "server_error"
+    message = ended.error_message or "The server had an error while generating the response."
+    if code in _STANDARD_ERRORS:
+        return ResponseError(code=code, message=message)
+    return ResponseError(code="server_error", message=message, own_code=code)

@@ -1,0 +1,260 @@
+"""Requests decoded: `POST /v1/responses` and what clients say on a WebSocket.
+
+What this server lacks is refused by name where it would change the answer, and ignored where it
+would not; fields that nobody knows yet are ignored.
+"""
+
+import re
+from typing import Literal, get_args
+
+import msgspec
+
+from kosmosx_stream.protocol.errors import ApiError, InvalidRequest
+from kosmosx_stream.protocol.fields import (
+    Fields,
+    decode_object,
+    invalid_value,
+    unsupported,
+    wrong_type,
+)
+from kosmosx_stream.protocol.inputs import (
+    InputImage,
+    InputMessage,
+    InputPart,
+    InputText,
+    OutputText,
+    read_input,
+)
+from kosmosx_stream.protocol.refusals import refuse_unsupported
+
+__all__ = [
+    "CancelResponse",
+    "ClientEvent",
+    "CloseSession",
+    "CreateConversation",
+    "CreateOnStream",
+    "CreateResponse",
+    "InputImage",
+    "InputMessage",
+    "InputPart",
+    "InputText",
+    "OutputText",
+    "Reasoning",
+    "decode_client_event",
+    "decode_conversation",
+    "decode_create",
+]
+
+MIN_OUTPUT_TOKENS = 16
+"""Open Responses: CreateResponseBody.max_output_tokens.minimum."""
+MAX_LABEL = 64
+"""Open Responses: the longest `safety_identifier` and `prompt_cache_key`."""
+
+DEFAULT_TEMPERATURE = 0.0
+"""Greedy, as Kosmos-2 was made to be read: boxes do not gain from chance."""
+
+Truncation = Literal["auto", "disabled"]
+ToolChoice = Literal["auto", "none"]
+Effort = Literal["none", "low", "medium", "high", "xhigh"]
+Summary = Literal["concise", "detailed", "auto"]
+
+_STREAM_ID = re.compile(r"[A-Za-z0-9_.-]{1,256}")
+
+_CLIENT_EVENTS = ("response.create", "kosmosx:response.cancel", "kosmosx:session.close")
+
+
+class Reasoning(msgspec.Struct, frozen=True):
+    """Accepted and echoed; there is nothing to reason with."""
+
+    effort: Effort | None
+    summary: Summary | None
+
+
+class CreateResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """A request for a response, normalised. `grounding`: None leaves it to the server."""
+
+    model: str
+    messages: tuple[InputMessage, ...]
+    instructions: str | None = None
+    max_output_tokens: int | None = None
+    temperature: float = DEFAULT_TEMPERATURE
+    top_p: float = 1.0
+    store: bool = True
+    stream: bool = False
+    previous_response_id: str | None = None
+    conversation: str | None = None
+    metadata: dict[str, str] = {}
+    truncation: Truncation = "disabled"
+    grounding: bool | None = None
+    parallel_tool_calls: bool = True
+    tool_choice: ToolChoice = "auto"
+    max_tool_calls: int | None = None
+    reasoning: Reasoning | None = None
+    user: str | None = None
+    safety_identifier: str | None = None
+    prompt_cache_key: str | None = None
+
+
+class CreateOnStream(msgspec.Struct, frozen=True):
+    """`response.create` on a WebSocket, in a lane or in the unnamed one."""
+
+    request: CreateResponse
+    stream_id: str | None = None
+
+
+class CancelResponse(msgspec.Struct, frozen=True):
+    """`kosmosx:response.cancel`."""
+
+    response_id: str
+    stream_id: str | None = None
+
+
+class CloseSession(msgspec.Struct, frozen=True):
+    """`kosmosx:session.close`: stop what is live and send the receipt."""
+
+    stream_id: str | None = None
+
+
+ClientEvent = CreateOnStream | CancelResponse | CloseSession
+
+
+class CreateConversation(msgspec.Struct, frozen=True):
+    """The body of `POST /v1/conversations`."""
+
+    metadata: dict[str, str]
+
+
+def decode_create(body: bytes | str) -> CreateResponse:
+    """Decode the body of `POST /v1/responses`.
+
+    Raises:
+        InvalidRequest: it cannot be served as it stands; `param` names the field.
+        PayloadTooLarge: too much text.
+    """
+    return _read_create(decode_object(body))
+
+
+def decode_client_event(message: bytes | str) -> ClientEvent:
+    """Decode what a client sent on a WebSocket.
+
+    Raises:
+        InvalidRequest: as `decode_create`, or an unknown event; `stream_id` names its lane.
+        PayloadTooLarge: too much text.
+    """
+    fields = decode_object(message)
+    stream_id = _stream_id(fields)
+    try:
+        return _read_event(fields, stream_id)
+    except ApiError as error:
+        error.stream_id = stream_id
+        raise
+
+
+def decode_conversation(body: bytes | str) -> CreateConversation:
+    """Decode the body of `POST /v1/conversations`; an empty one is allowed.
+
+    Raises:
+        InvalidRequest: wrong types, or initial items, which are not supported yet.
+    """
+    fields = decode_object(body or b"{}")
+    fields.refuse_extensions()
+    if fields.array("items"):
+        raise unsupported("items", "a conversation begins empty here")
+    return CreateConversation(_metadata(fields))
+
+
+def _read_event(fields: Fields, stream_id: str | None) -> ClientEvent:
+    match fields.required_string("type"):
+        case "response.create":
+            # `generate: false` warms a prompt up; it would have to return no output.
+            if fields.boolean("generate") is False:
+                raise unsupported("generate", "this server does not warm prompts up")
+            return CreateOnStream(_read_create(fields), stream_id)
+        case "kosmosx:response.cancel":
+            return CancelResponse(fields.required_string("response_id"), stream_id)
+        case "kosmosx:session.close":
+            return CloseSession(stream_id)
+        case unknown:
+            raise invalid_value("type", unknown, _CLIENT_EVENTS)
+
+
+def _stream_id(fields: Fields) -> str | None:
+    stream_id = fields.string("stream_id")
+    if stream_id is not None and not _STREAM_ID.fullmatch(stream_id):
+        message = "Invalid 'stream_id': expected 1 to 256 of the characters A-Z a-z 0-9 _ . -"
+        raise InvalidRequest(message, code="invalid_stream_id", param="stream_id")
+    return stream_id
+
+
+def _read_create(fields: Fields) -> CreateResponse:
+    fields.refuse_extensions("kosmosx:grounding")
+    refuse_unsupported(fields)
+    conversation = _conversation(fields)
+    previous_response_id = fields.string("previous_response_id")
+    if conversation is not None and previous_response_id is not None:
+        message = "'previous_response_id' and 'conversation' exclude each other; send one of them."
+        raise InvalidRequest(
+            message, code="mutually_exclusive_parameters", param="previous_response_id"
+        )
+    temperature = fields.number("temperature", low=0, high=2)
+    top_p = fields.number("top_p", low=0, high=1)
+    return CreateResponse(
+        model=fields.required_string("model"),
+        messages=read_input(fields.get("input")),
+        instructions=fields.string("instructions"),
+        max_output_tokens=fields.integer("max_output_tokens", low=MIN_OUTPUT_TOKENS),
+        temperature=DEFAULT_TEMPERATURE if temperature is None else temperature,
+        top_p=1.0 if top_p is None else top_p,
+        store=fields.boolean("store") is not False,
+        stream=fields.boolean("stream") is True,
+        previous_response_id=previous_response_id,
+        conversation=conversation,
+        metadata=_metadata(fields),
+        truncation=fields.choice("truncation", get_args(Truncation)) or "disabled",
+        grounding=fields.boolean("kosmosx:grounding"),
+        parallel_tool_calls=fields.boolean("parallel_tool_calls") is not False,
+        tool_choice=_tool_choice(fields),
+        max_tool_calls=fields.integer("max_tool_calls", low=1),
+        reasoning=_reasoning(fields),
+        user=fields.string("user"),
+        safety_identifier=fields.string("safety_identifier", max_length=MAX_LABEL),
+        prompt_cache_key=fields.string("prompt_cache_key", max_length=MAX_LABEL),
+    )
+
+
+def _metadata(fields: Fields) -> dict[str, str]:
+    return fields.string_map("metadata", max_pairs=16, max_key=64, max_value=512)
+
+
+def _conversation(fields: Fields) -> str | None:
+    match fields.get("conversation"):
+        case None:
+            return None
+        case str(conversation_id):
+            return conversation_id
+        case dict() as data:
+            return Fields(data, "conversation").required_string("id")
+        case other:
+            raise wrong_type("conversation", "a conversation id or an object", other)
+
+
+def _reasoning(fields: Fields) -> Reasoning | None:
+    reasoning = fields.object("reasoning")
+    if reasoning is None:
+        return None
+    return Reasoning(
+        effort=reasoning.choice("effort", get_args(Effort)),
+        summary=reasoning.choice("summary", get_args(Summary)),
+    )
+
+
+def _tool_choice(fields: Fields) -> ToolChoice:
+    match fields.get("tool_choice"):
+        case None | "auto":
+            return "auto"
+        case "none":
+            return "none"
+        case str() | dict():
+            raise unsupported("tool_choice", "without tools it can only be 'auto' or 'none'")
+        case other:
+            raise wrong_type("tool_choice", "a string or an object", other)

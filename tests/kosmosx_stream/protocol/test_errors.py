@@ -1,0 +1,78 @@
+import json
+
+import pytest
+from openai.types.responses import ResponseErrorEvent
+from openai.types.responses.responses_server_event import ResponseWsError
+
+from kosmosx_stream.protocol import errors
+from kosmosx_stream.protocol.errors import (
+    ApiError,
+    InvalidRequest,
+    encode_http,
+    encode_sse,
+    encode_websocket,
+)
+
+TREE = {
+    errors.InvalidRequest: (400, "invalid_request_error", 1008, False),
+    errors.AuthenticationError: (401, "invalid_request_error", 1008, False),
+    errors.PermissionDenied: (403, "invalid_request_error", 1008, False),
+    errors.NotFound: (404, "invalid_request_error", 1008, False),
+    errors.Conflict: (409, "invalid_request_error", 1008, False),
+    errors.PayloadTooLarge: (413, "invalid_request_error", 1009, False),
+    errors.RateLimited: (429, "rate_limit_error", 1008, True),
+    errors.ServerError: (500, "server_error", 1011, True),
+    errors.Unavailable: (503, "server_error", 1013, True),
+}
+ERROR = InvalidRequest("bad 'x'", code="invalid_type", param="x")
+
+
+@pytest.mark.parametrize("error", TREE)
+def test_table(error: type[ApiError]) -> None:
+    assert (error.status, error.type, error.close_code, error.retryable) == TREE[error]
+    made = error("m", code="c")
+    assert isinstance(made, ApiError)
+    assert (str(made), made.message, made.code, made.param) == ("m", "m", "c", None)
+    # None is a kind of another: to catch one is to catch just that one.
+    assert error.__subclasses__() == []
+    row = f"| {error.status}  | {error.type:21} | {error.close_code}  |"
+    assert row in errors.__doc__
+
+
+def test_http() -> None:
+    assert json.loads(encode_http(ERROR)) == {
+        "error": {
+            "message": "bad 'x'",
+            "type": "invalid_request_error",
+            "param": "x",
+            "code": "invalid_type",
+        }
+    }
+
+
+@pytest.mark.parametrize("param", ["x", None])
+@pytest.mark.parametrize("sequence", [None, 7])
+@pytest.mark.parametrize("stream_id", [None, "lane"])
+def test_websocket(validate, param, sequence, stream_id) -> None:
+    error = errors.NotFound("gone", code="previous_response_not_found", param=param)
+    data = json.loads(encode_websocket(error, sequence=sequence, stream_id=stream_id))
+    validate("WebSocketErrorEvent", data)
+    parsed = ResponseWsError.model_validate(data)
+    assert (parsed.status, parsed.sequence_number, parsed.stream_id) == (404, sequence, stream_id)
+    assert parsed.error.code == "previous_response_not_found"
+    assert ("sequence_number" in data) == (sequence is not None)
+
+
+def test_websocket_answers_in_the_lane_of_the_command() -> None:
+    error = InvalidRequest("no", code="c")
+    error.stream_id = "a"
+    assert json.loads(encode_websocket(error))["stream_id"] == "a"
+    assert json.loads(encode_websocket(error, stream_id="b"))["stream_id"] == "b"
+
+
+def test_sse_is_flat_so_that_clients_can_parse_it() -> None:
+    name, data, *rest = encode_sse(ERROR, 4).split(b"\n")
+    assert (name, rest) == (b"event: error", [b"", b""])
+    parsed = ResponseErrorEvent.model_validate_json(data.removeprefix(b"data: "))
+    assert (parsed.sequence_number, parsed.code, parsed.param) == (4, "invalid_type", "x")
+    assert parsed.message == "bad 'x'"
