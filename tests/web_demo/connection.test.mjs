@@ -1,0 +1,187 @@
+import assert from "node:assert/strict";
+import { beforeEach, test } from "node:test";
+
+import { address, backoffMs, Connection } from "../../web_demo/connection.js";
+
+let sockets, events, timers, position, answers, clock;
+
+class FakeSocket {
+  readyState = 0;
+  sent = [];
+  constructor(url, protocols) {
+    Object.assign(this, { url: new URL(url), protocols });
+    sockets.push(this);
+  }
+  accept() {
+    this.readyState = 1;
+    this.onopen();
+  }
+  send(text) {
+    this.sent.push(JSON.parse(text));
+  }
+  drop(code, reason = "") {
+    this.readyState = 3;
+    this.onclose({ code, reason });
+  }
+  close() {
+    this.readyState = 3;
+  }
+}
+
+function connection() {
+  return new Connection({
+    origin: "http://host.example:8000",
+    key: "kx_live_a_b",
+    cursor: () => position,
+    on: (event) => events.push(event),
+    WebSocket: FakeSocket,
+    schedule: (task, ms) => timers.push({ task, ms }),
+    cancel: () => {},
+    random: () => 0,
+    now: () => clock,
+    probe: async () => answers,
+  });
+}
+
+const types = () => events.map(({ type, state }) => (state ? `${type} ${state}` : type));
+const settled = () => new Promise((resolve) => setImmediate(resolve));
+
+beforeEach(() => {
+  [sockets, events, timers, position, clock] = [[], [], [], {}, 0];
+  answers = { status: 200 };
+});
+
+test("the key goes as a subprotocol, never into the address", () => {
+  connection().open();
+  assert.equal(sockets[0].url.href, "ws://host.example:8000/v1/responses");
+  assert.deepEqual(sockets[0].protocols, ["realtime", "openai-insecure-api-key.kx_live_a_b"]);
+  assert.match(address("https://a.example", {}), /^wss:/);
+});
+
+test("what is said before the connection stands is sent when it does", () => {
+  const made = connection();
+  made.send({ type: "one" });
+  made.send({ type: "two" });
+  assert.equal(sockets.length, 1);
+  sockets[0].accept();
+  assert.deepEqual(sockets[0].sent, [{ type: "one" }, { type: "two" }]);
+});
+
+for (const code of [1001, 1006, 1011, 1012, 1013]) {
+  test(`after a drop with ${code} an answer goes on where it stopped`, async () => {
+    connection().open();
+    sockets[0].accept();
+    position = { session_id: "s", response_id: "r", starting_after: 41 };
+    sockets[0].drop(code);
+    await settled();
+    timers.pop().task();
+    assert.equal(sockets[1].url.search, "?session_id=s&response_id=r&starting_after=41");
+    sockets[1].accept();
+    assert.deepEqual(types().slice(2), [
+      "page:dropped", "page:connection reconnecting", "page:connection reconnecting", "page:connection open", "page:resumed",
+    ]);
+  });
+}
+
+test("a policy close is not tried again", async () => {
+  connection().open();
+  sockets[0].accept();
+  position = { session_id: "s", response_id: "r", starting_after: 1 };
+  sockets[0].drop(1008, "The budget is used up");
+  await settled();
+  assert.equal(timers.length, 0);
+  assert.deepEqual(events.at(-1), { type: "page:connection", state: "refused", reason: "The budget is used up", code: "policy" });
+});
+
+test("an old connection is renewed, though it was closed by policy", async () => {
+  connection().open();
+  sockets[0].accept();
+  position = { session_id: "s" };
+  sockets[0].drop(1008, "websocket_connection_limit_reached");
+  await settled();
+  assert.equal(timers.length, 1);
+});
+
+test("without a session or a question there is nothing to come back for", async () => {
+  connection().open();
+  sockets[0].accept();
+  sockets[0].drop(1006);
+  await settled();
+  assert.equal(timers.length, 0);
+  assert.deepEqual(types().slice(-2), ["page:lost", "page:connection asleep"]);
+});
+
+test("a question that was sent and not confirmed is never sent twice", async () => {
+  const made = connection();
+  made.send({ type: "response.create" });
+  sockets[0].accept();
+  position = { session_id: "s" };
+  sockets[0].drop(1006);
+  await settled();
+  assert.ok(types().includes("page:lost"));
+  timers.pop().task();
+  sockets[1].accept();
+  assert.deepEqual(sockets[1].sent, []);
+});
+
+test("a question that was not sent yet waits for the server", async () => {
+  const made = connection();
+  made.send({ type: "response.create" });
+  sockets[0].drop(1006);
+  await settled();
+  timers.pop().task();
+  sockets[1].accept();
+  assert.deepEqual(sockets[1].sent, [{ type: "response.create" }]);
+  assert.ok(!types().includes("page:lost"));
+});
+
+test("a bad key is told from a dead server", async () => {
+  answers = { status: 401, error: { code: "invalid_api_key", message: "no" } };
+  connection().send({ type: "response.create" });
+  sockets[0].drop(1006);
+  await settled();
+  assert.equal(timers.length, 0);
+  assert.equal(events.at(-1).state, "refused");
+  assert.equal(events.at(-1).code, "invalid_api_key");
+});
+
+test("it gives up in the end, and says so", async () => {
+  answers = { status: 0 };
+  connection().send({ type: "response.create" });
+  for (let tries = 0; sockets.length > tries; tries += 1) {
+    sockets[tries].drop(1006);
+    await settled();
+    timers.pop()?.task();
+  }
+  assert.equal(sockets.length, 10);
+  assert.deepEqual(types().slice(-2), ["page:lost", "page:connection unreachable"]);
+});
+
+test("a connection that held makes earlier failures forgotten", async () => {
+  position = { session_id: "s" };
+  connection().open();
+  for (let tries = 0; tries < 30; tries += 1) {
+    sockets[tries].accept();
+    clock += 60_000;
+    sockets[tries].drop(1006);
+    await settled();
+    timers.pop().task();
+  }
+  assert.equal(sockets.length, 31);
+});
+
+test("once ended it stays silent", async () => {
+  const made = connection();
+  made.open();
+  sockets[0].accept();
+  const before = events.length;
+  made.end();
+  sockets[0].onclose?.({ code: 1006, reason: "" });
+  await settled();
+  assert.equal(events.length, before);
+});
+
+test("delays double, spread, and have a ceiling", () => {
+  assert.deepEqual([1, 2, 3, 9].map((attempt) => backoffMs(attempt, 0)), [150, 300, 600, 4000]);
+  assert.equal(backoffMs(1, 1), 300);
+});

@@ -1,0 +1,125 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import {
+  cursor,
+  EMPTY,
+  liveTurn,
+  pace,
+  pictureOf,
+  reduce,
+  sessionTotals,
+} from "../../web_demo/conversation.js";
+
+const usage = (output_tokens, cost_usd, more = {}) => ({
+  input_tokens: 10, output_tokens, images: 0, detections: 0, cost_usd, price_version: "1", ...more,
+});
+const created = (id) => ({ type: "response.created", sequence_number: 0, response: { id } });
+const delta = (sequence_number, text, more = {}) => ({
+  type: "response.output_text.delta", sequence_number, delta: text, "kosmosx:usage": usage(sequence_number, "0.02"), ...more,
+});
+const completed = (sequence_number, id, more = {}) => ({
+  type: "response.completed", sequence_number, response: { id, "kosmosx:usage": usage(9, "0.0238"), ...more },
+});
+const opened = { type: "kosmosx:session.opened", sequence_number: 1, session: { id: "s1", status: "open", opened_at: 1 } };
+const asked = (key, picture) => ({ type: "page:asked", key, question: `question ${key}`, picture });
+const play = (events, state = EMPTY) => events.reduce((now, event, at) => reduce(now, event, at * 100), state);
+
+test("an answer grows by its deltas and ends", () => {
+  const state = play([asked("a"), created("r1"), opened, delta(3, "Hel"), delta(4, "lo"), completed(5, "r1")]);
+  const [turn] = state.turns;
+  assert.equal(turn.text, "Hello");
+  assert.equal(turn.status, "completed");
+  assert.equal(turn.sessionId, "s1");
+  assert.equal(state.thread, "r1");
+  assert.equal(liveTurn(state), null);
+  assert.equal(pace(turn).firstTokenMs, 300);
+});
+
+test("the reducer changes nothing in place", () => {
+  const before = play([asked("a"), created("r1")]);
+  const copy = structuredClone(before);
+  reduce(before, delta(1, "x"), 0);
+  assert.deepEqual(before, copy);
+});
+
+test("what was seen before a drop is not taken twice", () => {
+  const state = play([
+    asked("a"), created("r1"), delta(1, "A"), delta(2, "B"),
+    { type: "page:dropped" }, { type: "page:resumed" },
+    delta(1, "A"), delta(2, "B"), delta(3, "C"),
+  ]);
+  assert.equal(state.turns[0].text, "ABC");
+  assert.equal(state.turns[0].resumedAt, 2);
+  assert.equal(state.turns[0].dropped, false);
+});
+
+test("the session's events do not move the response's cursor", () => {
+  const state = play([asked("a"), created("r1"), { ...opened, sequence_number: 77 }, delta(1, "A")]);
+  assert.equal(state.turns[0].text, "A");
+  assert.deepEqual(cursor(state), { session_id: "s1", response_id: "r1", starting_after: 1 });
+});
+
+test("without an answer under way the cursor names the open session alone", () => {
+  const state = play([asked("a"), created("r1"), opened, completed(2, "r1")]);
+  assert.deepEqual(cursor(state), { session_id: "s1" });
+  assert.deepEqual(cursor(EMPTY), {});
+  const closed = reduce(state, { type: "kosmosx:session.closed", session: { id: "s1", status: "closed", receipt: {} } });
+  assert.deepEqual(cursor(closed), {});
+  assert.equal(closed.session.opened_at, 1);
+});
+
+test("boxes gather while the answer streams; the finished part has the last word", () => {
+  const one = { phrase: "a", start: 0, end: 1, boxes: [[0, 0, 1, 1]] };
+  let state = play([asked("a"), created("r1"), delta(1, "a"), delta(2, "", { "kosmosx:grounding": [one] })]);
+  assert.deepEqual(state.turns[0].groundings, [one]);
+  state = reduce(state, { type: "response.content_part.done", sequence_number: 3, part: { "kosmosx:grounding": [one, one] } });
+  assert.equal(state.turns[0].groundings.length, 2);
+});
+
+test("a failed or cut-off answer is no thread to follow, and what it cost still counts", () => {
+  let state = play([asked("a"), created("r1"), opened, delta(2, "x"), completed(3, "r1")]);
+  state = play([asked("b"), created("r2"), delta(1, "y"), { type: "page:stopping" }], state);
+  state = reduce(state, {
+    type: "response.incomplete", sequence_number: 2,
+    response: { id: "r2", incomplete_details: { reason: "max_output_tokens" }, "kosmosx:usage": usage(2, "0.020001") },
+  });
+  assert.equal(state.thread, "r1");
+  assert.equal(state.turns[1].reason, "cancelled");
+  assert.equal(sessionTotals(state).costMicro, 43_801n);
+  assert.equal(sessionTotals(state).outputTokens, 11);
+});
+
+test("an error ends the question that waits, and the next one can be asked", () => {
+  let state = play([asked("a"), { type: "error", status: 404, error: { code: "previous_response_not_found" } }], { ...EMPTY, thread: "old" });
+  assert.equal(state.turns[0].status, "failed");
+  assert.equal(state.turns[0].error.status, 404);
+  assert.equal(state.thread, null);
+  state = reduce(state, { type: "page:withdrawn", key: "a" });
+  assert.equal(state.turns.length, 0);
+});
+
+test("an error about a lost session does not end the question that waits", () => {
+  let state = play([asked("a"), created("r1"), opened, completed(2, "r1"), asked("b")]);
+  state = reduce(state, { type: "error", status: 409, error: { code: "session_closed", param: "session" } });
+  assert.equal(state.session, null);
+  state = play([created("r2"), { ...opened, session: { id: "s2", status: "open" } }, delta(1, "x")], state);
+  assert.equal(state.turns[1].text, "x");
+  assert.equal(state.turns[1].sessionId, "s2");
+  assert.equal(sessionTotals(state).outputTokens, 1);
+});
+
+test("boxes belong to the newest picture before them", () => {
+  const state = play([
+    asked("a", "p1"), created("r1"), completed(1, "r1"),
+    asked("b"), created("r2"), completed(1, "r2"),
+    asked("c", "p2"),
+  ]);
+  assert.deepEqual(state.turns.map((turn) => pictureOf(state, turn)), ["p1", "p1", "p2"]);
+});
+
+test("unknown events are let pass", () => {
+  const state = play([asked("a"), created("r1")]);
+  assert.equal(reduce(state, { type: "kosmosx:news" }).turns[0].text, "");
+  assert.equal(reduce(EMPTY, { type: "response.output_text.delta", delta: "x" }), EMPTY);
+});

@@ -1,0 +1,237 @@
+"""The page in Chromium, its WebSocket played by the test: what a good server rarely does."""
+
+import asyncio
+import base64
+import io
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from PIL import Image
+from playwright.async_api import Browser, Page, WebSocketRoute, expect
+
+from tests.web_demo.demo import Demo
+
+USAGE = {
+    "input_tokens": 12, "output_tokens": 3, "images": 0, "detections": 0,
+    "cost_usd": "0.02", "price_version": "test",
+}  # fmt: skip
+HOSTILE = (
+    "<img src=x onerror=window.pwned=1> <script>window.pwned=1</script> "
+    "[link](javascript:window.pwned=1) <svg onload=window.pwned=1>"
+)
+
+
+class Script:
+    """The server's side of a socket: collects commands, sends what the test says."""
+
+    def __init__(self) -> None:
+        self.commands: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self.sockets: list[WebSocketRoute] = []
+        self._sequence = -1
+        self._responses = 0
+
+    def __call__(self, socket: WebSocketRoute) -> None:
+        self.sockets.append(socket)
+        socket.on_message(lambda text: self.commands.put_nowait(json.loads(text)))
+
+    async def next(self) -> dict[str, Any]:
+        return await asyncio.wait_for(self.commands.get(), 10)
+
+    def send(self, kind: str, **fields: Any) -> None:
+        self.sockets[-1].send(json.dumps({"type": kind, **fields}))
+
+    def numbered(self, kind: str, **fields: Any) -> None:
+        self._sequence += 1
+        self.send(kind, sequence_number=self._sequence, **fields)
+
+    def begin(self) -> str:
+        self._sequence = -1
+        self._responses += 1
+        identity = f"resp_{self._responses}"
+        self.numbered("response.created", response={"id": identity})
+        session = {"id": "sess_1", "status": "open", "opened_at": 1}
+        self.numbered("kosmosx:session.opened", session=session)
+        return identity
+
+    def say(self, text: str, grounding: list[dict[str, Any]] | None = None) -> None:
+        extra = {"kosmosx:grounding": grounding} if grounding else {}
+        self.numbered("response.output_text.delta", delta=text, **{"kosmosx:usage": USAGE}, **extra)
+
+    def end(self, kind: str, identity: str, **fields: Any) -> None:
+        self.numbered(f"response.{kind}", response={"id": identity, **fields})
+
+
+@pytest.fixture
+async def page(browser: Browser) -> AsyncIterator[Page]:
+    context = await browser.new_context(viewport={"width": 1280, "height": 800})
+    yield await context.new_page()
+    await context.close()
+
+
+@pytest.fixture
+async def script(page: Page) -> Script:
+    script = Script()
+    await page.route_web_socket("**/v1/responses*", script)
+    return script
+
+
+@pytest.fixture
+async def demo(page: Page, server: Any, script: Script) -> AsyncIterator[Demo]:
+    demo = Demo(page, server.base_url)
+    await demo.open(server.key)
+    yield demo
+    assert demo.problems == []
+
+
+async def test_html_of_the_model_stays_text(demo: Demo, script: Script) -> None:
+    await demo.ask("Break out.")
+    await script.next()
+    identity = script.begin()
+    phrase = {"phrase": HOSTILE[:10], "start": 0, "end": 10, "boxes": [[0, 0, 0.5, 0.5]]}
+    script.say(HOSTILE, [phrase])
+    script.end("completed", identity)
+    await demo.answered(0)
+    answer = demo.turn(0).locator(".answer")
+    assert await answer.text_content() == HOSTILE
+    assert await answer.locator("img, script, svg, a").count() == 0
+    assert await demo.page.evaluate("window.pwned") is None
+
+
+@pytest.mark.parametrize("how", ["button", "escape"])
+async def test_stop(demo: Demo, script: Script, how: str) -> None:
+    await demo.ask("Tell me a long story.")
+    await script.next()
+    identity = script.begin()
+    script.say("Once upon a time")
+    await expect(demo.turn(0)).to_have_attribute("data-status", "streaming")
+    await expect(demo.page.locator("#log")).to_have_attribute("aria-busy", "true")
+    if how == "button":
+        await demo.page.get_by_role("button", name="Stop").click()
+    else:
+        await demo.page.keyboard.press("Escape")
+    assert await script.next() == {"type": "kosmosx:response.cancel", "response_id": identity}
+    script.end("incomplete", identity, **{"kosmosx:reason": "cancelled", "kosmosx:usage": USAGE})
+    await expect(demo.turn(0).locator(".facts")).to_contain_text("Stopped.")
+    await expect(demo.page.get_by_role("button", name="Send")).to_be_visible()
+
+
+async def test_stop_before_the_server_answered(demo: Demo, script: Script) -> None:
+    await demo.ask("Too hasty.")
+    await script.next()
+    await demo.page.keyboard.press("Escape")
+    identity = script.begin()
+    assert await script.next() == {"type": "kosmosx:response.cancel", "response_id": identity}
+
+
+async def test_keys_of_the_question(demo: Demo, script: Script) -> None:
+    await demo.question.fill("one")
+    await demo.question.press("Shift+Enter")
+    await demo.page.keyboard.type("two")
+    assert await demo.question.input_value() == "one\ntwo"
+    await demo.question.press("Enter")
+    command = await script.next()
+    assert command["input"][0]["content"] == [{"type": "input_text", "text": "one\ntwo"}]
+    assert command["truncation"] == "auto"
+    assert await demo.question.input_value() == ""
+
+
+async def test_error_is_told_and_the_question_can_be_asked_again(
+    demo: Demo, script: Script
+) -> None:
+    await demo.ask("Hello?")
+    await script.next()
+    error = {"type": "server_error", "code": "odd", "message": "The oven is cold", "param": None}
+    script.send("error", status=503, error=error)
+    failure = demo.turn(0).locator(".error")
+    await expect(failure).to_contain_text("The oven is cold.")
+    await expect(demo.page.locator("#speech")).to_contain_text("The oven is cold.")
+    await failure.get_by_role("button", name="Ask again").click()
+    assert (await script.next())["input"][0]["content"][0]["text"] == "Hello?"
+    await expect(demo.page.locator("article")).to_have_count(1)
+
+
+async def test_policy_close_shows_its_reason(demo: Demo, script: Script) -> None:
+    await demo.ask("Hello?")
+    await script.next()
+    await script.sockets[-1].close(code=1008, reason="The budget is used up")
+    await expect(demo.page.locator("#notice")).to_have_text("The budget is used up.")
+    await demo.page.wait_for_function(
+        "document.querySelector('#status').dataset.state === 'refused'"
+    )
+    assert len(script.sockets) == 1
+
+
+async def test_lost_session_does_not_lose_the_answer(demo: Demo, script: Script) -> None:
+    await demo.ask("Hello?")
+    await script.next()
+    identity = script.begin()
+    script.say("Hel")
+    await expect(demo.turn(0)).to_have_attribute("data-status", "streaming")
+    await script.sockets[-1].close(code=1012, reason="restart")
+    async with asyncio.timeout(10):
+        while len(script.sockets) < 2:
+            await demo.page.evaluate("new Promise(requestAnimationFrame)")
+    error = {
+        "type": "invalid_request_error",
+        "code": "session_closed",
+        "message": "closed",
+        "param": "session",
+    }
+    script.send("error", status=409, error=error)
+    async with asyncio.timeout(10):
+        while len(script.sockets) < 3:
+            await demo.page.evaluate("new Promise(requestAnimationFrame)")
+    assert "session_id" not in script.sockets[-1].url
+    assert script.sockets[-1].url.endswith(f"response_id={identity}&starting_after=2")
+    script.say("lo")
+    script.end("completed", identity)
+    assert await demo.answered(0) == "Hello"
+
+
+def picture(kind: str, size: tuple[int, int]) -> bytes:
+    stream = io.BytesIO()
+    Image.radial_gradient("L").convert("RGB").resize(size).save(stream, kind)
+    return stream.getvalue()
+
+
+async def sent_picture(demo: Demo, script: Script) -> Image.Image:
+    await expect(demo.page.locator("#attached")).to_be_visible()
+    await demo.ask("What is this?")
+    part = (await script.next())["input"][0]["content"][1]
+    kind, _, data = part["image_url"].partition(";base64,")
+    assert kind in {"data:image/png", "data:image/jpeg"}
+    return Image.open(io.BytesIO(base64.b64decode(data)))
+
+
+async def test_huge_picture_is_made_smaller(demo: Demo, script: Script) -> None:
+    photo = {"name": "photo.jpg", "mimeType": "image/jpeg", "buffer": picture("JPEG", (3000, 2000))}
+    await demo.page.locator("#file").set_input_files(files=photo)
+    assert (await sent_picture(demo, script)).size == (1024, 683)
+
+
+async def test_file_that_is_no_picture(demo: Demo, script: Script) -> None:
+    file = {"name": "x.png", "mimeType": "image/png", "buffer": b"no picture"}
+    await demo.page.locator("#file").set_input_files(files=file)
+    await expect(demo.page.locator("#notice")).to_contain_text("can't be read as a picture")
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        "new ClipboardEvent('paste', { clipboardData: transfer, bubbles: true })",
+        "new DragEvent('drop', { dataTransfer: transfer, bubbles: true })",
+    ],
+    ids=["paste", "drop"],
+)
+async def test_paste_and_drop(demo: Demo, script: Script, event: str) -> None:
+    data = base64.b64encode(picture("PNG", (64, 48))).decode()
+    give = f"""(data) => {{
+        const bytes = Uint8Array.from(atob(data), (each) => each.charCodeAt(0));
+        const transfer = new DataTransfer();
+        transfer.items.add(new File([bytes], "given.png", {{ type: "image/png" }}));
+        document.querySelector("main").dispatchEvent({event});
+    }}"""
+    await demo.page.evaluate(give, data)
+    assert (await sent_picture(demo, script)).size == (64, 48)
