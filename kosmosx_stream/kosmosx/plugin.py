@@ -1,0 +1,15 @@
+"""Makes vLLM serve Kosmos-2: the entry point `vllm.general_plugins` calls `register`.
+
+vLLM calls it in every process that it starts, so it must be cheap and may run more than once.
+It must not import torch: the model is named, and imported when a checkpoint asks for it.
+"""
+
+ARCHITECTURE = "Kosmos2ForConditionalGeneration"
+MODEL = "kosmosx_stream.kosmosx.model:Kosmos2ForConditionalGeneration"
+
+
+def register() -> None:
+    """Tell vLLM which class runs checkpoints whose config names `ARCHITECTURE`."""
+    from vllm import ModelRegistry  # noqa: PLC0415  # only when vLLM is there already
+
+    ModelRegistry.register_model(ARCHITECTURE, MODEL)
