@@ -121,7 +121,7 @@ export class Connection {
 
   /** Leave this connection for a new one, which begins at the cursor as it is now. */
   reopen() {
-    this.#leave();
+    this.leave();
     this.open();
   }
 
@@ -130,10 +130,11 @@ export class Connection {
     this.#over = true;
     this.#queue = [];
     this.#options.cancel(this.#timer);
-    this.#leave();
+    this.leave();
   }
 
-  #leave() {
+  /** Hang up without a word. The next command opens a new connection. */
+  leave() {
     if (this.#socket === null) return;
     Object.assign(this.#socket, { onopen: null, onmessage: null, onclose: null });
     this.#socket.close();

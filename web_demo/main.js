@@ -231,8 +231,9 @@ function restart() {
   for (const { url } of ui.pictures.values()) URL.revokeObjectURL(url);
   ui.pictures.clear();
   state = EMPTY;
-  set({ draft: null, shownTurn: null, lit: null, notice: null });
-  void useKey(ui.key, { keep: false });
+  connection.leave();
+  set({ draft: null, shownTurn: null, lit: null, notice: null, connection: "asleep" });
+  requestAnimationFrame(() => byId("question").focus());
 }
 
 // ── pictures ───────────────────────────────────────────────────────────────────────────────────

@@ -29,7 +29,7 @@ const ERRORS = {
 /** An error of the server or of the page → a sentence that a person understands. */
 export function errorInWords({ status, code, type, message } = {}) {
   if (Object.hasOwn(ERRORS, code ?? "")) return ERRORS[code];
-  if (status === 401 || status === 403) return ERRORS.invalid_api_key;
+  if (status === 401) return ERRORS.invalid_api_key;
   if (status === 429) return ERRORS.rate_limit_exceeded;
   if (status === 0) return ERRORS.server_unreachable;
   if (message) return sentence(message);

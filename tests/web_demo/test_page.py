@@ -41,7 +41,6 @@ async def test_answer_streams_with_boxes(demo: Demo, server: Any) -> None:
     await demo.ask(DESCRIBE)
     answer = await demo.answered(0)
 
-    assert answer
     watched = await demo.page.evaluate("window.watched")
     busy = [seen for seen in watched if seen["busy"]]
     assert len({seen["text"] for seen in busy}) > 3, "the text came all at once"
@@ -49,12 +48,12 @@ async def test_answer_streams_with_boxes(demo: Demo, server: Any) -> None:
 
     deltas = demo.events("response.output_text.delta")
     text = "".join(delta["delta"] for delta in deltas)
-    assert await demo.turn(0).locator(".answer").text_content() == text.replace("\n", "")
+    assert answer.split() == text.split()
     grounded = [g for delta in deltas for g in delta.get("kosmosx:grounding", [])]
-    assert await demo.phrases.all_text_contents() == [g["phrase"] for g in grounded]
+    assert await demo.phrases.all_text_contents() == [g["phrase"] for g in grounded] != []
     assert await demo.boxes.count() > 0
     assert await demo.page.locator("#log").get_attribute("aria-busy") == "false"
-    assert (await demo.page.locator("#speech").text_content() or "").endswith(text[-10:].strip())
+    await expect(demo.page.locator("#speech")).to_contain_text(text.split()[-1])
 
 
 async def test_boxes_lie_where_the_model_saw_them(demo: Demo, server: Any) -> None:
@@ -244,5 +243,5 @@ async def test_answer_goes_on_after_a_drop(demo: Demo, server: Any) -> None:
         headers={"Authorization": f"Bearer {server.key}"},
     )
     output = (await answer.json())["output"][0]["content"][0]
-    assert text == output["text"]
+    assert text.split() == output["text"].split()
     assert await demo.phrases.count() == len(output["kosmosx:grounding"])
