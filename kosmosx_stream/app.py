@@ -7,10 +7,11 @@ import time
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 
-from conversation.redis_history import RedisHistory
-from conversation.redis_log import RedisEventLog, check_settings, connect
 from starlette.applications import Starlette
 
+from conversation.redis_connection import check_settings, connect
+from conversation.redis_history import RedisHistory
+from conversation.redis_log import RedisEventLog
 from kosmosx_stream import bootstrap
 from kosmosx_stream.admission import Admission
 from kosmosx_stream.embedded_valkey import embedded_valkey

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import signal
 import sys
 import time
 from importlib.metadata import version as package_version
@@ -33,8 +34,13 @@ def serve(
     settings = _settings(host=host, port=port, data_dir=data_dir, model=model)
     # The model's libraries take seconds to import; the other commands do without.
     from kosmosx_stream.app import create_app  # noqa: PLC0415
-    from kosmosx_stream.server import build_server  # noqa: PLC0415
+    from kosmosx_stream.server import bind, build_server  # noqa: PLC0415
 
+    try:
+        listener = bind(settings.host, settings.port)
+    except OSError as error:
+        typer.echo(f"kosmosx: {settings.host}:{settings.port}: {error.strerror}", err=True)
+        raise typer.Exit(1) from None
     bootstrap.prepare_data_dir(settings)
     _log_to_file(settings)
     started = time.monotonic()
@@ -43,7 +49,7 @@ def serve(
     server = build_server(application, settings)
 
     def announce() -> None:
-        url = f"http://{settings.host}:{server.port}"
+        url = f"http://{settings.host}:{listener.getsockname()[1]}"
         typer.echo(_banner(url, first_key, settings, time.monotonic() - started))
 
     def fail(reason: str) -> None:
@@ -53,7 +59,10 @@ def serve(
 
     application.state.on_ready = announce
     application.state.on_failure = fail
-    server.run()
+    # uvicorn raises the signal that stopped it once more, after the drain: that is a good end.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGINT, lambda *_: sys.exit(0))
+    server.run([listener])
     if server.failed or not server.started:
         raise typer.Exit(1)
 
@@ -138,6 +147,9 @@ def _log_to_file(settings: Settings) -> None:
     to_file = logging.FileHandler(settings.data_dir / "logs" / "server.log")
     to_terminal = logging.StreamHandler(sys.stderr)
     to_terminal.setLevel(logging.WARNING)
+    # uvicorn calls a refused WebSocket handshake an error of ours; a 401 is none.
+    refusal = "ASGI callable returned without completing handshake."
+    logging.getLogger("uvicorn.error").addFilter(lambda record: record.getMessage() != refusal)
     logging.basicConfig(
         level=logging.INFO,
         format="%(asctime)s %(levelname)s %(name)s %(message)s",

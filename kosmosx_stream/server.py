@@ -1,7 +1,7 @@
 """The HTTP server: uvicorn, with the drain where it belongs and the limits that we promise."""
 
 from collections.abc import Awaitable, Callable
-from socket import socket
+from socket import AddressFamily, create_server, socket
 
 import uvicorn
 from starlette.applications import Starlette
@@ -21,23 +21,25 @@ class Server(uvicorn.Server):
         self.failed = False
         """Whether the server stopped because it could not serve."""
 
-    @property
-    def port(self) -> int:
-        """The port it listens on; known once it has started."""
-        port: int = self.servers[0].sockets[0].getsockname()[1]
-        return port
-
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
         await self._drain()
         await super().shutdown(sockets)
+
+
+def bind(host: str, port: int) -> socket:
+    """The listening socket; taken before anything else is started.
+
+    Raises:
+        OSError: the address cannot be had.
+    """
+    family = AddressFamily.AF_INET6 if ":" in host else AddressFamily.AF_INET
+    return create_server((host, port), family=family, backlog=2048)
 
 
 def build_server(app: Starlette, settings: Settings) -> Server:
     """A server for the app, not yet listening."""
     config = uvicorn.Config(
         app,
-        host=settings.host,
-        port=settings.port,
         http="httptools",
         ws="websockets-sansio",
         ws_max_size=settings.max_request_bytes,

@@ -29,7 +29,7 @@ def turn_usage(entries: Iterable[Entry]) -> TurnUsage:
         account_id=started.account_id,
         model=started.model,
         input_tokens=started.input_tokens,
-        cached_tokens=cached_tokens,
+        cached_tokens=min(cached_tokens, started.input_tokens),
         output_tokens=output_tokens,
         images=len(started.new_images),
         detections=detections,

@@ -28,6 +28,7 @@ class ServerProcess:
         self.data_dir = data_dir
         self.port = free_port()
         self.base_url = f"http://127.0.0.1:{self.port}"
+        self._output = data_dir.parent / f"{data_dir.name}.out"
         self._environment = os.environ | environment
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -52,12 +53,12 @@ class ServerProcess:
         return str(json.loads(created.stdout)["key"])
 
     def start(self) -> None:
-        log = (self.data_dir.parent / f"{self.data_dir.name}.out").open("ab")
         command = [
             KOSMOSX, "serve", "--host", "127.0.0.1", "--port", str(self.port),
             "--data-dir", self.data_dir,
         ]  # fmt: skip
-        self._process = subprocess.Popen(command, stdout=log, stderr=log, env=self._environment)
+        with self._output.open("ab") as out:
+            self._process = subprocess.Popen(command, stdout=out, stderr=out, env=self._environment)
         self._wait_until_ready()
 
     def _wait_until_ready(self) -> None:
@@ -75,7 +76,7 @@ class ServerProcess:
         raise RuntimeError(f"the server was not ready in time: {self.output()}")
 
     def output(self) -> str:
-        return (self.data_dir.parent / f"{self.data_dir.name}.out").read_text()[-4000:]
+        return self._output.read_text()[-4000:]
 
     def stop(self) -> int:
         """SIGTERM; returns the exit status."""

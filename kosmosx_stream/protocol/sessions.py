@@ -12,7 +12,6 @@ from metering.store import SessionRecord, SessionUsage
 from metering.usage import usd
 
 
-
 class UsageObject(msgspec.Struct, frozen=True, kw_only=True):
     """Sums over the session's turns; the cost is an exact decimal of dollars."""
 

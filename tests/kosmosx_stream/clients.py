@@ -4,6 +4,7 @@ import base64
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import openai
@@ -14,6 +15,7 @@ from tests.server_process import ServerProcess
 MODEL = "kosmos-x"
 
 
+@cache
 def client(server: ServerProcess, key: str | None = None) -> openai.OpenAI:
     return openai.OpenAI(base_url=f"{server.base_url}/v1", api_key=key or server.key, max_retries=0)
 

@@ -2,6 +2,8 @@
 
 import base64
 import json
+import struct
+import zlib
 from typing import Any
 
 import httpx
@@ -17,9 +19,16 @@ def picture(data: bytes, kind: str = "png") -> list[dict[str, Any]]:
     return [message("?", url)]
 
 
-BOMB = base64.b64decode(  # A PNG header that declares 30,000 x 30,000 pixels.
-    "iVBORw0KGgoAAAANSUhEUgAAdTAAAHUwCAIAAAC8cpBcAAAAAElEQVR4nGMAAQAABQABDQottAAAAABJRU5ErkJggg=="
-)
+def chunk(kind: bytes, data: bytes) -> bytes:
+    crc = zlib.crc32(kind + data)
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", crc)
+
+
+def png(width: int, height: int) -> bytes:
+    """A PNG that declares its size and then breaks off."""
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"\0" * 64))
+
 
 IMAGE_PARAM = "input[0].content[1].image_url"
 
@@ -43,9 +52,9 @@ CASES: dict[str, tuple[dict[str, Any], int, str | None, str | None]] = {
         "text.format.type",
     ),
     "background": ({"background": True}, 400, "unsupported_parameter", "background"),
-    "broken image": ({"input": picture(b"\x89PNG not really")}, 400, "invalid_image", IMAGE_PARAM),
+    "broken image": ({"input": picture(png(64, 64))}, 400, "invalid_image", IMAGE_PARAM),
     "svg": ({"input": picture(b"<svg/>", "svg+xml")}, 400, "unsupported_image", IMAGE_PARAM),
-    "huge image": ({"input": picture(BOMB)}, 400, "image_too_large", IMAGE_PARAM),
+    "huge image": ({"input": picture(png(30_000, 30_000))}, 400, "image_too_large", IMAGE_PARAM),
     "image by URL": (
         {"input": [message("?", "https://example.com/a.png")]}, 400, None, IMAGE_PARAM,
     ),

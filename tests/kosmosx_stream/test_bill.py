@@ -2,6 +2,7 @@
 
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from decimal import Decimal
 from typing import Any
 
@@ -127,12 +128,13 @@ def test_the_ledger_is_the_sum_of_the_usage_fields(server: ServerProcess) -> Non
                 ids.append(event.response.id)
                 official.responses.cancel(event.response.id)
     usages = [official.responses.retrieve(response_id).usage for response_id in ids]
-    with sqlite3.connect(f"file:{server.database}?mode=ro", uri=True) as books:
+    with closing(sqlite3.connect(f"file:{server.database}?mode=ro", uri=True)) as books:
         (account,) = books.execute(
             "SELECT account_id FROM api_keys WHERE id = ?", [key.split("_")[2]]
         ).fetchone()
         rows = books.execute(
-            "SELECT response_id, raw_units FROM ledger WHERE account_id = ? AND meter = 'tokens'",
+            "SELECT response_id, raw_units FROM usage_records"
+            " WHERE account_id = ? AND meter = 'tokens'",
             [account],
         ).fetchall()
     billed = {response_id for response_id, _ in rows}
