@@ -7,6 +7,7 @@
  *   page:connection {state, reason}  connecting | open | reconnecting | asleep | refused | unreachable
  *   page:dropped, page:resumed       an answer under way was cut off, and goes on
  *   page:lost {error}                an answer under way can't be had any more
+ *   page:session_lost                the session that a reconnection named is gone
  */
 
 const SUBPROTOCOL = "realtime";
@@ -39,7 +40,7 @@ export function address(origin, cursor) {
 
 /**
  * Ask over HTTP what a WebSocket can't tell a browser: is the server there, is the key good?
- * → `{status, model, error}`; status 0 means that nobody answered.
+ * → `{status, model, loading, error}`; status 0 means that nobody answered.
  */
 export async function probe(origin, key) {
   try {
@@ -48,10 +49,21 @@ export async function probe(origin, key) {
       signal: AbortSignal.timeout(PROBE_TIMEOUT_MS),
     });
     const body = await response.json().catch(() => ({}));
-    return { status: response.status, model: body.data?.[0]?.id ?? null, error: body.error ?? null };
+    const model = body.data?.[0];
+    return {
+      status: response.status,
+      model: model?.id ?? null,
+      loading: model?.["kosmosx:context_window"] === null,
+      error: body.error ?? null,
+    };
   } catch {
-    return { status: 0, model: null, error: null };
+    return { status: 0, model: null, loading: false, error: null };
   }
+}
+
+/** The server refused something because its session is closed or unknown. */
+export function isAboutSession({ type, error }) {
+  return type === "error" && (error?.code ?? "").startsWith("session_");
 }
 
 export class Connection {
@@ -107,9 +119,13 @@ export class Connection {
       if (from.response_id) on({ type: "page:resumed" });
       for (const command of this.#queue.splice(0)) socket.send(JSON.stringify(command));
     };
+    let rejoining = "session_id" in from;
     socket.onmessage = ({ data }) => {
       this.#attempt = 0;
-      on(JSON.parse(data));
+      const event = JSON.parse(data);
+      // Only the first word on a connection can be about the session that its address names.
+      on(rejoining && isAboutSession(event) ? { type: "page:session_lost" } : event);
+      rejoining = false;
     };
     socket.onclose = ({ code, reason }) => {
       this.#socket = null;

@@ -23,18 +23,13 @@ export function reduce(state, event, at = 0) {
   if (event.type === "page:withdrawn") return withdrawn(state, event.key);
   if (event.type.startsWith("kosmosx:session.")) return sessionChanged(state, event);
 
-  if (event.type === "error" && aboutSession(event)) return { ...state, session: null };
+  if (event.type === "page:session_lost") return { ...state, session: null };
 
   const turn = liveTurn(state);
   if (!turn || alreadySeen(turn, event)) return state;
   const next = { ...change(turn, event, at) };
   if (isNumbered(event)) next.lastSequence = event.sequence_number;
   return threaded({ ...state, turns: [...state.turns.slice(0, -1), next] }, next);
-}
-
-/** The session that a reconnection named is gone. A question that waits is not concerned. */
-export function aboutSession({ error }) {
-  return error?.param === "session" || (error?.code ?? "").startsWith("session_");
 }
 
 function asked(state, { key, question, picture }, at) {
@@ -144,7 +139,9 @@ function refusal({ status, error }) {
 /** What a finished turn does to the thread. An id that the server has lost is let go. */
 function threaded(state, turn) {
   if (turn.status === "completed") return { ...state, thread: turn.responseId };
-  if (turn.error?.code === "previous_response_not_found") return { ...state, thread: null };
+  const { code = "" } = turn.error ?? {};
+  if (code === "previous_response_not_found") return { ...state, thread: null };
+  if (code.startsWith("session_")) return { ...state, session: null };
   return state;
 }
 

@@ -1,7 +1,7 @@
 /** The page's composition: what the user does, what the server says, and what follows from it. */
 
-import { Connection, probe } from "./connection.js";
-import { aboutSession, cursor, EMPTY, liveTurn, reduce } from "./conversation.js";
+import { Connection, isAboutSession, probe } from "./connection.js";
+import { cursor, EMPTY, liveTurn, reduce } from "./conversation.js";
 import { forget, looksLikeKey, remember, rememberedKey, takeKeyFromAddress } from "./key.js";
 import { PictureError, pictureIn, readPicture } from "./picture.js";
 import { View } from "./view.js";
@@ -42,6 +42,7 @@ function dispatch(event) {
   state = reduce(state, event, performance.now());
   if (event.type === "page:connection") connectionChanged(event);
   if (event.type === "error") serverRefused(event, before);
+  if (event.type === "page:session_lost") sessionLost();
   if (event.type === "kosmosx:session.closed") sessionClosed();
   if (liveTurn(state)?.stopping && event.type === "response.created") sendStop(liveTurn(state));
   if (liveTurn(before) && !liveTurn(state) && ui.closing) requestClose();
@@ -73,18 +74,15 @@ function connectionChanged({ state: name, reason, code }) {
 }
 
 /** An error that belongs to no question is shown by itself. */
-function serverRefused({ status, error }, before) {
-  if (aboutSession({ error })) {
-    sessionGone();
-    return;
-  }
+function serverRefused({ type, status, error }, before) {
+  if (isAboutSession({ type, error })) connection.leave(); // the next question opens another
   if (liveTurn(before)) return;
   if (ui.closing) void closeOverHttp();
   else if (!before.turns.at(-1)?.stopping) ui.notice = errorInWords({ status, ...error });
 }
 
 /** The server closed the session while we were away: the answer is read to its end without it. */
-function sessionGone() {
+function sessionLost() {
   ui.closing = false;
   ui.notice = "The session was closed while you were away. The next question opens a new one.";
   if (liveTurn(state)?.responseId) connection.reopen();
@@ -136,8 +134,9 @@ async function untilAnswered(key) {
   for (;;) {
     const answer = await probe(location.origin, key);
     if (mine !== checks) return null;
-    if (answer.status !== 0 && answer.status < 500) return answer;
-    set({ connection: answer.status === 0 ? "unreachable" : "loading" });
+    const down = answer.status === 0 || answer.status >= 500;
+    if (!down && !answer.loading) return answer;
+    set({ connection: answer.loading ? "loading" : "unreachable" });
     await new Promise((resolve) => setTimeout(resolve, SERVER_RETRY_MS));
   }
 }

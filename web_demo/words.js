@@ -23,6 +23,8 @@ const ERRORS = {
   rate_limit_exceeded: "Too many questions at once. Wait a moment, then ask again.",
   insufficient_quota: "The budget of this account is used up.",
   budget_exceeded: "The budget of this account is used up.",
+  server_unavailable: "The server takes no questions right now: it is starting, or about to restart. Ask again in a moment.",
+  session_closed: "This session was closed. Asking again opens a new one.",
   server_is_overloaded: "The server is busy right now. Ask again in a moment.",
 };
 

@@ -83,6 +83,17 @@ for (const code of [1001, 1006, 1011, 1012, 1013]) {
   });
 }
 
+test("a lost session is told from a refused question", () => {
+  position = { session_id: "s" };
+  connection().open();
+  sockets[0].accept();
+  const closed = { type: "error", status: 409, error: { code: "session_closed" } };
+  sockets[0].onmessage({ data: JSON.stringify(closed) });
+  assert.deepEqual(events.at(-1), { type: "page:session_lost" });
+  sockets[0].onmessage({ data: JSON.stringify(closed) });
+  assert.deepEqual(events.at(-1), closed);
+});
+
 test("a policy close is not tried again", async () => {
   connection().open();
   sockets[0].accept();

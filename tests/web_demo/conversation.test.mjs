@@ -99,14 +99,21 @@ test("an error ends the question that waits, and the next one can be asked", () 
   assert.equal(state.turns.length, 0);
 });
 
-test("an error about a lost session does not end the question that waits", () => {
+test("a session lost on the way back does not end the question that waits", () => {
   let state = play([asked("a"), created("r1"), opened, completed(2, "r1"), asked("b")]);
-  state = reduce(state, { type: "error", status: 409, error: { code: "session_closed", param: "session" } });
+  state = reduce(state, { type: "page:session_lost" });
   assert.equal(state.session, null);
   state = play([created("r2"), { ...opened, session: { id: "s2", status: "open" } }, delta(1, "x")], state);
   assert.equal(state.turns[1].text, "x");
   assert.equal(state.turns[1].sessionId, "s2");
   assert.equal(sessionTotals(state).outputTokens, 1);
+});
+
+test("a question that a closed session refused can be asked in a new one", () => {
+  const refused = { type: "error", status: 409, error: { code: "session_closed", param: "session" } };
+  const state = play([asked("a"), created("r1"), opened, completed(2, "r1"), asked("b"), refused]);
+  assert.equal(state.turns[1].status, "failed");
+  assert.deepEqual(cursor(state), {});
 });
 
 test("boxes belong to the newest picture before them", () => {

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from playwright.async_api import Browser, Page, WebSocketRoute, expect
+from playwright.async_api import Browser, Page, Route, WebSocketRoute, expect
 
 from tests.web_demo.demo import Demo
 
@@ -123,6 +123,20 @@ async def test_stop_before_the_server_answered(demo: Demo, script: Script) -> No
     await demo.page.keyboard.press("Escape")
     identity = script.begin()
     assert await script.next() == {"type": "kosmosx:response.cancel", "response_id": identity}
+
+
+async def test_model_that_loads_is_waited_for(page: Page, server: Any) -> None:
+    async def models(route: Route) -> None:
+        model = {"id": "kosmos-x", "kosmosx:context_window": context_window}
+        await route.fulfill(json={"object": "list", "data": [model]})
+
+    context_window = None
+    await page.route("**/v1/models", models)
+    await page.goto(f"{server.base_url}/#key={server.key}")
+    await expect(page.locator("#status")).to_have_text("The model is loading…")
+    await expect(page.locator("#key-form")).to_be_hidden()
+    context_window = 20_000
+    await expect(page.locator("#question")).to_be_visible()
 
 
 async def test_keys_of_the_question(demo: Demo, script: Script) -> None:
