@@ -2,9 +2,12 @@
 
 import os
 import secrets
+import shutil
+import tempfile
 import time
 from pathlib import Path
 
+from kosmosx_stream.embedded_valkey import LONGEST_SOCKET_PATH
 from kosmosx_stream.ids import new_id
 from kosmosx_stream.settings import Settings
 from metering.authenticator import issue_key
@@ -12,6 +15,8 @@ from metering.sqlite_store import SqliteStore
 from metering.store import Account, Store
 
 PEPPER_BYTES = 32
+SOCKET_NAME_BYTES = 48
+"""Room for the longest name of a socket."""
 
 
 def prepare_data_dir(settings: Settings) -> None:
@@ -22,6 +27,19 @@ def prepare_data_dir(settings: Settings) -> None:
     """
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     (settings.data_dir / "logs").mkdir(mode=0o700, exist_ok=True)
+
+
+def keep_temporary_files(settings: Settings) -> None:
+    """Send this process's temporary files, and its children's, into the data folder.
+
+    The engine makes sockets there: where their paths would get too long, the system's folder stays.
+    """
+    folder = (settings.data_dir / "tmp").absolute()
+    if len(str(folder)) + SOCKET_NAME_BYTES > LONGEST_SOCKET_PATH:
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700)
+    os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
 
 
 async def open_store(settings: Settings) -> SqliteStore:

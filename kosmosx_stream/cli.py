@@ -42,6 +42,7 @@ def serve(
         typer.echo(f"kosmosx: {settings.host}:{settings.port}: {error.strerror}", err=True)
         raise typer.Exit(1) from None
     bootstrap.prepare_data_dir(settings)
+    bootstrap.keep_temporary_files(settings)
     _log_to_file(settings)
     started = time.monotonic()
     first_key = asyncio.run(_first_key(settings))

@@ -95,7 +95,9 @@ class Connection:
     # -- commands --------------------------------------------------------------------------
 
     async def _messages(self) -> AsyncIterator[str]:
-        first: float | None = self._services.settings.first_message_timeout_s
+        # A client that came back to its session has said something before.
+        silence_s = self._services.settings.first_message_timeout_s
+        first = None if self._session else silence_s
         while True:
             async with asyncio.timeout(None if self._in_flight else first):
                 message = await self._socket.receive()
