@@ -177,7 +177,9 @@ async def test_a_killed_process_loses_nothing_that_it_acknowledged(
     assert process.stdout is not None
     said = [process.stdout.readline().strip() for _ in range(acknowledged)]
     process.kill()
-    said += process.communicate(timeout=30)[0].split()
+    # Not communicate(): it would not see what readline() has read ahead.
+    said += process.stdout.read().split()
+    process.communicate(timeout=30)
 
     store = await SqliteStore.open(path)
     rows = await store.ledger("acct_1", "sess_1")
