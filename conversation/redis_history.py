@@ -25,7 +25,7 @@ OK, FENCED, CONFLICT, MISSING = range(4)
 Record = TypeVar("Record", Turn, Conversation)
 
 
-def turn_fields(turn: Turn) -> tuple[str | bytes, ...]:
+def turn_fields(turn: Turn) -> tuple[str, str, str, str, str, bytes]:
     """A turn as the scripts take it: id, account, parent, conversation, images, data."""
     return (
         turn.response_id,

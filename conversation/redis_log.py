@@ -8,6 +8,7 @@ until its response was released: unsettled work must not vanish.
 from collections.abc import Sequence
 from typing import cast
 
+import msgspec
 from redis.asyncio import Redis
 
 from conversation.ports import Fenced, Lease, Write
@@ -65,7 +66,8 @@ class RedisEventLog:
         verdicts: list[Exception | None] = []
         for start in range(0, len(writes), LARGEST_COMMIT):
             batch = writes[start : start + LARGEST_COMMIT]
-            codes = await self._append(*self._commit_args(batch, ttl_s))
+            heads, bodies = _pack(batch)
+            codes = await self._append(milliseconds(ttl_s), self._history_ms, heads, bodies)
             verdicts += map(_verdict, batch, codes)
         return verdicts
 
@@ -93,14 +95,21 @@ class RedisEventLog:
         log = key("log", response_id)
         await patiently(lambda: self._redis.delete(log), self._patience_s)
 
-    def _commit_args(self, writes: Sequence[Write], ttl_s: float) -> list[bytes | str | int]:
-        args: list[bytes | str | int] = [milliseconds(ttl_s), self._history_ms, len(writes)]
-        args += [write.lease.response_id for write in writes]
-        for write in writes:
-            turn = turn_fields(write.turn) if write.turn else ()
-            args += (write.lease.epoch, write.expected, len(write.entries), *write.entries)
-            args += (len(turn), *turn)
-        return args
+
+def _pack(writes: Sequence[Write]) -> tuple[bytes, bytes]:
+    """Heads and bodies of the writes, as lua/append.lua takes them."""
+    heads: list[tuple[object, ...]] = []
+    bodies: list[bytes] = []
+    for write in writes:
+        sizes = [len(entry) for entry in write.entries]
+        bodies += write.entries
+        turn: tuple[object, ...] = ()
+        if write.turn is not None:
+            *fields, data = turn_fields(write.turn)
+            bodies.append(data)
+            turn = (*fields, len(data))
+        heads.append((write.lease.response_id, write.lease.epoch, write.expected, sizes, turn))
+    return msgspec.msgpack.encode(heads), b"".join(bodies)
 
 
 def _verdict(write: Write, code: int) -> Exception | None:

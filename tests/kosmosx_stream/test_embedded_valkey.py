@@ -16,8 +16,12 @@ from redis.asyncio import Redis
 
 from conversation.redis_connection import patiently
 from conversation.redis_log import check_settings, connect
-from kosmosx_stream import embedded_valkey as module
-from kosmosx_stream.embedded_valkey import DataDirInUse, EmbeddedValkeyError, embedded_valkey
+from kosmosx_stream.embedded_valkey import (
+    DataDirInUse,
+    EmbeddedValkeyError,
+    embedded_valkey,
+    find_binary,
+)
 
 PARENT = """
 import asyncio, sys
@@ -89,9 +93,9 @@ async def test_a_successor_waits_for_the_predecessor_to_end(tmp_path: Path) -> N
     assert successor.result() == b"yes"
 
 
-async def read_with_own_server(data_dir: Path) -> bytes:
+async def read_with_own_server(data_dir: Path) -> object:
     async with running(data_dir) as redis:
-        return bytes(await redis.get("kept"))
+        return await redis.get("kept")
 
 
 async def test_it_ends_with_a_killed_parent_and_keeps_the_data(tmp_path: Path) -> None:
@@ -160,15 +164,15 @@ def test_redis_on_the_path_serves_too(tmp_path: Path, monkeypatch: pytest.Monkey
     binary = tmp_path / "redis-server"
     binary.write_text("#!/bin/sh\n")
     binary.chmod(0o755)
-    monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert module.find_binary() == binary
+    assert find_binary() == binary
 
 
 def test_without_a_binary_it_says_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(EmbeddedValkeyError, match="set REDIS_URL"):
-        module.find_binary()
+        find_binary()
