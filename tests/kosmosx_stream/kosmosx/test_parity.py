@@ -216,7 +216,7 @@ def compiled(tmp_path: Path) -> Iterator[Pair]:
 @pytest.fixture
 def two_ranks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pair]:
     monkeypatch.setenv("VLLM_CPU_OMP_THREADS_BIND", "0|1")
-    folder = tiny.write(tiny.Shape(tied=False, vocab_size=331), tmp_path)
+    folder = tiny.write(tiny.Shape(tied=False, vocab_size=331, vision_heads=2), tmp_path)
     pair = Pair(folder, processes=True, tensor_parallel_size=2)
     yield pair
     pair.close()

@@ -26,6 +26,7 @@ class Shape:
     heads: int = 4
     head_size: int = 32
     image_size: int = 56
+    vision_heads: int = 3
     latents: int = 9
     seed: int = 0
 
@@ -43,10 +44,10 @@ def config_of(shape: Shape) -> Kosmos2Config:
             "tie_word_embeddings": shape.tied,
         },
         vision_config={
-            "hidden_size": 96,
+            "hidden_size": 32 * shape.vision_heads,
             "intermediate_size": 160,
             "num_hidden_layers": 2,
-            "num_attention_heads": 3,
+            "num_attention_heads": shape.vision_heads,
             "image_size": shape.image_size,
         },
         latent_query_num=shape.latents,

@@ -1,0 +1,240 @@
+"""vLLM as an engine of this server: `AsyncLLM` here, the model in a process of its own.
+
+Knows token ids and images; knows neither sessions nor text.
+"""
+
+import asyncio
+import contextlib
+import io
+import json
+import multiprocessing
+import time
+from collections.abc import AsyncGenerator, AsyncIterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Self
+
+from PIL import Image
+
+from conversation.entries import Sampling
+from kosmosx_stream.engines import engine_log
+from kosmosx_stream.engines.port import (
+    Delta,
+    EngineError,
+    EngineRefused,
+    Generate,
+)
+from kosmosx_stream.settings import Settings
+
+PROBE_TIMEOUT_S = 10.0
+FRESH_S = 5.0
+"""An engine that spoke so recently is alive; it is not asked again."""
+SHUTDOWN_TIMEOUT_S = 8.0
+"""The engine needs about 4 s to end in good order; then it is killed."""
+MAX_KNOWN_IMAGES = 4096
+
+
+class VllmEngine:
+    """The `Engine` port on vLLM."""
+
+    def __init__(self, llm: Any, model: Path) -> None:
+        self._llm = llm
+        config = json.loads((model / "config.json").read_text())
+        tokens = json.loads((model / "tokenizer.json").read_text())["added_tokens"]
+        ids = {token["content"]: token["id"] for token in tokens}
+        self._pair = (ids["<image>"], ids["</image>"])
+        self._bos: int = config["text_config"].get("bos_token_id", 0)
+        self.image_tokens: int = config["latent_query_num"]
+        self.max_model_len: int = llm.model_config.max_model_len
+        self._known: dict[str, None] = {}  # keys of images that vLLM was sent, oldest first
+        self._spoke_at = 0.0
+        self._probes = 0
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def running(cls, settings: Settings) -> AsyncIterator[Self]:
+        """Start the engine, wait until it has generated a token, and end it on leaving.
+
+        vLLM's log goes to `vllm.log` in the data folder.
+        """
+        log = (settings.data_dir / "vllm.log").absolute()
+        # The engine's process dies with the thread that started it, so this thread stays.
+        with ThreadPoolExecutor(1, thread_name_prefix="vllm") as owner:
+            llm = await _start(owner, settings, log)
+            try:
+                engine = cls(llm, settings.model)
+                await engine._probe()
+                yield engine
+            finally:
+                await asyncio.shield(asyncio.wrap_future(owner.submit(_shut_down, llm)))
+
+    def count(self, prompt_ids: tuple[int, ...], images: int) -> int:
+        """Tokens of the expanded prompt."""
+        return len(prompt_ids) + images * self.image_tokens
+
+    async def ready(self) -> bool:
+        """Whether the model answers now. An engine that was silent is made to generate a token."""
+        if self._llm.errored:
+            return False
+        if time.monotonic() - self._spoke_at < FRESH_S:
+            return True
+        try:
+            await asyncio.wait_for(self._probe(), PROBE_TIMEOUT_S)
+        except (EngineError, TimeoutError):
+            return False
+        return True
+
+    async def generate(self, request: Generate) -> AsyncGenerator[Delta, None]:
+        """Stream an answer; see the port.
+
+        Images that vLLM has seen are sent by their key alone, and with their bytes if it has
+        dropped them since.
+        """
+        from kosmosx_stream.engines.vllm_process import ImagesForgotten  # noqa: PLC0415
+
+        self._check(request)
+        for resend in (False, True):
+            with contextlib.suppress(*() if resend else (ImagesForgotten,)):
+                async with contextlib.aclosing(self._attempt(request, resend=resend)) as deltas:
+                    async for delta in deltas:
+                        yield delta
+                return
+
+    async def _attempt(self, request: Generate, *, resend: bool) -> AsyncGenerator[Delta, None]:
+        from kosmosx_stream.engines import vllm_process  # noqa: PLC0415
+
+        # The key holds the salt too: an image that another tenant sent is not found.
+        keys = [f"{image.image_id}-{request.cache_salt}" for image in request.images]
+        absent = [resend or key not in self._known for key in keys]
+        images: list[Image.Image | None] = [None] * len(keys)
+        if any(absent):
+            images = await asyncio.to_thread(_decode, request, absent)
+        try:
+            outputs = self._llm.generate(
+                vllm_process.prompt(request, keys, images),
+                vllm_process.sampling_params(request),
+                request.request_id,
+            )
+            async with contextlib.aclosing(outputs):
+                async for output in outputs:
+                    delta = _delta(output)
+                    self._spoke_at = time.monotonic()
+                    self._remember(keys)
+                    if delta.token_ids or delta.finish_reason:
+                        yield delta
+        except EngineError:
+            raise
+        except Exception as error:
+            raise vllm_process.engine_error(error) from error
+
+    def _check(self, request: Generate) -> None:
+        """Refuse what vLLM would not: it takes a pair without an image for text.
+
+        Raises:
+            EngineRefused: pairs and images are not equally many, or the prompt is too long.
+        """
+        pairs = sum(
+            pair == self._pair
+            for pair in zip(request.prompt_ids, request.prompt_ids[1:], strict=False)
+        )
+        if pairs != len(request.images):
+            raise EngineRefused(f"{pairs} <image></image> pairs for {len(request.images)} images")
+        tokens = self.count(request.prompt_ids, pairs)
+        if tokens >= self.max_model_len:
+            raise EngineRefused(
+                f"the prompt has {tokens} tokens; the model takes {self.max_model_len} with answer"
+            )
+
+    def _remember(self, keys: list[str]) -> None:
+        for key in keys:
+            self._known[key] = None
+        while len(self._known) > MAX_KNOWN_IMAGES:
+            del self._known[next(iter(self._known))]
+
+    async def _probe(self) -> None:
+        """Generate one token.
+
+        Raises:
+            EngineError: it came to nothing.
+        """
+        self._probes += 1
+        request = Generate(
+            request_id=f"probe-{self._probes}",
+            prompt_ids=(self._bos,),
+            images=(),
+            sampling=Sampling(),
+            max_tokens=1,
+            cache_salt="probe",
+        )
+        async with contextlib.aclosing(self.generate(request)) as deltas:
+            async for _ in deltas:
+                pass
+
+
+def _decode(request: Generate, wanted: list[bool]) -> list[Image.Image | None]:
+    """The wanted images in RGB, None for the others.
+
+    Raises:
+        EngineRefused: not an image.
+    """
+    try:
+        return [
+            Image.open(io.BytesIO(image.data)).convert("RGB") if want else None
+            for image, want in zip(request.images, wanted, strict=True)
+        ]
+    except OSError as error:
+        raise EngineRefused(f"an image cannot be decoded: {error}") from error
+
+
+def _delta(output: Any) -> Delta:
+    """One `RequestOutput`.
+
+    Raises:
+        EngineError: the request ended, but not by itself.
+    """
+    from kosmosx_stream.engines.vllm_process import ImagesForgotten  # noqa: PLC0415
+
+    (completion,) = output.outputs
+    if completion.finish_reason == "error" and not completion.token_ids:
+        # The engine's process lacks an image that this process believed it to have.
+        raise ImagesForgotten("the engine ended the request before its first token")
+    if completion.finish_reason not in (None, "stop", "length"):
+        raise EngineError(f"the engine ended the request: {completion.finish_reason}")
+    return Delta(
+        token_ids=tuple(completion.token_ids),
+        finish_reason=completion.finish_reason,
+        cached_tokens=output.num_cached_tokens or 0,
+    )
+
+
+async def _start(owner: ThreadPoolExecutor, settings: Settings, log: Path) -> Any:
+    """Load the model, and give vLLM's client. When cancelled, what was started is ended first."""
+    starting: Future[Any] = owner.submit(_start_blocking, settings, log)
+    try:
+        return await asyncio.shield(asyncio.wrap_future(starting))
+    except asyncio.CancelledError:
+        while not starting.done():
+            _kill_engine()
+            await asyncio.sleep(0.2)
+        if starting.exception() is None:
+            owner.submit(_shut_down, starting.result())
+        raise
+
+
+def _start_blocking(settings: Settings, log: Path) -> Any:
+    config = engine_log.write_config(log)
+    from kosmosx_stream.engines import vllm_process  # noqa: PLC0415
+
+    return vllm_process.start(settings.model, settings.max_model_len, config)
+
+
+def _shut_down(llm: Any) -> None:
+    llm.shutdown(timeout=SHUTDOWN_TIMEOUT_S)
+    # `AsyncLLM.__del__` shuts down again when the interpreter ends, and then fails loudly.
+    llm.shutdown = lambda: None
+
+
+def _kill_engine() -> None:
+    for process in multiprocessing.active_children():
+        if process.name.startswith("EngineCore"):
+            process.kill()

@@ -1,0 +1,157 @@
+"""How vLLM is started and asked: its arguments, environment and log, its inputs and its errors.
+
+Importing this imports vLLM, which takes seconds: `vllm_local` does so in its own thread.
+"""
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from transformers import Kosmos2Config
+from vllm import SamplingParams
+from vllm.config.logging import LoggingConfig
+from vllm.engine.arg_utils import AsyncEngineArgs
+from vllm.exceptions import VLLMClientError
+from vllm.platforms import current_platform
+from vllm.sampling_params import RequestOutputKind
+from vllm.v1.engine.async_llm import AsyncLLM
+from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
+
+from kosmosx_stream.engines.port import (
+    EngineDead,
+    EngineError,
+    EngineRefused,
+    Generate,
+)
+
+MAX_MODEL_LEN = 20_000
+EAGER_BELOW_BYTES = 512 * 2**20
+"""Checkpoints smaller than this start faster than compilation pays back."""
+KV_SEQUENCES = 32
+"""On the CPU the KV cache holds so many conversations of full length, within the next bounds."""
+KV_BYTES = (256 * 2**20, 4 * 2**30)
+
+
+def start(model: Path, max_model_len: int | None, logging_config: Path) -> AsyncLLM:
+    """Load `model` in a process of its own; takes tens of seconds and blocks.
+
+    The process ends with the thread that calls this.
+
+    Raises:
+        Exception: whatever vLLM raises for a checkpoint or a setting that it cannot take.
+    """
+    # "Triton not available", on standard error: a CPU has none.
+    logging.getLogger("torch._library.triton").setLevel(logging.ERROR)
+    with _environment(logging_config):
+        arguments = _arguments(model, max_model_len)
+        arguments.logging_config = LoggingConfig(pylogging_config_file=str(logging_config))
+        return AsyncLLM.from_engine_args(arguments)
+
+
+def _arguments(model: Path, max_model_len: int | None) -> AsyncEngineArgs:
+    config = Kosmos2Config.from_pretrained(model)
+    length = max_model_len or min(MAX_MODEL_LEN, config.text_config.max_position_embeddings)
+    cpu: dict[str, Any] = {}
+    if current_platform.is_cpu():
+        weights = sum(file.stat().st_size for file in model.glob("*.safetensors"))
+        cpu = {
+            # The default, 128, leaves chats' short common prefixes out of the prefix cache.
+            "block_size": 32,
+            "kv_cache_memory_bytes": _kv_bytes(config, length),
+            "enforce_eager": weights < EAGER_BELOW_BYTES,
+            "mm_processor_cache_gb": 0.25,
+        }
+    return AsyncEngineArgs(
+        model=str(model),
+        max_model_len=length,
+        limit_mm_per_prompt={"image": length // (config.latent_query_num + 2)},
+        seed=0,
+        use_tqdm_on_load=False,
+        **cpu,
+    )
+
+
+def _kv_bytes(config: Kosmos2Config, length: int) -> int:
+    """Size of the KV cache in bytes: keys and values of 2 bytes in every layer."""
+    text = config.text_config
+    sequence = 2 * 2 * text.layers * text.embed_dim * length
+    low, high = KV_BYTES
+    return max(sequence, min(high, max(low, KV_SEQUENCES * sequence)))
+
+
+@contextlib.contextmanager
+def _environment(logging_config: Path) -> Iterator[None]:
+    """What vLLM and the processes that it starts read; what the user has set stays."""
+    wanted = {
+        "VLLM_LOGGING_CONFIG_PATH": str(logging_config),
+        "HF_HUB_OFFLINE": "1",
+        "VLLM_NO_USAGE_STATS": "1",
+        # A forked engine would hold the server's sockets open, and forking threads is unsafe.
+        "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
+    }
+    if current_platform.is_cpu():
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+        wanted |= {
+            # The model runs in the engine's process. A worker process of its own polls for work
+            # (9 % of a core when idle), costs 0.5 GB, and is pinned to cores that may be busy.
+            "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+            "OMP_NUM_THREADS": str(max(1, cores - 1)),
+        }
+    added = {name: value for name, value in wanted.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            os.environ.pop(name, None)
+
+
+def sampling_params(request: Generate) -> SamplingParams:
+    """How vLLM draws the answer: ids only, as they come."""
+    sampling = request.sampling
+    return SamplingParams(
+        temperature=sampling.temperature,
+        top_p=sampling.top_p,
+        seed=sampling.seed,
+        max_tokens=request.max_tokens,
+        detokenize=False,
+        output_kind=RequestOutputKind.DELTA,
+    )
+
+
+def prompt(
+    request: Generate, keys: Sequence[str], images: Sequence[Image.Image | None]
+) -> dict[str, Any]:
+    """The request as vLLM takes it. None stands for an image that it has under its key."""
+    inputs: dict[str, Any] = {
+        "prompt_token_ids": list(request.prompt_ids),
+        "cache_salt": request.cache_salt,
+    }
+    if images:
+        inputs["multi_modal_data"] = {"image": list(images)}
+        inputs["multi_modal_uuids"] = {"image": list(keys)}
+    return inputs
+
+
+class ImagesForgotten(EngineError):
+    """An image that was sent by its key alone is no longer cached."""
+
+
+def engine_error(error: Exception) -> EngineError:
+    """What an exception of vLLM means to us. Its reason lies in the cause, its message is empty."""
+    cause = error.__cause__ if isinstance(error, EngineGenerateError) else error
+    match cause:
+        case EngineError():
+            return cause
+        case EngineDeadError():
+            return EngineDead(str(cause))
+        case ValueError() if str(cause).startswith("Cache miss for image"):
+            return ImagesForgotten(str(cause))
+        case VLLMClientError() | ValueError() | AssertionError():
+            return EngineRefused(str(cause) or "vLLM refused the prompt")
+        case _:
+            return EngineError(f"{type(cause).__name__}: {cause}")
