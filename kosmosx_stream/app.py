@@ -24,7 +24,8 @@ from kosmosx_stream.runner import Runner
 from kosmosx_stream.services import Services
 from kosmosx_stream.settings import Settings
 from kosmosx_stream.sweeper import Sweeper
-from kosmosx_stream.transports.rest import exception_handlers, routes
+from kosmosx_stream.transports.endpoint import exception_handlers
+from kosmosx_stream.transports.routes import routes
 from metering.authenticator import Authenticator
 from metering.prices import default_price_book
 

@@ -1,13 +1,16 @@
 """What a new data folder gets: the secret of its keys, and a first account with a first key."""
 
+import contextlib
+import fcntl
 import os
 import secrets
 import shutil
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
-from kosmosx_stream.embedded_valkey import LONGEST_SOCKET_PATH
+from kosmosx_stream.embedded_valkey import LONGEST_SOCKET_PATH, DataDirInUse
 from kosmosx_stream.ids import new_id
 from kosmosx_stream.settings import Settings
 from metering.authenticator import issue_key
@@ -27,6 +30,25 @@ def prepare_data_dir(settings: Settings) -> None:
     """
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     (settings.data_dir / "logs").mkdir(mode=0o700, exist_ok=True)
+
+
+@contextlib.contextmanager
+def owned(settings: Settings) -> Iterator[None]:
+    """Make the folder, and be the only server on it.
+
+    Raises:
+        DataDirInUse: another server runs on the folder.
+        OSError: it cannot be made or written.
+    """
+    prepare_data_dir(settings)
+    with (settings.data_dir / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DataDirInUse(
+                f"another server runs on {settings.data_dir}; take another data folder"
+            ) from None
+        yield
 
 
 def keep_temporary_files(settings: Settings) -> None:

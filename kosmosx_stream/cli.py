@@ -8,12 +8,15 @@ import sys
 import time
 from importlib.metadata import version as package_version
 from pathlib import Path
+from socket import socket
 from typing import Annotated, Any
 
 import typer
 from pydantic import ValidationError
 
 from kosmosx_stream import bootstrap
+from kosmosx_stream.embedded_valkey import DataDirInUse
+from kosmosx_stream.server import bind, build_server
 from kosmosx_stream.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -32,16 +35,18 @@ def serve(
 ) -> None:
     """Run the server: memory, log, books and model start with it."""
     settings = _settings(host=host, port=port, data_dir=data_dir, model=model)
+    try:
+        with bind(settings.host, settings.port) as listener, bootstrap.owned(settings):
+            _serve(settings, listener)
+    except (OSError, DataDirInUse) as error:
+        typer.echo(f"kosmosx: {error}", err=True)
+        raise typer.Exit(1) from None
+
+
+def _serve(settings: Settings, listener: socket) -> None:
     # The model's libraries take seconds to import; the other commands do without.
     from kosmosx_stream.app import create_app  # noqa: PLC0415
-    from kosmosx_stream.server import bind, build_server  # noqa: PLC0415
 
-    try:
-        listener = bind(settings.host, settings.port)
-    except OSError as error:
-        typer.echo(f"kosmosx: {settings.host}:{settings.port}: {error.strerror}", err=True)
-        raise typer.Exit(1) from None
-    bootstrap.prepare_data_dir(settings)
     bootstrap.keep_temporary_files(settings)
     _log_to_file(settings)
     started = time.monotonic()

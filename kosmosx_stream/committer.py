@@ -5,9 +5,12 @@ neither what an entry means nor who reads it.
 """
 
 import asyncio
+import logging
 from collections.abc import Sequence
 
 from conversation.ports import EventLog, Lease, LogUnavailable, Write
+
+logger = logging.getLogger(__name__)
 
 Verdict = asyncio.Future[None]
 
@@ -50,6 +53,10 @@ class Committer:
             outcomes = await self._log.append([write for write, _ in batch], self._lease_ttl_s)
         except LogUnavailable as error:
             outcomes = [error] * len(batch)
+        except Exception:
+            # One bad batch must not end the commits of everybody else.
+            logger.exception("a commit failed")
+            outcomes = [LogUnavailable("the commit failed")] * len(batch)
         for (_, verdict), outcome in zip(batch, outcomes, strict=True):
             _settle(verdict, outcome)
 

@@ -9,7 +9,7 @@ from starlette.applications import Starlette
 from kosmosx_stream.settings import Settings
 
 PING_INTERVAL_S = 20.0
-MAX_HEADER_BYTES = 16 * 1024
+BACKLOG = 2048
 
 
 class Server(uvicorn.Server):
@@ -33,7 +33,10 @@ def bind(host: str, port: int) -> socket:
         OSError: the address cannot be had.
     """
     family = AddressFamily.AF_INET6 if ":" in host else AddressFamily.AF_INET
-    return create_server((host, port), family=family, backlog=2048)
+    try:
+        return create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise OSError(f"cannot listen on {host}:{port}: {error.strerror}") from error
 
 
 def build_server(app: Starlette, settings: Settings) -> Server:

@@ -11,7 +11,7 @@ from kosmosx_stream.hub import Hub
 from kosmosx_stream.ids import new_id
 from kosmosx_stream.live_response import LiveResponse
 from kosmosx_stream.live_session import LiveSession
-from kosmosx_stream.protocol.errors import Unavailable
+from kosmosx_stream.protocol.errors import ApiError, Unavailable
 from kosmosx_stream.protocol.requests import CreateResponse
 from kosmosx_stream.response_log import ResponseLog
 from kosmosx_stream.settings import Settings
@@ -66,7 +66,12 @@ class Services(msgspec.Struct, kw_only=True):
         )
         if session is None:
             session = await self.hub.open_session(started.session_id, principal, single_turn=True)
-        return session, await self.hub.say(session, started)
+        try:
+            return session, await self.hub.say(session, started)
+        except ApiError:
+            if session.single_turn:
+                await self.hub.close_session(session.id, principal)
+            raise
 
     async def cancel(self, principal: Principal, response_id: str) -> None:
         """Stop a response of this account if it is live here, and wait until it is settled."""

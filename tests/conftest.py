@@ -18,6 +18,21 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
 
 
 @pytest.fixture(scope="session")
+def mortal_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """A server that tests may stop, kill and start again; it gives up on the lost soon."""
+    process = ServerProcess(
+        tmp_path_factory.mktemp("mortal") / "data",
+        KOSMOSX_LEASE_TTL_S="2",
+        KOSMOSX_SWEEP_INTERVAL_S="0.2",
+        KOSMOSX_SESSION_IDLE_S="3",
+    )
+    process.data_dir.mkdir()
+    process.start()
+    yield process
+    process.stop()
+
+
+@pytest.fixture(scope="session")
 def other_key(server: ServerProcess) -> str:
     """The key of another account."""
     return server.create_key()

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -82,13 +83,21 @@ class ServerProcess:
         """SIGTERM; returns the exit status."""
         return self._end(signal.SIGTERM)
 
+    def stop_while(self, work: Callable[[], object]) -> int:
+        """SIGTERM, then do the work while the server drains; returns the exit status."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGTERM)
+        work()
+        return self._end(signal.SIGTERM)
+
     def kill(self) -> int:
         return self._end(signal.SIGKILL)
 
     def _end(self, how: signal.Signals) -> int:
         if self._process is None:
             return 0
-        self._process.send_signal(how)
+        if self._process.poll() is None:
+            self._process.send_signal(how)
         status = self._process.wait(60)
         self._process = None
         return status

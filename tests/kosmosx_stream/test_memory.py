@@ -1,7 +1,5 @@
 """What was said before: by response chain, by conversation, over a restart, for its owner only."""
 
-from collections.abc import Iterator
-
 import openai
 import pytest
 
@@ -22,19 +20,9 @@ FILLERS = (
 )
 
 
-@pytest.fixture(scope="module")
-def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """A server that this module may restart."""
-    process = ServerProcess(tmp_path_factory.mktemp("memory") / "data")
-    process.data_dir.mkdir()
-    process.start()
-    yield process
-    process.stop()
-
-
-def test_a_name_is_recalled_over_a_restart_and_ten_turns(own_server: ServerProcess) -> None:
+def test_a_name_is_recalled_over_a_restart_and_ten_turns(mortal_server: ServerProcess) -> None:
     """Also: the picture of a conversation is still seen after the restart."""
-    official = client(own_server)
+    official = client(mortal_server)
     conversation = official.conversations.create()
     told = official.responses.create(model=MODEL, input="My name is Ada.")
     seen = official.responses.create(
@@ -47,8 +35,8 @@ def test_a_name_is_recalled_over_a_restart_and_ten_turns(own_server: ServerProce
         last = official.responses.create(
             model=MODEL, input=filler, previous_response_id=last.id, temperature=0
         )
-    assert own_server.stop() == 0
-    own_server.start()
+    assert mortal_server.stop() == 0
+    mortal_server.start()
     for filler in FILLERS[5:]:
         last = official.responses.create(
             model=MODEL, input=filler, previous_response_id=last.id, temperature=0

@@ -1,0 +1,42 @@
+"""`/v1/conversations`: named lines of turns."""
+
+import time
+from typing import Any
+
+from starlette.requests import Request
+
+from conversation.items import Conversation
+from kosmosx_stream.ids import new_id
+from kosmosx_stream.protocol.requests import decode_conversation
+from kosmosx_stream.services import Services
+from kosmosx_stream.transports.endpoint import read_body
+from metering.authenticator import Principal
+
+
+async def create(request: Request, services: Services, principal: Principal) -> Any:
+    """`POST /v1/conversations`."""
+    body = decode_conversation(await read_body(request, services.settings.max_request_bytes))
+    conversation = Conversation(
+        id=new_id("conv"),
+        account_id=principal.account_id,
+        created_at=time.time(),
+        metadata=body.metadata,
+    )
+    await services.history.create_conversation(conversation)
+    return _conversation_object(conversation)
+
+
+async def retrieve(request: Request, services: Services, principal: Principal) -> Any:
+    """`GET /v1/conversations/{id}`."""
+    conversation_id = request.path_params["conversation_id"]
+    found = await services.history.conversation(principal.account_id, conversation_id)
+    return _conversation_object(found)
+
+
+def _conversation_object(conversation: Conversation) -> dict[str, Any]:
+    return {
+        "id": conversation.id,
+        "object": "conversation",
+        "created_at": int(conversation.created_at),
+        "metadata": conversation.metadata,
+    }

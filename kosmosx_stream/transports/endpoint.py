@@ -1,0 +1,104 @@
+"""What every HTTP endpoint shares: the key, the body, the answer, and errors in one shape."""
+
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from conversation import ports
+from kosmosx_stream.auth import authenticate
+from kosmosx_stream.protocol.errors import (
+    ApiError,
+    InvalidRequest,
+    NotFound,
+    PayloadTooLarge,
+    ServerError,
+    Unavailable,
+    encode_http,
+)
+from kosmosx_stream.services import Services
+from kosmosx_stream.transports.sse import EventStream
+from metering import store
+from metering.authenticator import Principal
+
+Handler = Callable[[Request, Services, Principal], Awaitable[Any]]
+"""Returns a response, or what is to be encoded as JSON."""
+
+
+def endpoint(method: str, path: str, handler: Handler) -> Route:
+    """A route that asks for a key first, and encodes what its handler returns."""
+    return Route(path, _Endpoint(handler), methods=[method])
+
+
+class _Endpoint:
+    """An ASGI app (Starlette takes a plain function for a handler of its own kind)."""
+
+    def __init__(self, handler: Handler) -> None:
+        self._handler = handler
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        services: Services = request.app.state.services
+        principal = await authenticate(request, services.authenticator)
+        result = await self._handler(request, services, principal)
+        response = result if isinstance(result, Response | EventStream) else json_response(result)
+        await response(scope, receive, send)
+
+
+async def read_body(request: Request, limit: int) -> bytes:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise PayloadTooLarge(f"The body is larger than {limit} bytes.", code="too_large")
+    return bytes(body)
+
+
+def json_response(content: Any, status: int = 200) -> Response:
+    body = content if isinstance(content, bytes) else msgspec.json.encode(content)
+    return Response(body, status, media_type="application/json")
+
+
+def exception_handlers() -> dict[Any, Any]:
+    """Every refusal in the protocol's shape."""
+    return {
+        ApiError: _api_error,
+        store.NotFound: _not_found,
+        ports.NotFound: _not_found,
+        store.StoreUnavailable: _unavailable,
+        ports.LogUnavailable: _unavailable,
+        HTTPException: _http_exception,
+        Exception: _unexpected,
+    }
+
+
+def _api_error(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, ApiError)
+    return json_response(encode_http(error), error.status)
+
+
+def _not_found(request: Request, _error: Exception) -> Response:
+    return _api_error(request, NotFound(f"There is no {request.url.path}.", code="not_found"))
+
+
+def _unavailable(request: Request, _error: Exception) -> Response:
+    error = Unavailable("The store cannot be reached. Try again.", code="store_unavailable")
+    return _api_error(request, error)
+
+
+def _http_exception(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    refused = InvalidRequest(error.detail, code=HTTPStatus(error.status_code).name.lower())
+    return Response(
+        encode_http(refused), error.status_code, error.headers, media_type="application/json"
+    )
+
+
+def _unexpected(request: Request, _error: Exception) -> Response:
+    return _api_error(request, ServerError("The server had an error.", code="server_error"))

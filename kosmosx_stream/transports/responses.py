@@ -1,0 +1,139 @@
+"""`/v1/responses` over HTTP: create, retrieve, replay, cancel, delete, input items."""
+
+import asyncio
+import base64
+import contextlib
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp
+
+from conversation import ports
+from conversation.entries import Started
+from kosmosx_stream.protocol.errors import InvalidRequest
+from kosmosx_stream.protocol.projection import Event
+from kosmosx_stream.protocol.requests import decode_create
+from kosmosx_stream.protocol.responses import input_items, item_list
+from kosmosx_stream.services import Services
+from kosmosx_stream.transports.endpoint import json_response, read_body
+from kosmosx_stream.transports.query import integer
+from kosmosx_stream.transports.sse import EventStream
+from metering.authenticator import Principal
+
+SESSION_HEADER = "x-kosmosx-session"
+
+
+async def create(request: Request, services: Services, principal: Principal) -> ASGIApp:
+    """`POST /v1/responses`: as one JSON object, or streamed."""
+    create = decode_create(await read_body(request, services.settings.max_request_bytes))
+    session_id = request.headers.get(SESSION_HEADER)
+    session, live = await services.say_alone(principal, create, session_id)
+    events = services.hub.follow(live.started.response_id)
+    if create.stream:
+        return _stream(services, events, session.id)
+    async with contextlib.aclosing(events):
+        if not await _unless_disconnected(request, _exhaust(events)):
+            return Response(status_code=499)  # nginx's "client closed request"; nobody reads it.
+    entries = await services.responses.entries(live.started.response_id)
+    response = json_response(services.responses.response(entries))
+    response.headers[SESSION_HEADER] = session.id
+    return response
+
+
+async def retrieve(request: Request, services: Services, principal: Principal) -> ASGIApp:
+    """`GET /v1/responses/{id}`: as it is now, or replayed and followed."""
+    response_id = request.path_params["response_id"]
+    entries = await services.responses.stored(principal.account_id, response_id)
+    started = entries[0]
+    assert isinstance(started, Started)
+    if request.query_params.get("stream", "false").lower() not in {"true", "1"}:
+        return json_response(services.responses.response(entries))
+    after = integer(request.query_params, "starting_after", default=-1, least=-1)
+    return _stream(services, services.hub.follow(response_id, after), started.session_id)
+
+
+async def delete(request: Request, services: Services, principal: Principal) -> Any:
+    """`DELETE /v1/responses/{id}`: out of the history and the log; the bill stays."""
+    response_id = request.path_params["response_id"]
+    await services.cancel(principal, response_id)
+    await services.responses.stored(principal.account_id, response_id)
+    with contextlib.suppress(ports.NotFound):  # A failed turn is in the log only.
+        await services.history.delete_turn(principal.account_id, response_id)
+    await services.responses.delete(response_id)
+    return {"id": response_id, "object": "response", "deleted": True}
+
+
+async def cancel(request: Request, services: Services, principal: Principal) -> Any:
+    """`POST /v1/responses/{id}/cancel`: stop it if it is live, and return it as it is then."""
+    response_id = request.path_params["response_id"]
+    await services.cancel(principal, response_id)
+    entries = await services.responses.stored(principal.account_id, response_id)
+    return services.responses.response(entries)
+
+
+async def list_input_items(request: Request, services: Services, principal: Principal) -> Any:
+    """`GET /v1/responses/{id}/input_items`: what the request brought."""
+    response_id = request.path_params["response_id"]
+    started, *_ = await services.responses.stored(principal.account_id, response_id)
+    assert isinstance(started, Started)
+    urls = {
+        image_id: await _data_url(services, principal, image_id) for image_id in started.new_images
+    }
+    items = input_items(started.input, urls.get)
+    if request.query_params.get("order", "desc") != "asc":
+        items.reverse()
+    after = request.query_params.get("after")
+    ids = [item.id for item in items]
+    if after is not None:
+        if after not in ids:
+            raise InvalidRequest(f"No item '{after}'.", code="invalid_value", param="after")
+        items = items[ids.index(after) + 1 :]
+    limit = integer(request.query_params, "limit", default=20, least=1, most=100)
+    return item_list(items[:limit], has_more=len(items) > limit)
+
+
+async def _data_url(services: Services, principal: Principal, image_id: str) -> str | None:
+    try:
+        data = await services.history.image(principal.account_id, image_id)
+    except ports.NotFound:
+        return None
+    return f"data:image/png;base64,{base64.b64encode(data).decode()}"
+
+
+def _stream(
+    services: Services, events: AsyncIterator[Sequence[Event]], session_id: str | None
+) -> EventStream:
+    settings = services.settings
+    return EventStream(
+        events,
+        session_id=session_id,
+        send_timeout_s=settings.send_timeout_s,
+        keepalive_s=settings.keepalive_s,
+    )
+
+
+async def _exhaust(events: AsyncIterator[Sequence[Event]]) -> None:
+    async for _ in events:
+        pass
+
+
+async def _left(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _unless_disconnected(request: Request, work: Coroutine[Any, Any, None]) -> bool:
+    """Do the work while the client is there; whether it was done."""
+    working = asyncio.create_task(work)
+    leaving = asyncio.create_task(_left(request))
+    try:
+        await asyncio.wait([working, leaving], return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            working.result()
+        return working.done()
+    finally:
+        for task in (working, leaving):
+            task.cancel()
+        await asyncio.gather(working, leaving, return_exceptions=True)
