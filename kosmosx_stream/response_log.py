@@ -1,6 +1,7 @@
 """Reading responses back from the log, and settling them by it, wherever they were generated."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Iterable, Sequence
 
 from conversation.entries import Ended, Entry, Price, Started, unpack
@@ -9,8 +10,10 @@ from kosmosx_stream.protocol.errors import NotFound, Unavailable
 from kosmosx_stream.protocol.projection import Event, Projector
 from kosmosx_stream.protocol.responses import ResponseObject
 from kosmosx_stream.settlement import thaw, turn_usage
-from metering.store import Store
+from metering.store import Recorded, Store
 from metering.usage import ledger_rows, live_cost_micro_usd
+
+logger = logging.getLogger(__name__)
 
 POLL_INTERVAL_S = 0.1
 """How often a reader looks for news of a response that is live on another instance."""
@@ -100,7 +103,9 @@ class ResponseLog:
         usage = turn_usage(entries)
         started = entries[0]
         assert isinstance(started, Started)
-        await self._store.record_turn(usage, ledger_rows(usage, thaw(started.price)))
+        recorded = await self._store.record_turn(usage, ledger_rows(usage, thaw(started.price)))
+        if recorded is Recorded.LATE:
+            logger.error("%s was settled after its session closed", usage.response_id)
 
 
 def _cost_micro_usd(

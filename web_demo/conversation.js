@@ -180,14 +180,19 @@ export function sessionTotals(state) {
   };
 }
 
-/** How fast a turn's answer came: milliseconds to the first token, and tokens a second after it. */
+const SHORTEST_MEASURED_S = 0.1;
+
+/**
+ * How fast a turn's answer came: milliseconds to the first token, and tokens a second after it.
+ * An answer that arrived in one go, or was resumed, says nothing about the latter.
+ */
 export function pace(turn) {
   if (turn.firstAt === null) return null;
   const seconds = turn.endedAt === null ? 0 : (turn.endedAt - turn.firstAt) / 1000;
   const more = (turn.usage?.output_tokens ?? 0) - 1;
   return {
     firstTokenMs: turn.firstAt - turn.askedAt,
-    tokensPerSecond: seconds > 0 && more > 0 && !turn.resumedAt ? more / seconds : null,
+    tokensPerSecond: seconds >= SHORTEST_MEASURED_S && more > 0 && !turn.resumedAt ? more / seconds : null,
   };
 }
 

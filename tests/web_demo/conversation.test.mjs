@@ -36,6 +36,14 @@ test("an answer grows by its deltas and ends", () => {
   assert.equal(pace(turn).firstTokenMs, 300);
 });
 
+test("a burst says nothing about the pace", () => {
+  const events = [asked("a"), created("r1"), opened, delta(3, "Hel"), delta(4, "lo"), completed(5, "r1")];
+  const slow = play(events).turns[0];
+  assert.ok(pace(slow).tokensPerSecond > 0);
+  const [burst] = events.reduce((now, event) => reduce(now, event, 7), EMPTY).turns;
+  assert.equal(pace(burst).tokensPerSecond, null);
+});
+
 test("the reducer changes nothing in place", () => {
   const before = play([asked("a"), created("r1")]);
   const copy = structuredClone(before);
