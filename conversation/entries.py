@@ -40,7 +40,8 @@ class Started(msgspec.Struct, frozen=True, kw_only=True, tag=0):
     `prompt_ids` is the whole prompt, unexpanded; `turn_ids` the stretch that this turn added.
     `input_tokens` counts the expanded prompt. `new_images` are the images that this request
     brought (they are metered), `image_ids` all images of the prompt, in order.
-    `opens_session`: this is the first response of its session on a WebSocket.
+    `opens_session`: this is the first response of its session on a WebSocket. `single_turn`: the
+    session is this turn's own and closes with it.
     """
 
     response_id: str
@@ -64,6 +65,7 @@ class Started(msgspec.Struct, frozen=True, kw_only=True, tag=0):
     grounding: bool = False
     store: bool = True
     opens_session: bool = False
+    single_turn: bool = False
 
 
 class Delta(msgspec.Struct, frozen=True, tag=1):

@@ -8,11 +8,11 @@ import time
 from collections.abc import Mapping, Sequence
 
 import msgspec
-from conversation.window import ContextTooLong, fit
 
 from conversation.entries import Sampling, Started
 from conversation.items import Image, Message, Part, Text, Turn
 from conversation.ports import History, NotFound
+from conversation.window import ContextTooLong, fit
 from kosmosx_stream.chat_format import ChatFormat
 from kosmosx_stream.engines.port import Engine
 from kosmosx_stream.ids import new_id
@@ -65,6 +65,7 @@ class Admission:
         *,
         unstored: Mapping[str, Turn],
         opens_session: bool = False,
+        single_turn: bool = False,
     ) -> Started:
         """Check the request against model, history and window, and write down all it takes.
 
@@ -113,6 +114,7 @@ class Admission:
             grounding=grounding,
             store=request.store,
             opens_session=opens_session,
+            single_turn=single_turn,
         )
 
     async def _past(

@@ -115,7 +115,8 @@ async def _run_model(app: Starlette, services: Services, progress: Progress) -> 
     try:
         async with VllmEngine.running(settings) as engine, ImageLoader() as images:
             chat_format = Kosmos2Format.from_checkpoint(settings.model)
-            services.hub.serve_with(Runner(engine, services.history), chat_format)
+            runner = Runner(engine, services.history, patience_s=settings.engine_patience_s)
+            services.hub.serve_with(runner, chat_format)
             services.engine = engine
             services.admission = Admission(
                 engine=engine,

@@ -3,8 +3,8 @@
 A turn's life: 1. `say` takes a lease and publishes `Started`. 2. The turn's task pulls deltas out
 of the engine and hands them to the session. 3. What the session publishes goes through the group
 commit, and only then to readers. 4. After the last entry the turn is settled in the ledger, its
-readers get the end, and its lease is released. 5. A turn whose owner died before that is settled
-from its log by the sweeper of whichever instance sees it first.
+readers get the end, and its lease is released. 5. A turn whose owner died before that is adopted
+by the first instance whose sweeper sees it, and goes on after the last token in its log.
 """
 
 import asyncio
@@ -13,11 +13,12 @@ import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 
-from conversation.entries import EndReason, Started
+from conversation.entries import Delta as LogDelta
+from conversation.entries import EndReason, Entry, Started
 from conversation.ports import Conflict, EventLog, Fenced, Lease, LogUnavailable
 from kosmosx_stream.chat_format import ChatFormat
 from kosmosx_stream.committer import Committer, Verdict
-from kosmosx_stream.engines.port import Delta
+from kosmosx_stream.engines.port import Delta, FinishReason
 from kosmosx_stream.live_response import LiveResponse, LogLost
 from kosmosx_stream.live_session import LiveSession
 from kosmosx_stream.protocol import errors
@@ -34,9 +35,9 @@ from kosmosx_stream.session import (
     SessionClosed,
     Settle,
 )
+from kosmosx_stream.sessions import Sessions, session_closed
 from kosmosx_stream.settings import Settings
 from metering import store as books
-from metering.authenticator import Principal
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +53,7 @@ class Hub:
         self._responses = responses
         self._settings = settings
         self._committer = Committer(log, settings.lease_ttl_s)
-        self._sessions: dict[str, LiveSession] = {}
+        self.sessions = Sessions(store, self._apply, grace_s=settings.disconnect_grace_s)
         self._live: dict[str, LiveResponse] = {}
         self._turn_tasks: dict[str, asyncio.Task[None]] = {}
         self._busy_conversations: set[str] = set()
@@ -75,7 +76,7 @@ class Hub:
                 try:
                     yield
                 finally:
-                    await self._close_all("shutdown")
+                    await self.sessions.close_all("shutdown", self._settings.settle_timeout_s)
                     keeper.cancel()
             committer.cancel()
 
@@ -84,96 +85,24 @@ class Hub:
         self._runner, self._format = runner, chat_format
 
     async def drain(self) -> None:
-        """Take no new turns; let the live ones finish within the deadline; close the sessions."""
+        """Take no new turns; let the live ones finish within the deadline; close the sessions.
+
+        What is live after the deadline is handed over: whoever sweeps next goes on with it.
+        """
         self.draining = True
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._settings.drain_timeout_s):
                 await self._idle.wait()
-        await self._close_all("drain")
+        await self._hand_over(list(self._live.values()))
+        await self.sessions.close_all("drain", self._settings.settle_timeout_s)
 
-    async def _close_all(self, reason: str) -> None:
-        sessions = list(self._sessions.values())
-        for session in sessions:
-            self._apply(session, session.machine.close(reason, time.time()))
-        closing = [asyncio.shield(session.closed) for session in sessions]
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._settings.settle_timeout_s):
-                await asyncio.gather(*closing, return_exceptions=True)
-
-    # -- sessions --------------------------------------------------------------------------
-
-    async def open_session(
-        self, session_id: str, principal: Principal, *, single_turn: bool = False
-    ) -> LiveSession:
-        """Open a session here and in the books."""
-        await self._store.open_session(
-            session_id, principal.account_id, principal.key_id, time.time()
-        )
-        session = LiveSession(session_id, principal, single_turn=single_turn)
-        return self._sessions.setdefault(session_id, session)
-
-    async def join_session(self, session_id: str, principal: Principal) -> LiveSession:
-        """An open session of this account, live here or taken up from the books.
-
-        Raises:
-            NotFound: no such session in this account.
-            Conflict: the session is closed.
-        """
-        try:
-            record = await self._store.session(principal.account_id, session_id)
-        except books.NotFound as error:
-            raise errors.NotFound(
-                f"Session with id '{session_id}' not found.",
-                code="session_not_found",
-                param="session",
-            ) from error
-        session = self._sessions.get(session_id)
-        if record.state == "closed" or (session is not None and not session.machine.open):
-            raise _session_closed(session_id)
-        if session is None:
-            session = LiveSession(session_id, principal, single_turn=False)
-        return self._sessions.setdefault(session_id, session)
-
-    @contextlib.contextmanager
-    def connection(self, session: LiveSession) -> Iterator[None]:
-        """A connection that is the session: some time after the last one ended, it closes."""
-        session.connections += 1
-        try:
-            yield
-        finally:
-            session.connections -= 1
-            self._after_grace(lambda: self._close_if_left(session))
-
-    async def close_session(self, session_id: str, principal: Principal) -> books.SessionRecord:
-        """Stop the session's turns, settle them, and return the closed books.
-
-        Raises:
-            metering.store.NotFound: no such session in this account.
-        """
-        await self._store.session(principal.account_id, session_id)
-        session = self._sessions.get(session_id)
-        if session is None:
-            return await self._store.close_session(
-                principal.account_id, session_id, time.time(), "client"
-            )
-        self._apply(session, session.machine.close("client", time.time()))
-        return await asyncio.shield(session.closed)
-
-    async def close_idle(self, record: books.SessionRecord, before: float) -> None:
-        """Close a session that the books call idle, unless it is in use here."""
-        session = self._sessions.get(record.id)
-        if session is None:
-            await self._store.close_session(
-                record.account_id, record.id, time.time(), "idle", idle_before=before
-            )
-        elif session.in_use:
-            await self._store.touch(record.account_id, record.id, time.time())
-        else:
-            self._apply(session, session.machine.close("idle", time.time()))
-
-    def _close_if_left(self, session: LiveSession) -> None:
-        if not session.connections:
-            self._apply(session, session.machine.close("disconnected", time.time()))
+    async def _hand_over(self, turns: Sequence[LiveResponse]) -> None:
+        for live in turns:
+            session = self.sessions.get(live.started.session_id)
+            live.lose()
+            self.sessions.forget(session)  # It stays open in the books, for its turn's next owner.
+        with contextlib.suppress(LogUnavailable):
+            await self._log.renew([live.lease for live in turns], 0)
 
     # -- turns -----------------------------------------------------------------------------
 
@@ -191,12 +120,36 @@ class Hub:
                 await self._store.touch(session.principal.account_id, session.id, time.time())
                 lease = await self._log.acquire(started.response_id, self._settings.lease_ttl_s)
             except books.SessionClosed as error:
-                raise _session_closed(session.id) from error
+                raise session_closed(session.id) from error
             except LogUnavailable as error:
                 raise _log_unavailable() from error
             if lease is None:
                 raise errors.Conflict("The response is live already.", code="conflict")
             return await self._begin(session, started, lease, self._format)
+
+    @property
+    def can_adopt(self) -> bool:
+        """Whether a lost turn could go on here."""
+        return self._format is not None and not self.draining
+
+    def adopt(self, lease: Lease, entries: Sequence[Entry]) -> None:
+        """Go on with a turn whose owner was lost, after the last token in its log."""
+        assert self._format is not None
+        started, *rest = entries
+        assert isinstance(started, Started)
+        deltas = [entry for entry in rest if isinstance(entry, LogDelta)]
+        session = self.sessions.resume(
+            started.session_id, started.account_id, single_turn=started.single_turn
+        )
+        live = self._hold(session, started, lease, entries)
+        if started.conversation_id is not None:
+            self._busy_conversations.add(started.conversation_id)
+        finish_reason = self._finished(started, deltas, self._format)
+        effects = session.machine.resume(
+            started, deltas, self._format.decoder(), time.time(), finish_reason=finish_reason
+        )
+        self._apply(session, effects)
+        live.on_unread()
 
     def cancel(self, session: LiveSession, response_id: str) -> None:
         """Stop a live turn of the session at once."""
@@ -205,7 +158,7 @@ class Hub:
     def live(self, response_id: str) -> tuple[LiveSession, LiveResponse] | None:
         """A response that is live on this instance, and its session."""
         live = self._live.get(response_id)
-        return None if live is None else (self._sessions[live.started.session_id], live)
+        return None if live is None else (self.sessions.get(live.started.session_id), live)
 
     async def follow(
         self, response_id: str, after: int = -1
@@ -231,7 +184,25 @@ class Hub:
     async def _begin(
         self, session: LiveSession, started: Started, lease: Lease, chat_format: ChatFormat
     ) -> LiveResponse:
-        response_id = started.response_id
+        live = self._hold(session, started, lease)
+        try:
+            verdicts = self._apply(session, session.machine.say(started, chat_format.decoder()))
+            await asyncio.shield(verdicts[0])
+        except SessionClosed as error:
+            self._forget(live)
+            await self._log.release(lease)
+            raise session_closed(session.id) from error
+        except (Fenced, Conflict, LogUnavailable) as error:
+            raise _log_unavailable() from error
+        return live
+
+    def _hold(
+        self,
+        session: LiveSession,
+        started: Started,
+        lease: Lease,
+        entries: Sequence[Entry] = (),
+    ) -> LiveResponse:
         live = LiveResponse(
             started,
             lease,
@@ -239,19 +210,20 @@ class Hub:
             self._responses.projector(),
             on_unread=lambda: self._after_grace(lambda: self._stop_if_unread(session, live)),
             on_lost=lambda: self._give_up(session, live),
+            entries=entries,
         )
-        self._live[response_id] = live
+        self._live[started.response_id] = live
         self._idle.clear()
-        try:
-            verdicts = self._apply(session, session.machine.say(started, chat_format.decoder()))
-            await asyncio.shield(verdicts[0])
-        except SessionClosed as error:
-            self._forget(live)
-            await self._log.release(lease)
-            raise _session_closed(session.id) from error
-        except (Fenced, Conflict, LogUnavailable) as error:
-            raise _log_unavailable() from error
         return live
+
+    def _finished(
+        self, started: Started, deltas: Sequence[LogDelta], chat_format: ChatFormat
+    ) -> FinishReason | None:
+        """Whether the engine had said its last token before the owner was lost."""
+        answer_ids = [token for delta in deltas for token in delta.token_ids]
+        if answer_ids and not chat_format.closing(answer_ids):
+            return "stop"
+        return "length" if len(answer_ids) >= started.max_tokens else None
 
     @contextlib.contextmanager
     def _conversation_claimed(self, started: Started) -> Iterator[None]:
@@ -291,7 +263,9 @@ class Hub:
         def on_failure(code: str, message: str) -> None:
             self._stop(session, response_id, "error", code, message)
 
-        running = self._runner.run(started, on_delta, on_failure)
+        running = self._runner.run(
+            started, lambda: session.machine.answer_ids(response_id), on_delta, on_failure
+        )
         self._turn_tasks[response_id] = self._tasks.create_task(running)
 
     def _stop(
@@ -316,7 +290,7 @@ class Hub:
         self._apply(session, session.machine.abandon(live.started.response_id))
         self._forget(live)
         if session.single_turn:
-            self._sessions.pop(session.id, None)
+            self.sessions.forget(session)
 
     # -- effects ---------------------------------------------------------------------------
 
@@ -336,9 +310,9 @@ class Hub:
                     session.remember(effect.turn)
                 case Settle():
                     live = self._live[effect.response_id]
-                    self._tasks.create_task(self._settle(session, live, verdicts[-1]))
+                    self._tasks.create_task(self._settle(session, live))
                 case Close():
-                    self._tasks.create_task(self._close_books(session, effect.reason))
+                    self._tasks.create_task(self.sessions.close_books(session, effect.reason))
         return verdicts
 
     def _abort(self, response_id: str) -> None:
@@ -346,16 +320,14 @@ class Hub:
         if task is not None and task is not asyncio.current_task():
             task.cancel()
 
-    async def _settle(self, session: LiveSession, live: LiveResponse, last: Verdict) -> None:
+    async def _settle(self, session: LiveSession, live: LiveResponse) -> None:
         """After the last entry: the ledger, then the readers, then the lease."""
-        try:
-            await asyncio.shield(last)
-        except (Fenced, Conflict, LogUnavailable):
-            return  # Given up where the verdict arrived.
+        if not await live.ended:
+            return
         settled = await self._record(live)
         self._apply(session, session.machine.settled(live.started.response_id))
         if session.single_turn:
-            self._apply(session, session.machine.close("finished", time.time()))
+            self.sessions.end(session, "finished")
             await asyncio.wait([session.closed])
         self._forget(live)
         live.finish()
@@ -372,19 +344,6 @@ class Hub:
             logger.exception("could not settle %s", live.started.response_id)
             return False
         return True
-
-    async def _close_books(self, session: LiveSession, reason: str) -> None:
-        account_id = session.principal.account_id
-        try:
-            record = await self._store.close_session(account_id, session.id, time.time(), reason)
-        except Exception as error:
-            # It stays open in the books, until a sweeper finds it idle.
-            logger.exception("could not close session %s", session.id)
-            session.closed.set_exception(error)
-            session.closed.exception()  # Whether anybody waits for it or not.
-        else:
-            session.closed.set_result(record)
-        self._sessions.pop(session.id, None)
 
     def _forget(self, live: LiveResponse) -> None:
         self._live.pop(live.started.response_id, None)
@@ -406,12 +365,6 @@ class Hub:
             with contextlib.suppress(LogUnavailable):
                 if leases := [live.lease for live in self._live.values()]:
                     await self._committer.renew(leases)
-
-
-def _session_closed(session_id: str) -> errors.Conflict:
-    return errors.Conflict(
-        f"Session '{session_id}' is closed; open another.", code="session_closed", param="session"
-    )
 
 
 def _log_unavailable() -> errors.Unavailable:

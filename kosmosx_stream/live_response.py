@@ -37,22 +37,27 @@ class LiveResponse:
         *,
         on_unread: Callable[[], None],
         on_lost: Callable[[], None],
+        entries: Sequence[Entry] = (),
     ) -> None:
+        """`entries`: what is in the log already, when it was taken over from a lost owner."""
         self.started = started
         self.lease = lease
-        self.entries: list[Entry] = []
+        self.entries: list[Entry] = list(entries)
         """What is committed, in order."""
         self.projector = projector
         self.readers = 0
         self._committer = committer
-        self._on_unread = on_unread
+        self.on_unread = on_unread
+        """Called when the last reader has left."""
         self._on_lost = on_lost
-        self._events: list[Event] = []
+        self._events = [event for entry in entries for event in projector.feed(entry)]
         self._terminal_events: list[Event] = []
-        self._submitted = 0
+        self._submitted = len(entries)
         self._finished = False
         self._lost = False
         self._changed = asyncio.Event()
+        self.ended: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        """True once the last entry is committed, False if the log was lost before that."""
 
     def publish(self, entry: Entry, turn: Turn | None = None) -> Verdict:
         """Append an entry; its events are readable once it is committed."""
@@ -67,6 +72,16 @@ class LiveResponse:
         self._finished = True
         self._events += self._terminal_events
         self._wake()
+
+    def lose(self) -> None:
+        """The log is somebody else's from here on: readers go on there."""
+        if self._lost:
+            return
+        self._lost = True
+        if not self.ended.done():
+            self.ended.set_result(False)
+        self._wake()
+        self._on_lost()
 
     async def follow(self, after: int = -1) -> AsyncIterator[Sequence[Event]]:
         """Committed events with a sequence number above `after`, in batches, to the last one.
@@ -91,26 +106,21 @@ class LiveResponse:
         finally:
             self.readers -= 1
             if not self.readers:
-                self._on_unread()
+                self.on_unread()
 
     def _committed(self, entry: Entry, verdict: Verdict) -> None:
         if verdict.cancelled() or verdict.exception() is not None:
-            self._lose()
+            self.lose()
             return
         self.entries.append(entry)
         events = self.projector.feed(entry)
         if isinstance(entry, Ended):
             self._terminal_events = events
+            if not self.ended.done():
+                self.ended.set_result(True)
             return
         self._events += events
         self._wake()
-
-    def _lose(self) -> None:
-        if self._lost:
-            return
-        self._lost = True
-        self._wake()
-        self._on_lost()
 
     def _wake(self) -> None:
         self._changed.set()

@@ -56,21 +56,22 @@ class Services(msgspec.Struct, kw_only=True):
             ApiError: it was refused; nothing was generated or billed.
         """
         session = (
-            await self.hub.join_session(session_id, principal) if session_id is not None else None
+            await self.hub.sessions.join(session_id, principal) if session_id is not None else None
         )
         started = await self.gate().admit(
             principal,
             request,
             session.id if session else new_id("sess"),
             unstored=session.remembered if session else {},
+            single_turn=session is None,
         )
         if session is None:
-            session = await self.hub.open_session(started.session_id, principal, single_turn=True)
+            session = await self.hub.sessions.open(started.session_id, principal, single_turn=True)
         try:
             return session, await self.hub.say(session, started)
         except ApiError:
             if session.single_turn:
-                await self.hub.close_session(session.id, principal)
+                await self.hub.sessions.close(session.id, principal)
             raise
 
     async def cancel(self, principal: Principal, response_id: str) -> None:

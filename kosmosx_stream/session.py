@@ -25,7 +25,7 @@ class Publish(msgspec.Struct, frozen=True):
 
 
 class Generate(msgspec.Struct, frozen=True):
-    """Start the engine on this response's prompt."""
+    """Start the engine on this response's prompt, or go on after what it has answered so far."""
 
     started: Started
 
@@ -140,6 +140,34 @@ class Session:
             raise SessionClosed
         self._turns[started.response_id] = _Turn(started, decoder)
         return [Publish(started.response_id, started), Generate(started)]
+
+    def resume(
+        self,
+        started: Started,
+        deltas: Sequence[Delta],
+        decoder: AnswerDecoder,
+        now: float,
+        *,
+        finish_reason: FinishReason | None = None,
+    ) -> list[Effect]:
+        """Take up a turn from its log, where a lost owner left it.
+
+        With a `finish_reason` the engine had nothing more to say, and only the end is missing.
+        """
+        turn = self._turns[started.response_id] = _Turn(started, decoder)
+        for delta in deltas:
+            # The decoder gets back to where it was; what it releases is in the log already.
+            turn.remember(decoder.feed(delta.token_ids))
+            turn.answer_ids.extend(delta.token_ids)
+        if finish_reason is not None:
+            return self._end(turn, finish_reason, now)
+        if not self.open:
+            return self._end(turn, "cancelled", now)
+        return [Generate(started)]
+
+    def answer_ids(self, response_id: str) -> tuple[int, ...]:
+        """What the engine has answered so far in a live turn."""
+        return tuple(self._turns[response_id].answer_ids)
 
     def delta(
         self,

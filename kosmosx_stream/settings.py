@@ -45,6 +45,8 @@ class Settings(BaseSettings):
     """A response that nobody reads goes on for so long, then stops and is billed."""
     settle_timeout_s: float = Field(default=5, gt=0)
     """Longest wait for the ledger before an answer's last event is sent without it."""
+    engine_patience_s: float = Field(default=60, ge=0)
+    """How long a live turn waits for an engine that died to come back, before it fails."""
     send_timeout_s: float = Field(default=20, gt=0)
     """A client that takes nothing for so long is dropped; its log is kept."""
     keepalive_s: float = Field(default=15, gt=0)

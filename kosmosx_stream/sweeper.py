@@ -1,6 +1,7 @@
 """Takes care of what others left: responses whose owner died, sessions that nobody uses.
 
-Every instance runs one. The lease decides who settles a response; settling twice changes nothing.
+Every instance runs one. The lease decides who goes on with a response; a response that has ended
+is only settled, and settling twice changes nothing.
 """
 
 import asyncio
@@ -18,10 +19,12 @@ from metering.store import Store
 logger = logging.getLogger(__name__)
 
 BATCH = 16
+MAX_ADOPTIONS = 3
+"""A turn that was lost more often than this is ended: its prompt may be what kills its owners."""
 
 
 class Sweeper:
-    """Settles lapsed responses and closes idle sessions."""
+    """Adopts lapsed responses and closes idle sessions."""
 
     def __init__(
         self,
@@ -49,21 +52,30 @@ class Sweeper:
 
     async def sweep(self) -> None:
         """One round."""
-        for response_id in await self._log.expired(BATCH):
-            lease = await self._log.acquire(response_id, self._settings.lease_ttl_s)
-            if lease is not None:
-                await self._settle(lease)
+        if self._hub.can_adopt:
+            await self._adopt_lost()
         before = time.time() - self._settings.session_idle_s
         for session in await self._store.idle_sessions(before):
-            await self._hub.close_idle(session, before)
+            await self._hub.sessions.close_idle(session, before)
 
-    async def _settle(self, lease: Lease) -> None:
+    async def _adopt_lost(self) -> None:
+        for response_id in await self._log.expired(BATCH):
+            if self._hub.live(response_id) is not None:
+                continue  # Ours, and late with its renewal.
+            lease = await self._log.acquire(response_id, self._settings.lease_ttl_s)
+            if lease is not None:
+                await self._take_over(lease)
+
+    async def _take_over(self, lease: Lease) -> None:
         entries = await self._responses.entries(lease.response_id)
+        if entries and not isinstance(entries[-1], Ended):
+            if lease.epoch <= 1 + MAX_ADOPTIONS:
+                logger.warning("adopting %s at entry %d", lease.response_id, len(entries))
+                self._hub.adopt(lease, entries)
+                return
+            entries.append(await self._end(lease, len(entries)))
         if entries:
-            if not isinstance(entries[-1], Ended):
-                entries.append(await self._end(lease, len(entries)))
             await self._responses.record(entries)
-            logger.info("settled %s after its owner was lost", lease.response_id)
         await self._log.release(lease)
 
     async def _end(self, lease: Lease, length: int) -> Entry:

@@ -13,7 +13,7 @@ from metering.authenticator import Principal
 
 async def open_session(_request: Request, services: Services, principal: Principal) -> Any:
     """`POST /v1/sessions`: a session that several requests may join by the session header."""
-    session = await services.hub.open_session(new_id("sess"), principal)
+    session = await services.hub.sessions.open(new_id("sess"), principal)
     return await _session(services, principal, session.id)
 
 
@@ -41,7 +41,7 @@ async def retrieve(request: Request, services: Services, principal: Principal) -
 async def close(request: Request, services: Services, principal: Principal) -> Any:
     """`DELETE /v1/sessions/{id}`: close it; a second time returns the same receipt."""
     session_id = request.path_params["session_id"]
-    await services.hub.close_session(session_id, principal)
+    await services.hub.sessions.close(session_id, principal)
     return await _session(services, principal, session_id)
 
 

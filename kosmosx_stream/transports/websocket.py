@@ -161,7 +161,7 @@ class Connection:
 
     async def _open_session(self) -> LiveSession:
         if self._session is None:
-            session = await self._hub.open_session(self._session_id, self._principal)
+            session = await self._hub.sessions.open(self._session_id, self._principal)
             self._attach(session)
         assert self._session is not None
         return self._session
@@ -169,12 +169,12 @@ class Connection:
     def _attach(self, session: LiveSession) -> None:
         if self._session is None:
             self._session, self._session_id = session, session.id
-            self._attachment.enter_context(self._hub.connection(session))
+            self._attachment.enter_context(self._hub.sessions.connection(session))
 
     async def _close_session(self) -> None:
         """Stop what is live, let its readers see the end, hand out the receipt, and close."""
         session = await self._open_session()
-        record = await self._hub.close_session(session.id, self._principal)
+        record = await self._hub.sessions.close(session.id, self._principal)
         await asyncio.gather(*self._in_flight, return_exceptions=True)
         usage = await self._services.store.session_usage(record.account_id, record.id)
         await self._send(encode_session_closed(record, usage, self._sequence + 1).decode())
@@ -185,7 +185,7 @@ class Connection:
         query = self._socket.query_params
         try:
             if session_id := query.get("session_id"):
-                self._attach(await self._hub.join_session(session_id, self._principal))
+                self._attach(await self._hub.sessions.join(session_id, self._principal))
                 self._announced = True
             if response_id := query.get("response_id"):
                 after = integer(query, "starting_after", default=-1, least=-1)

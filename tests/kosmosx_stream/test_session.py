@@ -100,6 +100,32 @@ def test_every_token_is_logged_once_in_order(deltas: list[list[int]], reason: st
     assert turn.output[0].status == ("completed" if reason == "stop" else "incomplete")
 
 
+@given(steps, st.integers(0, 20))
+def test_a_turn_goes_on_from_its_log(deltas: list[list[int]], lost_after: int) -> None:
+    """Whatever was in the log when the owner was lost, another one ends up with the same text."""
+    first = Session()
+    effects = first.say(started("r"), Pairs())
+    for ids in deltas:
+        effects += first.delta("r", ids, 2.0)
+    kept = entries(effects)[1 : 1 + lost_after]
+    logged = [token for entry in kept for token in entry.token_ids]
+    whole = [token for ids in deltas for token in ids] + [7]
+
+    second = Session()
+    effects = second.resume(started("r"), kept, Pairs(), 3.0)
+    assert effects == [Generate(started("r"))]
+    assert second.answer_ids("r") == tuple(logged)
+    for token in whole[len(logged) : -1]:
+        effects += second.delta("r", [token], 4.0)
+    effects += second.delta("r", whole[-1:], 5.0, finish_reason="stop")
+    added = [token for entry in entries(effects) for token in entry.token_ids]
+    assert logged + added == whole
+    text = "".join(entry.text for entry in [*kept, *entries(effects)])
+    assert text == "".join(chr(97 + token % 26) for token in whole)
+    (turn,) = turns(effects)
+    assert turn.output[0].content[0].text == text
+
+
 commands = st.lists(
     st.one_of(
         st.tuples(st.just("say"), st.integers(0, 3)),

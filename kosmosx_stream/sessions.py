@@ -1,0 +1,161 @@
+"""The sessions of this instance: opened, joined, left and closed, here and in the books."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+from kosmosx_stream.live_session import LiveSession
+from kosmosx_stream.protocol.errors import Conflict, NotFound
+from kosmosx_stream.session import Effect
+from metering import store as books
+from metering.authenticator import Principal
+
+logger = logging.getLogger(__name__)
+
+CarryOut = Callable[[LiveSession, Sequence[Effect]], object]
+"""Carries out what a session's machine decided."""
+
+
+class Sessions:
+    """A registry of live sessions over the books."""
+
+    def __init__(self, store: books.Store, carry_out: CarryOut, *, grace_s: float) -> None:
+        """`grace_s`: how long a session outlives its last connection."""
+        self._store = store
+        self._carry_out = carry_out
+        self._grace_s = grace_s
+        self._live: dict[str, LiveSession] = {}
+
+    async def open(
+        self, session_id: str, principal: Principal, *, single_turn: bool = False
+    ) -> LiveSession:
+        """Open a session here and in the books."""
+        await self._store.open_session(
+            session_id, principal.account_id, principal.key_id, time.time()
+        )
+        return self._take_up(session_id, principal, single_turn=single_turn)
+
+    async def join(self, session_id: str, principal: Principal) -> LiveSession:
+        """An open session of this account, live here or taken up from the books.
+
+        Raises:
+            NotFound: no such session in this account.
+            Conflict: the session is closed.
+        """
+        try:
+            record = await self._store.session(principal.account_id, session_id)
+        except books.NotFound as error:
+            raise NotFound(
+                f"Session with id '{session_id}' not found.",
+                code="session_not_found",
+                param="session",
+            ) from error
+        if record.state == "closed":
+            raise session_closed(session_id)
+        session = self._take_up(session_id, principal)
+        if not session.machine.open:
+            raise session_closed(session_id)
+        return session
+
+    def resume(self, session_id: str, account_id: str, *, single_turn: bool) -> LiveSession:
+        """The session of a turn that is taken over from a lost owner."""
+        principal = Principal(account_id, key_id="")
+        return self._take_up(session_id, principal, single_turn=single_turn)
+
+    def get(self, session_id: str) -> LiveSession:
+        """A session that is live here.
+
+        Raises:
+            KeyError: it is not.
+        """
+        return self._live[session_id]
+
+    @contextlib.contextmanager
+    def connection(self, session: LiveSession) -> Iterator[None]:
+        """A connection that is the session: some time after the last one ended, it closes."""
+        session.connections += 1
+        try:
+            yield
+        finally:
+            session.connections -= 1
+            loop = asyncio.get_running_loop()
+            loop.call_later(self._grace_s, self._close_if_left, session)
+
+    async def close(self, session_id: str, principal: Principal) -> books.SessionRecord:
+        """Stop the session's turns, settle them, and return the closed books.
+
+        Raises:
+            metering.store.NotFound: no such session in this account.
+        """
+        await self._store.session(principal.account_id, session_id)
+        session = self._live.get(session_id)
+        if session is None:
+            return await self._store.close_session(
+                principal.account_id, session_id, time.time(), "client"
+            )
+        self.end(session, "client")
+        return await asyncio.shield(session.closed)
+
+    async def close_idle(self, record: books.SessionRecord, before: float) -> None:
+        """Close a session that the books call idle, unless it is in use here."""
+        session = self._live.get(record.id)
+        if session is None:
+            await self._store.close_session(
+                record.account_id, record.id, time.time(), "idle", idle_before=before
+            )
+        elif session.in_use:
+            await self._store.touch(record.account_id, record.id, time.time())
+        else:
+            self.end(session, "idle")
+
+    async def close_all(self, reason: str, timeout_s: float) -> None:
+        """Close every session of this instance."""
+        sessions = list(self._live.values())
+        for session in sessions:
+            self.end(session, reason)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                closing = [asyncio.shield(session.closed) for session in sessions]
+                await asyncio.gather(*closing, return_exceptions=True)
+
+    def end(self, session: LiveSession, reason: str) -> None:
+        """Have the session close as soon as its turns are settled."""
+        self._carry_out(session, session.machine.close(reason, time.time()))
+
+    async def close_books(self, session: LiveSession, reason: str) -> None:
+        """The session's machine is done: write the receipt."""
+        account_id = session.principal.account_id
+        try:
+            record = await self._store.close_session(account_id, session.id, time.time(), reason)
+        except Exception as error:
+            # It stays open in the books, until a sweeper finds it idle.
+            logger.exception("could not close session %s", session.id)
+            session.closed.set_exception(error)
+            session.closed.exception()  # Whether anybody waits for it or not.
+        else:
+            session.closed.set_result(record)
+        self.forget(session)
+
+    def forget(self, session: LiveSession) -> None:
+        """It is not this instance's any more."""
+        self._live.pop(session.id, None)
+
+    def _take_up(
+        self, session_id: str, principal: Principal, *, single_turn: bool = False
+    ) -> LiveSession:
+        if session_id not in self._live:
+            self._live[session_id] = LiveSession(session_id, principal, single_turn=single_turn)
+        return self._live[session_id]
+
+    def _close_if_left(self, session: LiveSession) -> None:
+        if not session.connections:
+            self.end(session, "disconnected")
+
+
+def session_closed(session_id: str) -> Conflict:
+    """The refusal of a turn in a closed session."""
+    return Conflict(
+        f"Session '{session_id}' is closed; open another.", code="session_closed", param="session"
+    )

@@ -1,0 +1,308 @@
+"""Turns that outlive their owners, on a log in memory and an engine whose tokens are known."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from conversation.entries import Delta as LogDelta
+from conversation.entries import Ended, Entry, Price, Sampling, Started, pack, unpack
+from conversation.items import Message
+from conversation.memory_history import MemoryHistory
+from conversation.memory_log import MemoryEventLog
+from conversation.ports import Write
+from kosmosx_stream.chat_format import Released
+from kosmosx_stream.engines.port import Delta, EngineDead, Generate
+from kosmosx_stream.hub import Hub
+from kosmosx_stream.response_log import ResponseLog
+from kosmosx_stream.runner import Runner
+from kosmosx_stream.settings import Settings
+from kosmosx_stream.sweeper import MAX_ADOPTIONS, Sweeper
+from metering.authenticator import Principal
+from metering.sqlite_store import SqliteStore
+from metering.store import Account
+
+LENGTH = 12
+END = 0
+PROMPT = (7, 8, 9)
+PRINCIPAL = Principal("acct", "")
+
+
+def answer() -> tuple[int, ...]:
+    """What the engine says to PROMPT when nothing disturbs it."""
+    return (*range(100, 100 + LENGTH - 1), END)
+
+
+class Letters:
+    """A decoder that shows a letter for every id but the end."""
+
+    def feed(self, token_ids: Sequence[int]) -> Released:
+        return Released("".join(chr(token) for token in token_ids if token != END))
+
+    def finish(self) -> Released:
+        return Released()
+
+
+class Format:
+    """A chat format of which only the answer's side is used."""
+
+    def opening(self, instructions: str | None) -> tuple[int, ...]:
+        raise AssertionError(instructions)
+
+    def segment(self, messages: Sequence[Message], *, grounding: bool) -> tuple[int, ...]:
+        raise AssertionError(messages, grounding)
+
+    def closing(self, answer_ids: Sequence[int]) -> tuple[int, ...]:
+        return () if answer_ids and answer_ids[-1] == END else (END,)
+
+    def decoder(self) -> Letters:
+        return Letters()
+
+
+class Engine:
+    """Token n of the answer to PROMPT is a function of n alone.
+
+    It stops before the tokens in `stalls` until `go` is set, and dies before those in `deaths`.
+    """
+
+    max_model_len = 64
+    image_tokens = 0
+
+    def __init__(self, *, stalls: Sequence[int] = (), deaths: Sequence[int] = ()) -> None:
+        self.stalls = set(stalls)
+        self.deaths = list(deaths)
+        self.go = asyncio.Event()
+        self.stalled = asyncio.Event()
+        self.requests: list[Generate] = []
+
+    def count(self, prompt_ids: tuple[int, ...], images: int) -> int:
+        return len(prompt_ids) + images
+
+    async def ready(self) -> bool:
+        return True
+
+    async def generate(self, request: Generate) -> AsyncGenerator[Delta, None]:
+        self.requests.append(request)
+        assert request.prompt_ids[: len(PROMPT)] == PROMPT
+        answered = request.prompt_ids[len(PROMPT) :]
+        assert answered == answer()[: len(answered)]
+        for position in range(len(answered), len(answered) + request.max_tokens):
+            if position in self.deaths:
+                self.deaths.remove(position)
+                raise EngineDead
+            if position in self.stalls:
+                self.stalled.set()
+                await self.go.wait()
+            token = answer()[position]
+            last = position + 1 == len(answered) + request.max_tokens
+            finish = "stop" if token == END else "length" if last else None
+            yield Delta((token,), finish)
+            if finish:
+                return
+
+
+class Instance:
+    """One server's turns, without its sockets."""
+
+    def __init__(self, engine: Engine, hub: Hub, sweeper: Sweeper) -> None:
+        self.engine = engine
+        self.hub = hub
+        self.sweeper = sweeper
+
+
+class Cluster:
+    """What instances share, on a clock that the test turns."""
+
+    def __init__(self, store: SqliteStore) -> None:
+        self.now = 0.0
+        self.history = MemoryHistory()
+        self.log = MemoryEventLog(self.history, clock=lambda: self.now)
+        self.store = store
+        self.settings = Settings(drain_timeout_s=0, settle_timeout_s=5)
+
+    @contextlib.asynccontextmanager
+    async def instance(self, engine: Engine) -> AsyncIterator[Instance]:
+        responses = ResponseLog(self.log, self.store, silence_s=5)
+        hub = Hub(log=self.log, store=self.store, responses=responses, settings=self.settings)
+        sweeper = Sweeper(
+            log=self.log, responses=responses, store=self.store, hub=hub, settings=self.settings
+        )
+        async with hub.running():
+            hub.serve_with(Runner(engine, self.history, patience_s=1), Format())
+            yield Instance(engine, hub, sweeper)
+
+    def lapse(self) -> None:
+        """Let all leases lapse."""
+        self.now += self.settings.lease_ttl_s + 1
+
+    async def entries(self) -> list[Entry]:
+        return [unpack(data) for data in await self.log.read("resp")]
+
+    async def token_ids(self) -> tuple[int, ...]:
+        return tuple(token for entry in (await self.entries())[1:] for token in entry.token_ids)
+
+
+@pytest.fixture
+async def cluster(tmp_path: Path) -> AsyncIterator[Cluster]:
+    store = await SqliteStore.open(tmp_path / "books.db")
+    await store.create_account(Account(id="acct", name="", created_at=0))
+    await store.open_session("sess", "acct", None, 0)
+    yield Cluster(store)
+    await store.close()
+
+
+def started(max_tokens: int = 64) -> Started:
+    return Started(
+        response_id="resp",
+        account_id="acct",
+        session_id="sess",
+        created_at=1.0,
+        model="m",
+        request=b"{}",
+        price=Price(
+            version="v",
+            token_micro_usd=1,
+            image_micro_usd=1,
+            detection_micro_usd=0,
+            minimum_tokens=1,
+        ),
+        sampling=Sampling(),
+        max_tokens=max_tokens,
+        input_tokens=len(PROMPT),
+        prompt_ids=PROMPT,
+        turn_ids=PROMPT,
+        image_ids=(),
+        new_images=(),
+        input=(),
+        output_item_id="msg",
+        single_turn=True,
+    )
+
+
+async def begin(instance: Instance) -> None:
+    session = instance.hub.sessions.resume("sess", "acct", single_turn=True)
+    await instance.hub.say(session, started())
+
+
+async def finish(instance: Instance) -> list[str]:
+    return [event.type async for batch in instance.hub.follow("resp") for event in batch]
+
+
+async def lose_owner(instance: Instance) -> None:
+    """The owner vanishes in mid-answer, as after kill -9: it says nothing more."""
+    await instance.engine.stalled.wait()
+    found = instance.hub.live("resp")
+    assert found is not None
+    found[1].lose()
+
+
+@pytest.mark.parametrize("position", range(1, LENGTH))
+async def test_a_lost_turn_goes_on_after_its_last_token(cluster: Cluster, position: int) -> None:
+    async with (
+        cluster.instance(Engine(stalls=[position])) as first,
+        cluster.instance(Engine()) as second,
+    ):
+        await begin(first)
+        await lose_owner(first)
+        before = await cluster.token_ids()
+        assert before == answer()[:position]
+        await second.sweeper.sweep()
+        assert len(await cluster.entries()) == 1 + position  # The lease is still alive.
+        cluster.lapse()
+        await second.sweeper.sweep()
+        assert (await finish(second))[-1] == "response.completed"
+    assert await cluster.token_ids() == answer()
+    (request,) = second.engine.requests
+    assert request.prompt_ids == (*PROMPT, *before)
+    turn = await cluster.history.turn("acct", "resp")
+    assert turn.answer_ids == answer()
+    assert turn.output[0].content[0].text == "".join(chr(t) for t in answer() if t != END)
+    record = await cluster.store.session("acct", "sess")
+    assert record.state == "closed"
+    (row,) = await cluster.store.ledger("acct", "sess")
+    assert row.raw_units == len(PROMPT) + LENGTH
+
+
+async def test_only_the_end_was_missing(cluster: Cluster) -> None:
+    """The last token is in the log, and the entry that ends it is not."""
+    lease = await cluster.log.acquire("resp", 1)
+    assert lease is not None
+    deltas = [LogDelta((token,), chr(token)) for token in answer()]
+    async with cluster.instance(Engine()) as instance:
+        entries = tuple(pack(entry) for entry in (started(), *deltas))
+        await cluster.log.append([Write(lease=lease, expected=0, entries=entries)], 1)
+        cluster.lapse()
+        await instance.sweeper.sweep()
+        await finish(instance)
+        assert instance.engine.requests == []
+    assert (await cluster.entries())[-1].reason == "stop"
+    assert await cluster.token_ids() == answer()
+
+
+async def test_a_turn_that_is_lost_too_often_is_ended(cluster: Cluster) -> None:
+    for loss in range(MAX_ADOPTIONS + 1):
+        async with cluster.instance(Engine(stalls=[loss + 1])) as instance:
+            if loss:
+                await instance.sweeper.sweep()
+            else:
+                await begin(instance)
+            await lose_owner(instance)
+        cluster.lapse()
+    async with cluster.instance(Engine()) as last:
+        await last.sweeper.sweep()
+        assert last.engine.requests == []
+    end = (await cluster.entries())[-1]
+    assert isinstance(end, Ended)
+    assert (end.reason, end.error_code) == ("error", "server_error")
+    (row,) = await cluster.store.ledger("acct", "sess")
+    assert row.raw_units == len(PROMPT) + MAX_ADOPTIONS + 1
+
+
+async def test_a_turn_outlives_its_engine(cluster: Cluster) -> None:
+    async with cluster.instance(Engine(deaths=[0, 4, 9])) as instance:
+        await begin(instance)
+        assert (await finish(instance))[-1] == "response.completed"
+    assert await cluster.token_ids() == answer()
+    assert len({request.request_id for request in instance.engine.requests}) == 4
+
+
+async def test_a_turn_that_kills_every_engine_fails(cluster: Cluster) -> None:
+    async with cluster.instance(Engine(deaths=[3, 3, 3, 3])) as instance:
+        await begin(instance)
+        assert (await finish(instance))[-1] == "response.failed"
+    assert await cluster.token_ids() == answer()[:3]
+
+
+async def test_a_drain_hands_over_what_it_cannot_wait_for(cluster: Cluster) -> None:
+    async with (
+        cluster.instance(Engine(stalls=[5])) as first,
+        cluster.instance(Engine()) as second,
+    ):
+        await begin(first)
+        await first.engine.stalled.wait()
+        await first.hub.drain()
+        await second.sweeper.sweep()
+        assert (await finish(second))[-1] == "response.completed"
+    assert await cluster.token_ids() == answer()
+
+
+async def test_a_reader_goes_on_where_the_turn_goes_on(cluster: Cluster) -> None:
+    """A reader on the old owner gets the rest through the log, each event once."""
+    async with (
+        cluster.instance(Engine(stalls=[5])) as first,
+        cluster.instance(Engine()) as second,
+    ):
+        await begin(first)
+        reading = asyncio.create_task(read(first))
+        await lose_owner(first)
+        cluster.lapse()
+        await second.sweeper.sweep()
+        numbers = await reading
+    assert numbers == list(range(len(numbers)))
+    assert len(numbers) == 2 + 2 + (LENGTH - 1) + 3 + 1
+
+
+async def read(instance: Instance) -> list[int]:
+    return [event.sequence async for batch in instance.hub.follow("resp") for event in batch]
