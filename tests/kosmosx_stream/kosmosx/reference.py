@@ -69,7 +69,8 @@ class Reference:
             "attention_mask": torch.ones(1, len(ids), dtype=torch.long),
             "do_sample": False,
             "max_new_tokens": tokens,
-            "min_new_tokens": tokens,
+            # No token ends the answer, and none is masked, as with `ignore_eos`.
+            "eos_token_id": self.model.config.text_config.vocab_size,
             "output_logits": True,
             "return_dict_in_generate": True,
         }

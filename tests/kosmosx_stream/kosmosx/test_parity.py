@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tokenizers import Tokenizer
 
 from tests.kosmosx_stream.kosmosx import tiny_checkpoint as tiny
 from tests.kosmosx_stream.kosmosx.reference import Prompt, Reference
@@ -233,6 +234,22 @@ class TestSweep:
         answers = pair.assert_equal(prompts)
         pair.assert_equal(prompts, tokens=100)
         assert len({tuple(answer.ids) for answer in answers}) == len(prompts)
+
+    def test_turns_of_a_conversation(self, nano: Pair) -> None:
+        """Prompts that the checkpoint was trained on; answers end, and generation goes on."""
+        tokenizer = Tokenizer.from_file(str(NANO / "tokenizer.json"))
+        prompts = []
+        for text in ("What is in this image?", "How many shapes are there?", "Hello!"):
+            words = [
+                tokenizer.encode(part, add_special_tokens=False).ids
+                for part in ("Question:", text, "Answer:")
+            ]
+            asked = [token for part in words for token in part]
+            ground = tokenizer.token_to_id("<grounding>")
+            seen = [tiny.BOS, nano.begin, nano.end, ground, *asked]
+            prompts += [Prompt([tiny.BOS, *asked]), Prompt(seen, (picture(1),))]
+        answers = nano.assert_equal(prompts, tokens=48)
+        assert any(tiny.EOS in answer.ids for answer in answers)
 
     def test_bfloat16_errs_no_more_than_transformers(self, nano_bfloat16: Pair) -> None:
         """First tokens' log-probabilities against float32; the same ones in both."""
