@@ -1,6 +1,7 @@
 """All settings: one frozen object, read once. Order: command line, environment, defaults."""
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -26,6 +27,8 @@ class Settings(BaseSettings):
 
     model: Path = NANO_CHECKPOINT
     """Folder of the checkpoint to serve."""
+    engine: Literal["vllm", "transformers"] = "vllm"
+    """What runs the model. "transformers" is slow, and runs where vLLM cannot be installed."""
     model_name: str = "kosmos-x"
     """The name clients ask for."""
     max_model_len: int | None = Field(default=None, ge=16)

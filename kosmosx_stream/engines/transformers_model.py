@@ -1,0 +1,131 @@
+"""Kosmos-2 of transformers, one token a step: weights, KV cache, and the draw of a token.
+
+Importing this imports torch and transformers, which takes seconds: `transformers_local` does so
+in its own thread. Everything here blocks.
+"""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from PIL import Image
+from transformers import CLIPImageProcessorPil, DynamicCache, Kosmos2ForConditionalGeneration
+from transformers.utils import logging
+
+from conversation.entries import Sampling
+from kosmosx_stream.engines.checkpoint import Checkpoint
+from kosmosx_stream.engines.port import Generate
+
+GREEDY_BELOW = 1e-5
+"""Dividing by a smaller temperature would only add noise; vLLM has the same bound."""
+
+
+class Model:
+    """The weights, in float32 on the CPU, and attention that masks no patch of a picture.
+
+    transformers' default attention makes the image resampler causal, which the model was not
+    trained to be; eager attention is right.
+    """
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        logging.disable_progress_bar()
+        if "OMP_NUM_THREADS" not in os.environ:
+            # One core is for the server. Threads that wait for each other on busy cores crawl.
+            torch.set_num_threads(max(1, torch.get_num_threads() - 1))
+        model, report = Kosmos2ForConditionalGeneration.from_pretrained(
+            checkpoint.folder,
+            dtype=torch.float32,
+            attn_implementation="eager",
+            local_files_only=True,
+            output_loading_info=True,
+        )
+        if report["missing_keys"]:  # transformers would go on with random numbers
+            raise ValueError(f"the checkpoint lacks {sorted(report['missing_keys'])}")
+        self.whole = model.eval()
+        self.first_position: int = model.config.text_config.pad_token_id + 1
+        self._checkpoint = checkpoint
+        self._processor = CLIPImageProcessorPil.from_pretrained(
+            checkpoint.folder, local_files_only=True
+        )
+
+    def expand(self, prompt_ids: Sequence[int]) -> tuple[list[int], list[bool]]:
+        """Ids with places opened in every pair, and which ids are such places."""
+        ids: list[int] = []
+        places: list[bool] = []
+        begin, end = self._checkpoint.pair
+        for token, following in zip(prompt_ids, (*prompt_ids[1:], None), strict=True):
+            opened = self._checkpoint.image_tokens if (token, following) == (begin, end) else 0
+            ids += [token] * (1 + opened)  # what stands in a place is not looked at
+            places += [False] + [True] * opened
+        return ids, places
+
+    def pixels(self, images: Sequence[Image.Image]) -> torch.Tensor:
+        """float32 (images, 3, height, width)."""
+        values = self._processor(images=list(images), return_tensors="pt")["pixel_values"]
+        return torch.as_tensor(values)
+
+    def answer(self, request: Generate, images: Sequence[Image.Image]) -> "Answer":
+        """An answer to begin; the images are the request's, decoded."""
+        return Answer(self, request, images)
+
+
+class Answer:
+    """One answer in the making: its KV cache and its random numbers."""
+
+    def __init__(self, model: Model, request: Generate, images: Sequence[Image.Image]) -> None:
+        self._model = model
+        self._unread, self._places = model.expand(request.prompt_ids)
+        self._images = images
+        self._sampling = request.sampling
+        self._cache = DynamicCache()
+        self._generator = torch.Generator()
+        if request.sampling.seed is None:
+            self._generator.seed()
+        else:
+            self._generator.manual_seed(request.sampling.seed)
+
+    @property
+    def length(self) -> int:
+        """Tokens that the model has read so far."""
+        return int(self._cache.get_seq_length())
+
+    @torch.inference_mode()
+    def step(self) -> int:
+        """Have the model read what is new, the whole prompt at first, and draw the next token."""
+        token = draw(self._read()[0, -1], self._sampling, self._generator)
+        self._unread, self._images = [token], ()
+        return token
+
+    def _read(self) -> torch.Tensor:
+        """Logits of what comes next: float32 (1, 1, vocabulary)."""
+        model = self._model.whole
+        start = self.length + self._model.first_position
+        options: dict[str, Any] = {
+            "input_ids": torch.tensor([self._unread]),
+            # By itself transformers gives padding no position, and a model may generate padding.
+            "position_ids": torch.arange(start, start + len(self._unread))[None],
+            "past_key_values": self._cache,
+            "use_cache": True,
+            "logits_to_keep": 1,
+        }
+        if not self._images:
+            return model.text_model(**options).logits
+        return model(
+            pixel_values=self._model.pixels(self._images),
+            image_embeds_position_mask=torch.tensor([self._places]),
+            **options,
+        ).logits
+
+
+def draw(logits: torch.Tensor, sampling: Sampling, generator: torch.Generator) -> int:
+    """A token by its logits, float32 (vocabulary,)."""
+    if sampling.temperature < GREEDY_BELOW:
+        return int(logits.argmax())
+    probabilities = (logits / sampling.temperature).softmax(-1)
+    if sampling.top_p < 1:
+        ascending, order = probabilities.sort()
+        unlikely = ascending.cumsum(-1) <= 1 - sampling.top_p
+        unlikely[-1] = False  # rounding must not leave nothing to draw
+        probabilities[order[unlikely]] = 0
+    return int(torch.multinomial(probabilities, 1, generator=generator))
