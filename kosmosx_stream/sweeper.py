@@ -51,9 +51,10 @@ class Sweeper:
             await asyncio.sleep(self._settings.sweep_interval_s * random.uniform(0.5, 1.5))  # noqa: S311
 
     async def sweep(self) -> None:
-        """One round."""
-        if self._hub.can_adopt:
-            await self._adopt_lost()
+        """One round. Sessions close only after their lost turns were taken up again."""
+        if not self._hub.can_adopt:
+            return
+        await self._adopt_lost()
         before = time.time() - self._settings.session_idle_s
         for session in await self._store.idle_sessions(before):
             await self._hub.sessions.close_idle(session, before)

@@ -17,9 +17,16 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     process.stop()
 
 
+@pytest.fixture
+def mortal_server(mortal_process: ServerProcess) -> ServerProcess:
+    """A server that tests may stop, kill and start again; it is running when a test gets it."""
+    mortal_process.ensure_running()
+    return mortal_process
+
+
 @pytest.fixture(scope="session")
-def mortal_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """A server that tests may stop, kill and start again; it gives up on the lost soon."""
+def mortal_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """The process behind `mortal_server`; it takes up soon what was lost."""
     process = ServerProcess(
         tmp_path_factory.mktemp("mortal") / "data",
         KOSMOSX_LEASE_TTL_S="2",
@@ -27,7 +34,6 @@ def mortal_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerPr
         KOSMOSX_SESSION_IDLE_S="3",
     )
     process.data_dir.mkdir()
-    process.start()
     yield process
     process.stop()
 

@@ -62,6 +62,11 @@ class ServerProcess:
             self._process = subprocess.Popen(command, stdout=out, stderr=out, env=self._environment)
         self._wait_until_ready()
 
+    def ensure_running(self) -> None:
+        """Start it unless it runs."""
+        if self._process is None or self._process.poll() is not None:
+            self.start()
+
     def _wait_until_ready(self) -> None:
         assert self._process is not None
         deadline = time.monotonic() + START_TIMEOUT_S

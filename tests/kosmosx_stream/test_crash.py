@@ -11,10 +11,11 @@ from tests.server_process import ServerProcess
 
 
 def read_and_kill(stream: Any, seen: list[Any], server: ServerProcess) -> None:
+    """Kill the server as soon as an answer has begun; what is on its way is still read."""
     for event in stream:
-        seen.append(event)
-        if event.type == "response.output_text.delta":
+        if event.type == "response.output_text.delta" and not text_of(seen):
             server.kill()
+        seen.append(event)
 
 
 def test_kill_9_in_mid_answer(mortal_server: ServerProcess) -> None:
@@ -25,7 +26,8 @@ def test_kill_9_in_mid_answer(mortal_server: ServerProcess) -> None:
         "input": [message("Describe the picture in detail.", picture_url())],
         "temperature": 0,
     }
-    undisturbed = official.responses.create(**asked)
+    with official.responses.create(**asked, stream=True) as stream:
+        undisturbed = list(stream)[-1].response
 
     seen: list[Any] = []
     stream = official.responses.create(**asked, stream=True)
