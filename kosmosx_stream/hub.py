@@ -98,13 +98,37 @@ class Hub:
 
     async def _hand_over(self, turns: Sequence[LiveResponse]) -> None:
         for live in turns:
-            session = self.sessions.get(live.started.session_id)
             live.lose()
-            self.sessions.forget(session)  # It stays open in the books, for its turn's next owner.
+            # It stays open in the books, for its turn's next owner.
+            self.sessions.forget(live.started.session_id)
         with contextlib.suppress(LogUnavailable):
             await self._log.renew([live.lease for live in turns], 0)
 
     # -- turns -----------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def claim_conversation(self, conversation_id: str | None) -> Iterator[None]:
+        """Admit and begin a turn inside: a conversation is in one turn at a time.
+
+        Raises:
+            Conflict: it is in another one.
+        """
+        if conversation_id is None:
+            yield
+            return
+        if conversation_id in self._busy_conversations:
+            raise errors.Conflict(
+                f"Conversation '{conversation_id}' is in the middle of another turn.",
+                code="conversation_locked",
+                param="conversation",
+            )
+        self._busy_conversations.add(conversation_id)
+        try:
+            yield
+        except BaseException:
+            # No turn began that would free it at its end.
+            self._busy_conversations.discard(conversation_id)
+            raise
 
     async def say(self, session: LiveSession, started: Started) -> LiveResponse:
         """Begin a turn; returns once its admission is committed.
@@ -115,17 +139,16 @@ class Hub:
         """
         if self.draining or self._format is None:
             raise errors.Unavailable("The server takes no turns now.", code="server_unavailable")
-        with self._conversation_claimed(started):
-            try:
-                await self._store.touch(session.principal.account_id, session.id, time.time())
-                lease = await self._log.acquire(started.response_id, self._settings.lease_ttl_s)
-            except books.SessionClosed as error:
-                raise session_closed(session.id) from error
-            except LogUnavailable as error:
-                raise _log_unavailable() from error
-            if lease is None:
-                raise errors.Conflict("The response is live already.", code="conflict")
-            return await self._begin(session, started, lease, self._format)
+        try:
+            await self._store.touch(session.principal.account_id, session.id, time.time())
+            lease = await self._log.acquire(started.response_id, self._settings.lease_ttl_s)
+        except books.SessionClosed as error:
+            raise session_closed(session.id) from error
+        except LogUnavailable as error:
+            raise _log_unavailable() from error
+        if lease is None:
+            raise errors.Conflict("The response is live already.", code="conflict")
+        return await self._begin(session, started, lease, self._format)
 
     @property
     def can_adopt(self) -> bool:
@@ -225,26 +248,6 @@ class Hub:
             return "stop"
         return "length" if len(answer_ids) >= started.max_tokens else None
 
-    @contextlib.contextmanager
-    def _conversation_claimed(self, started: Started) -> Iterator[None]:
-        """One turn at a time in a conversation; released here only if the turn does not begin."""
-        conversation_id = started.conversation_id
-        if conversation_id is None:
-            yield
-            return
-        if conversation_id in self._busy_conversations:
-            raise errors.Conflict(
-                f"Conversation '{conversation_id}' is in the middle of another turn.",
-                code="conversation_locked",
-                param="conversation",
-            )
-        self._busy_conversations.add(conversation_id)
-        try:
-            yield
-        except BaseException:
-            self._busy_conversations.discard(conversation_id)
-            raise
-
     def _start(self, session: LiveSession, started: Started) -> None:
         """Give the turn its task."""
         assert self._runner is not None
@@ -290,7 +293,7 @@ class Hub:
         self._apply(session, session.machine.abandon(live.started.response_id))
         self._forget(live)
         if session.single_turn:
-            self.sessions.forget(session)
+            self.sessions.forget(session.id)
 
     # -- effects ---------------------------------------------------------------------------
 

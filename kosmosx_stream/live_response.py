@@ -7,9 +7,11 @@ turn was settled: whoever has read `response.completed` finds it on the bill.
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 
+import msgspec
+
 from conversation.entries import Ended, Entry, Started, pack
 from conversation.items import Turn
-from conversation.ports import Lease, Write
+from conversation.ports import Conflict, Lease, Write
 from kosmosx_stream.committer import Committer, Verdict
 from kosmosx_stream.protocol.projection import Event, Projector
 
@@ -109,7 +111,11 @@ class LiveResponse:
                 self.on_unread()
 
     def _committed(self, entry: Entry, verdict: Verdict) -> None:
-        if verdict.cancelled() or verdict.exception() is not None:
+        error = asyncio.CancelledError() if verdict.cancelled() else verdict.exception()
+        if isinstance(error, Conflict) and isinstance(entry, Ended):
+            self._end_beside(entry)
+            return
+        if error is not None:
             self.lose()
             return
         self.entries.append(entry)
@@ -121,6 +127,18 @@ class LiveResponse:
             return
         self._events += events
         self._wake()
+
+    def _end_beside(self, entry: Ended) -> None:
+        """Another turn got into the conversation first: the answer stands, its place is taken."""
+        self._submitted -= 1
+        self.publish(
+            msgspec.structs.replace(
+                entry,
+                reason="error",
+                error_code="conversation_conflict",
+                error_message="Another turn got into the conversation first.",
+            )
+        )
 
     def _wake(self) -> None:
         self._changed.set()

@@ -136,11 +136,11 @@ class Sessions:
             session.closed.exception()  # Whether anybody waits for it or not.
         else:
             session.closed.set_result(record)
-        self.forget(session)
+        self.forget(session.id)
 
-    def forget(self, session: LiveSession) -> None:
+    def forget(self, session_id: str) -> None:
         """It is not this instance's any more."""
-        self._live.pop(session.id, None)
+        self._live.pop(session_id, None)
 
     def _take_up(
         self, session_id: str, principal: Principal, *, single_turn: bool = False

@@ -16,13 +16,11 @@ from kosmosx_stream.auth import authenticate
 from kosmosx_stream.protocol.errors import (
     ApiError,
     InvalidRequest,
-    NotFound,
     PayloadTooLarge,
-    ServerError,
-    Unavailable,
     encode_http,
 )
 from kosmosx_stream.services import Services
+from kosmosx_stream.transports.failures import to_api_error
 from kosmosx_stream.transports.sse import EventStream
 from metering import store
 from metering.authenticator import Principal
@@ -67,38 +65,27 @@ def json_response(content: Any, status: int = 200) -> Response:
 
 def exception_handlers() -> dict[Any, Any]:
     """Every refusal in the protocol's shape."""
-    return {
-        ApiError: _api_error,
-        store.NotFound: _not_found,
-        ports.NotFound: _not_found,
-        store.StoreUnavailable: _unavailable,
-        ports.LogUnavailable: _unavailable,
-        HTTPException: _http_exception,
-        Exception: _unexpected,
-    }
-
-
-def _api_error(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, ApiError)
-    return json_response(encode_http(error), error.status)
-
-
-def _not_found(request: Request, _error: Exception) -> Response:
-    return _api_error(request, NotFound(f"There is no {request.url.path}.", code="not_found"))
-
-
-def _unavailable(request: Request, _error: Exception) -> Response:
-    error = Unavailable("The store cannot be reached. Try again.", code="store_unavailable")
-    return _api_error(request, error)
-
-
-def _http_exception(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    refused = InvalidRequest(error.detail, code=HTTPStatus(error.status_code).name.lower())
-    return Response(
-        encode_http(refused), error.status_code, error.headers, media_type="application/json"
+    expected = (
+        ApiError,
+        ports.NotFound,
+        ports.LogUnavailable,
+        store.NotFound,
+        store.StoreUnavailable,
+        Exception,
     )
+    return dict.fromkeys(expected, _refusal) | {HTTPException: _http_refusal}
 
 
-def _unexpected(request: Request, _error: Exception) -> Response:
-    return _api_error(request, ServerError("The server had an error.", code="server_error"))
+def _refusal(_request: Request, error: Exception) -> Response:
+    refusal = to_api_error(error)
+    return json_response(encode_http(refusal), refusal.status)
+
+
+def _http_refusal(request: Request, error: Exception) -> Response:
+    """Starlette's own: no such path, or not by this method."""
+    assert isinstance(error, HTTPException)
+    name = HTTPStatus(error.status_code).name.lower()
+    refusal = InvalidRequest(f"{request.method} {request.url.path}: {error.detail}", code=name)
+    return Response(
+        encode_http(refusal), error.status_code, error.headers, media_type="application/json"
+    )

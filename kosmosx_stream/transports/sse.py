@@ -7,8 +7,9 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from starlette.types import Receive, Scope, Send
 
 from kosmosx_stream.protocol import frames
-from kosmosx_stream.protocol.errors import ApiError, encode_sse
+from kosmosx_stream.protocol.errors import encode_sse
 from kosmosx_stream.protocol.projection import Event
+from kosmosx_stream.transports.failures import to_api_error
 
 HEADERS = (
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -65,8 +66,10 @@ class EventStream:
                 self._sequence = batch[-1].sequence
                 standard = [frames.sse(event) for event in batch if not event.extension]
                 await self._send(send, b"".join(standard))
-        except ApiError as error:
-            await self._send(send, encode_sse(error, self._sequence + 1))
+        except (TimeoutError, OSError):
+            raise  # The client is not there, or takes nothing.
+        except Exception as error:  # noqa: BLE001 - the edge of a task
+            await self._send(send, encode_sse(to_api_error(error), self._sequence + 1))
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _send(self, send: Send, body: bytes) -> None:

@@ -32,6 +32,7 @@ from kosmosx_stream.protocol.requests import (
 )
 from kosmosx_stream.protocol.sessions import encode_session_closed
 from kosmosx_stream.services import Services
+from kosmosx_stream.transports.failures import to_api_error
 from kosmosx_stream.transports.query import integer
 from metering.authenticator import Principal
 
@@ -123,7 +124,9 @@ class Connection:
                 case CloseSession():
                     await self._close_session()
                     return True
-        except ApiError as error:
+        except _Gone:
+            raise
+        except Exception as error:  # noqa: BLE001 - a command must not end the connection
             await self._refuse(error, stream_id)
         return False
 
@@ -140,22 +143,25 @@ class Connection:
             try:
                 live = await self._say(create)
                 await self._follow(live.started.response_id, create.stream_id)
-            except ApiError as error:
+            except _Gone:
+                raise
+            except Exception as error:  # noqa: BLE001 - the edge of a task
                 await self._refuse(error, create.stream_id)
 
     async def _say(self, create: CreateOnStream) -> LiveResponse:
         opens_session, self._announced = not self._announced, True
         try:
-            started = await self._services.gate().admit(
-                self._principal,
-                create.request,
-                self._session_id,
-                unstored=self._session.remembered if self._session else {},
-                opens_session=opens_session,
-            )
-            session = await self._open_session()
-            return await self._hub.say(session, started)
-        except ApiError:
+            with self._hub.claim_conversation(create.request.conversation):
+                started = await self._services.gate().admit(
+                    self._principal,
+                    create.request,
+                    self._session_id,
+                    unstored=self._session.remembered if self._session else {},
+                    opens_session=opens_session,
+                )
+                session = await self._open_session()
+                return await self._hub.say(session, started)
+        except Exception:
             self._announced = not opens_session
             raise
 
@@ -191,13 +197,17 @@ class Connection:
                 after = integer(query, "starting_after", default=-1, least=-1)
                 await self._services.require(self._principal, response_id)
                 self._spawn(self._resume(response_id, after))
-        except ApiError as error:
+        except _Gone:
+            raise
+        except Exception as error:  # noqa: BLE001 - as for any command
             await self._refuse(error, None)
 
     async def _resume(self, response_id: str, after: int) -> None:
         try:
             await self._follow(response_id, None, after)
-        except ApiError as error:
+        except _Gone:
+            raise
+        except Exception as error:  # noqa: BLE001 - the edge of a task
             await self._refuse(error, None)
 
     # -- events ----------------------------------------------------------------------------
@@ -208,8 +218,9 @@ class Connection:
                 await self._send(frames.websocket(event, stream_id))
             self._sequence = batch[-1].sequence
 
-    async def _refuse(self, error: ApiError, stream_id: str | None) -> None:
-        await self._send(encode_websocket(error, stream_id=stream_id).decode())
+    async def _refuse(self, error: Exception, stream_id: str | None) -> None:
+        refusal = to_api_error(error)
+        await self._send(encode_websocket(refusal, stream_id=stream_id).decode())
 
     async def _send(self, text: str) -> None:
         """Send one frame. A client that takes nothing for too long is dropped; its log is kept.

@@ -9,13 +9,14 @@ import pytest
 
 from conversation.entries import Delta as LogDelta
 from conversation.entries import Ended, Entry, Price, Sampling, Started, pack, unpack
-from conversation.items import Message
+from conversation.items import Conversation, Message
 from conversation.memory_history import MemoryHistory
 from conversation.memory_log import MemoryEventLog
 from conversation.ports import Write
 from kosmosx_stream.chat_format import Released
 from kosmosx_stream.engines.port import Delta, EngineDead, Generate
 from kosmosx_stream.hub import Hub
+from kosmosx_stream.protocol.errors import Conflict as ConflictError
 from kosmosx_stream.response_log import ResponseLog
 from kosmosx_stream.runner import Runner
 from kosmosx_stream.settings import Settings
@@ -153,9 +154,10 @@ async def cluster(tmp_path: Path) -> AsyncIterator[Cluster]:
     await store.close()
 
 
-def started(max_tokens: int = 64) -> Started:
+def started(response_id: str = "resp", *, conversation_id: str | None = None) -> Started:
     return Started(
-        response_id="resp",
+        response_id=response_id,
+        conversation_id=conversation_id,
         account_id="acct",
         session_id="sess",
         created_at=1.0,
@@ -169,7 +171,7 @@ def started(max_tokens: int = 64) -> Started:
             minimum_tokens=1,
         ),
         sampling=Sampling(),
-        max_tokens=max_tokens,
+        max_tokens=64,
         input_tokens=len(PROMPT),
         prompt_ids=PROMPT,
         turn_ids=PROMPT,
@@ -306,3 +308,38 @@ async def test_a_reader_goes_on_where_the_turn_goes_on(cluster: Cluster) -> None
 
 async def read(instance: Instance) -> list[int]:
     return [event.sequence async for batch in instance.hub.follow("resp") for event in batch]
+
+
+async def test_two_instances_in_one_conversation(cluster: Cluster) -> None:
+    """The second to end has no place in it; its reader is told, and it is billed."""
+    conversation = Conversation(id="conv", account_id="acct", created_at=0, metadata={})
+    await cluster.history.create_conversation(conversation)
+    async with (
+        cluster.instance(Engine(stalls=[5])) as first,
+        cluster.instance(Engine()) as second,
+    ):
+        for name, instance in (("slow", first), ("fast", second)):
+            session = instance.hub.sessions.resume("sess", "acct", single_turn=False)
+            await instance.hub.say(session, started(name, conversation_id="conv"))
+        ends = {}
+        for name, instance in (("fast", second), ("slow", first)):
+            events = [e async for batch in instance.hub.follow(name) for e in batch]
+            ends[name] = events[-1].type
+            first.engine.go.set()
+    assert ends == {"fast": "response.completed", "slow": "response.failed"}
+    assert (await cluster.history.conversation("acct", "conv")).head_id == "fast"
+    rows = await cluster.store.ledger("acct", "sess")
+    assert {row.response_id for row in rows} == {"fast", "slow"}
+
+
+async def test_a_conversation_takes_one_turn_at_a_time(cluster: Cluster) -> None:
+    async with cluster.instance(Engine()) as instance:
+        with instance.hub.claim_conversation("conv"):
+            pass  # A turn began; it would free the conversation at its end.
+        with pytest.raises(ConflictError) as refused, instance.hub.claim_conversation("conv"):
+            pass
+        assert refused.value.code == "conversation_locked"
+        with pytest.raises(ZeroDivisionError), instance.hub.claim_conversation("other"):
+            raise ZeroDivisionError  # No turn began.
+        with instance.hub.claim_conversation("other"):
+            pass
