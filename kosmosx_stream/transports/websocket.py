@@ -100,8 +100,12 @@ class Connection:
         silence_s = self._services.settings.first_message_timeout_s
         first = None if self._session else silence_s
         while True:
-            async with asyncio.timeout(None if self._in_flight else first):
-                message = await self._socket.receive()
+            try:
+                async with asyncio.timeout(None if self._in_flight else first):
+                    message = await self._socket.receive()
+            except TimeoutError:
+                await self._close(POLICY_VIOLATION, "no message arrived in time")
+                return
             first = None
             if message["type"] == "websocket.disconnect":
                 return
