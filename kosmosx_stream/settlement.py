@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+import msgspec
+
 from conversation.entries import Delta, Ended, Entry, Price, Started
 from metering.prices import PriceBook
 from metering.usage import TurnUsage
@@ -39,21 +41,9 @@ def turn_usage(entries: Iterable[Entry]) -> TurnUsage:
 
 def freeze(book: PriceBook) -> Price:
     """The prices as a turn's log keeps them from its admission on."""
-    return Price(
-        version=book.version,
-        token_micro_usd=book.token_micro_usd,
-        image_micro_usd=book.image_micro_usd,
-        detection_micro_usd=book.detection_micro_usd,
-        minimum_tokens=book.minimum_tokens,
-    )
+    return msgspec.convert(book, Price, from_attributes=True)
 
 
 def thaw(price: Price) -> PriceBook:
     """The price book that a turn was admitted under."""
-    return PriceBook(
-        version=price.version,
-        token_micro_usd=price.token_micro_usd,
-        image_micro_usd=price.image_micro_usd,
-        detection_micro_usd=price.detection_micro_usd,
-        minimum_tokens=price.minimum_tokens,
-    )
+    return msgspec.convert(price, PriceBook, from_attributes=True)
