@@ -38,6 +38,8 @@ def handler(path: str) -> logging.Handler:
         _die_with_parent()
         if not parent.is_alive():  # it died before the request to die with it was heard
             os._exit(1)
+        # Ctrl-C goes to the terminal's whole group; the engine ends when the drain is done.
+        os.setpgid(0, 0)
         _redirect_output(path)
     return logging.FileHandler(path)
 
