@@ -7,7 +7,6 @@ prefix cache: it is right, not fast.
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Self, TypeVar
@@ -70,10 +69,6 @@ class TransformersEngine:
         except TimeoutError:
             return self._done > before
         return True
-
-    def cpu_s(self) -> float:
-        """CPU time that this process has used so far, in seconds: the model runs in it."""
-        return time.process_time()
 
     async def generate(self, request: Generate) -> AsyncGenerator[Delta, None]:
         """Stream an answer, a token a delta; see the port."""

@@ -5,8 +5,6 @@ Knows token ids and images; knows neither sessions nor text.
 
 import asyncio
 import contextlib
-import io
-import json
 import multiprocessing
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -18,12 +16,8 @@ from PIL import Image
 
 from conversation.entries import Sampling
 from kosmosx_stream.engines import engine_log
-from kosmosx_stream.engines.port import (
-    Delta,
-    EngineError,
-    EngineRefused,
-    Generate,
-)
+from kosmosx_stream.engines.checkpoint import Checkpoint, decode
+from kosmosx_stream.engines.port import Delta, EngineError, Generate
 from kosmosx_stream.settings import Settings
 
 PROBE_TIMEOUT_S = 10.0
@@ -39,13 +33,9 @@ class VllmEngine:
 
     def __init__(self, llm: Any, model: Path) -> None:
         self._llm = llm
-        config = json.loads((model / "config.json").read_text())
-        tokens = json.loads((model / "tokenizer.json").read_text())["added_tokens"]
-        ids = {token["content"]: token["id"] for token in tokens}
-        self._pair = (ids["<image>"], ids["</image>"])
-        self._bos: int = config["text_config"].get("bos_token_id", 0)
-        self.image_tokens: int = config["latent_query_num"]
-        self.max_model_len: int = llm.model_config.max_model_len
+        self._checkpoint = Checkpoint.read(model, llm.model_config.max_model_len)
+        self.image_tokens = self._checkpoint.image_tokens
+        self.max_model_len = self._checkpoint.max_model_len
         self._known: dict[str, None] = {}  # keys of images that vLLM was sent, oldest first
         self._spoke_at = 0.0
         self._probes = 0
@@ -70,7 +60,7 @@ class VllmEngine:
 
     def count(self, prompt_ids: tuple[int, ...], images: int) -> int:
         """Tokens of the expanded prompt."""
-        return len(prompt_ids) + images * self.image_tokens
+        return self._checkpoint.count(prompt_ids, images)
 
     async def ready(self) -> bool:
         """Whether the model answers now. An engine that was silent is made to generate a token."""
@@ -92,7 +82,7 @@ class VllmEngine:
         """
         from kosmosx_stream.engines.vllm_process import ImagesForgotten  # noqa: PLC0415
 
-        self._check(request)
+        self._checkpoint.check(request)
         for resend in (False, True):
             with contextlib.suppress(*() if resend else (ImagesForgotten,)):
                 async with contextlib.aclosing(self._attempt(request, resend=resend)) as deltas:
@@ -127,24 +117,6 @@ class VllmEngine:
         except Exception as error:
             raise vllm_process.engine_error(error) from error
 
-    def _check(self, request: Generate) -> None:
-        """Refuse what vLLM would not: it takes a pair without an image for text.
-
-        Raises:
-            EngineRefused: pairs and images are not equally many, or the prompt is too long.
-        """
-        pairs = sum(
-            pair == self._pair
-            for pair in zip(request.prompt_ids, request.prompt_ids[1:], strict=False)
-        )
-        if pairs != len(request.images):
-            raise EngineRefused(f"{pairs} <image></image> pairs for {len(request.images)} images")
-        tokens = self.count(request.prompt_ids, pairs)
-        if tokens >= self.max_model_len:
-            raise EngineRefused(
-                f"the prompt has {tokens} tokens; the model takes {self.max_model_len} with answer"
-            )
-
     def _remember(self, keys: list[str]) -> None:
         for key in keys:
             self._known[key] = None
@@ -160,7 +132,7 @@ class VllmEngine:
         self._probes += 1
         request = Generate(
             request_id=f"probe-{self._probes}",
-            prompt_ids=(self._bos,),
+            prompt_ids=(self._checkpoint.begin,),
             images=(),
             sampling=Sampling(),
             max_tokens=1,
@@ -172,18 +144,9 @@ class VllmEngine:
 
 
 def _decode(request: Generate, wanted: list[bool]) -> list[Image.Image | None]:
-    """The wanted images in RGB, None for the others.
-
-    Raises:
-        EngineRefused: not an image.
-    """
-    try:
-        return [
-            Image.open(io.BytesIO(image.data)).convert("RGB") if want else None
-            for image, want in zip(request.images, wanted, strict=True)
-        ]
-    except OSError as error:
-        raise EngineRefused(f"an image cannot be decoded: {error}") from error
+    """The wanted images, None for the others."""
+    pairs = zip(request.images, wanted, strict=True)
+    return [decode(image) if want else None for image, want in pairs]
 
 
 def _delta(output: Any) -> Delta:

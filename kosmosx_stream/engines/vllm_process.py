@@ -21,6 +21,7 @@ from vllm.sampling_params import RequestOutputKind
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 
+from kosmosx_stream.engines.checkpoint import MAX_MODEL_LEN
 from kosmosx_stream.engines.port import (
     EngineDead,
     EngineError,
@@ -28,7 +29,6 @@ from kosmosx_stream.engines.port import (
     Generate,
 )
 
-MAX_MODEL_LEN = 20_000
 EAGER_BELOW_BYTES = 512 * 2**20
 """Checkpoints smaller than this start faster than compilation pays back."""
 KV_SEQUENCES = 32

@@ -1,0 +1,92 @@
+"""What the engine port's tests ask of any engine, and how they get at one."""
+
+import asyncio
+import hashlib
+import io
+import os
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from conversation.entries import Sampling
+from kosmosx_stream.engines.checkpoint import Checkpoint
+from kosmosx_stream.engines.port import Delta, Engine, Generate, ImageInput
+from kosmosx_stream.settings import NANO_CHECKPOINT, Settings
+
+NANO = Checkpoint.read(NANO_CHECKPOINT)
+NOISE = Sampling(temperature=2.0, seed=1)
+
+Factory = Callable[[Settings], AbstractAsyncContextManager[Engine]]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """An engine under test.
+
+    `unending` makes answers go on until their budget is used, whatever the model says; `unfinished`
+    counts the answers that the engine still holds memory for.
+    """
+
+    engine: Engine
+    start: Factory
+    unending: Callable[[pytest.MonkeyPatch], None]
+    unfinished: Callable[[], int]
+
+
+def picture(seed: int) -> ImageInput:
+    cells = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(cells).resize((112, 112), Image.Resampling.NEAREST).save(file, "PNG")
+    return ImageInput(hashlib.sha256(file.getvalue()).hexdigest(), file.getvalue())
+
+
+def ask(
+    *parts: int | ImageInput,
+    max_tokens: int = 12,
+    sampling: Sampling | None = None,
+    salt: str = "tenant",
+    of: Checkpoint = NANO,
+) -> Generate:
+    """`<s>`, then so many words for a number, a pair for an image."""
+    ids, images = [of.begin], []
+    for part in parts:
+        if isinstance(part, int):
+            ids += [100 + (7 * len(ids) + word) % 200 for word in range(part)]
+        else:
+            ids += of.pair
+            images.append(part)
+    return Generate(
+        request_id=os.urandom(8).hex(),
+        prompt_ids=tuple(ids),
+        images=tuple(images),
+        sampling=sampling or Sampling(),
+        max_tokens=max_tokens,
+        cache_salt=salt,
+    )
+
+
+async def answer(engine: Engine, request: Generate) -> list[Delta]:
+    """The whole answer, which has to have the form that the port promises."""
+    async with asyncio.timeout(60):
+        deltas = [delta async for delta in engine.generate(request)]
+    assert_well_formed(deltas, request)
+    return deltas
+
+
+def assert_well_formed(deltas: Sequence[Delta], request: Generate) -> None:
+    *before, last = deltas
+    assert all(delta.token_ids and delta.finish_reason is None for delta in before)
+    assert len({delta.cached_tokens for delta in deltas}) == 1
+    ids = ids_of(deltas)
+    assert 0 < len(ids) <= request.max_tokens
+    assert last.finish_reason in {"stop", "length"}
+    if last.finish_reason == "stop":
+        assert ids.index(NANO.end) == len(ids) - 1
+
+
+def ids_of(deltas: Sequence[Delta]) -> list[int]:
+    return [token for delta in deltas for token in delta.token_ids]

@@ -1,0 +1,92 @@
+"""The engines under test: one of each kind for the whole run, on the bundled checkpoint."""
+
+# ruff: noqa: PLC0415  # importing vLLM takes seconds; collecting the tests should not
+
+import gc
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from kosmosx_stream.engines.port import Generate
+from kosmosx_stream.engines.transformers_local import TransformersEngine
+from kosmosx_stream.engines.vllm_local import VllmEngine
+from kosmosx_stream.settings import Settings
+from tests.kosmosx_stream.engines.conformance import Subject
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the shared engines write."""
+    return tmp_path_factory.mktemp("engines")
+
+
+@pytest.fixture(scope="session")
+async def vllm_engine(folder: Path) -> AsyncIterator[VllmEngine]:
+    async with VllmEngine.running(Settings(data_dir=folder)) as engine:
+        yield engine
+
+
+@pytest.fixture(scope="session")
+async def transformers_engine(folder: Path) -> AsyncIterator[TransformersEngine]:
+    async with TransformersEngine.running(Settings(data_dir=folder)) as engine:
+        yield engine
+
+
+@pytest.fixture(scope="session")
+def vllm(vllm_engine: VllmEngine) -> Subject:
+    return Subject(
+        engine=vllm_engine,
+        start=VllmEngine.running,
+        unending=ignore_the_end_in_vllm,
+        unfinished=vllm_engine._llm.get_num_unfinished_requests,
+    )
+
+
+def ignore_the_end_in_vllm(patch: pytest.MonkeyPatch) -> None:
+    from kosmosx_stream.engines import vllm_process
+
+    original = vllm_process.sampling_params
+
+    def sampling_params(request: Generate) -> object:
+        parameters = original(request)
+        parameters.ignore_eos = True
+        return parameters
+
+    patch.setattr(vllm_process, "sampling_params", sampling_params)
+
+
+@pytest.fixture(scope="session")
+def transformers(transformers_engine: TransformersEngine) -> Subject:
+    return Subject(
+        engine=transformers_engine,
+        start=TransformersEngine.running,
+        unending=ignore_the_end_in_transformers,
+        unfinished=answers_in_memory,
+    )
+
+
+def ignore_the_end_in_transformers(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(
+        TransformersEngine, "_reason", lambda _self, _token, left: None if left else "length"
+    )
+
+
+def answers_in_memory() -> int:
+    from kosmosx_stream.engines.transformers_model import Answer
+
+    gc.collect()
+    return sum(type(each) is Answer for each in gc.get_objects())
+
+
+@pytest.fixture(scope="session", params=["vllm", "transformers"])
+def subject(request: pytest.FixtureRequest) -> Subject:
+    """Each engine in turn."""
+    found: Subject = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.fixture
+def unending(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answers do not end by themselves."""
+    subject.unending(monkeypatch)
