@@ -38,6 +38,8 @@ from metering.authenticator import Principal
 
 NORMAL_CLOSURE = 1000
 POLICY_VIOLATION = 1008
+TRY_AGAIN_LATER = 1013
+CLOSE_TIMEOUT_S = 1.0
 
 
 async def responses_socket(socket: WebSocket) -> None:
@@ -71,27 +73,29 @@ class Connection:
         self._announced = False
         self._attachment = contextlib.ExitStack()
         self._lanes: defaultdict[str | None, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._tasks: asyncio.TaskGroup
         self._in_flight: set[asyncio.Task[None]] = set()
         self._sequence = -1
 
     async def run(self) -> None:
         """Serve until the connection ends. What is live then goes on, for a while, without it."""
-        settings = self._services.settings
-        try:
-            async with asyncio.timeout(settings.max_connection_s):
-                await self._rejoin()
-                async for text in self._messages():
-                    if await self._obey(text):
-                        return
-        except TimeoutError:
-            await self._close(POLICY_VIOLATION, "websocket_connection_limit_reached")
-        except _Gone:
-            pass
-        finally:
-            for task in self._in_flight:
-                task.cancel()
-            await asyncio.gather(*self._in_flight, return_exceptions=True)
-            self._attachment.close()
+        max_age_s = self._services.settings.max_connection_s
+        with self._attachment:
+            try:
+                async with asyncio.timeout(max_age_s), asyncio.TaskGroup() as self._tasks:
+                    await self._serve()
+                    for task in self._in_flight:
+                        task.cancel()
+            except* _Gone:
+                await self._close(TRY_AGAIN_LATER, "nothing was taken for too long")
+            except* TimeoutError:
+                await self._close(POLICY_VIOLATION, "websocket_connection_limit_reached")
+
+    async def _serve(self) -> None:
+        await self._rejoin()
+        async for text in self._messages():
+            if await self._obey(text):
+                return
 
     # -- commands --------------------------------------------------------------------------
 
@@ -240,15 +244,12 @@ class Connection:
             raise _Gone from error
 
     async def _close(self, code: int, reason: str) -> None:
-        with contextlib.suppress(RuntimeError, OSError):
-            await self._socket.close(code, reason)
+        with contextlib.suppress(RuntimeError, OSError, TimeoutError):
+            # A client that takes nothing does not take this either.
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await self._socket.close(code, reason)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(_until_gone(work))
+        task = self._tasks.create_task(work)
         self._in_flight.add(task)
         task.add_done_callback(self._in_flight.discard)
-
-
-async def _until_gone(work: Coroutine[None, None, None]) -> None:
-    with contextlib.suppress(_Gone):
-        await work
