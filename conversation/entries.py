@@ -33,6 +33,14 @@ class Price(msgspec.Struct, frozen=True, kw_only=True):
     minimum_tokens: int
 
 
+class Dropped(msgspec.Struct, frozen=True):
+    """Past turns that were left out of a prompt: it had to fit into `window` tokens."""
+
+    turns: int
+    tokens: int
+    window: int
+
+
 class Started(msgspec.Struct, frozen=True, kw_only=True, tag=0):
     """Admission: everything that is needed to generate, to resume, to project and to settle.
 
@@ -66,6 +74,7 @@ class Started(msgspec.Struct, frozen=True, kw_only=True, tag=0):
     store: bool = True
     opens_session: bool = False
     single_turn: bool = False
+    dropped: Dropped | None = None
 
 
 class Delta(msgspec.Struct, frozen=True, tag=1):

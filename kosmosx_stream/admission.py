@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from conversation.entries import Sampling, Started
+from conversation.entries import Dropped, Sampling, Started
 from conversation.items import Image, Message, Part, Text, Turn
 from conversation.ports import History, NotFound
 from conversation.window import ContextTooLong, fit
@@ -35,6 +35,14 @@ class Past(msgspec.Struct, frozen=True):
     turns: tuple[Turn, ...] = ()
     parent_id: str | None = None
     conversation_id: str | None = None
+
+
+class Fitted(msgspec.Struct, frozen=True):
+    """What stays in the window, how long the answer may get, and what had to go."""
+
+    turns: Sequence[Turn]
+    max_tokens: int
+    dropped: Dropped | None
 
 
 class Admission:
@@ -89,9 +97,9 @@ class Admission:
         if grounding is None:
             grounding = bool(new_images) or any(turn.image_ids for turn in past.turns)
         turn_ids = self._format.segment(messages, grounding=grounding)
-        kept, max_tokens = self._fit(request, past.turns, turn_ids, len(new_images))
-        prompt_ids = self._prompt(request.instructions, kept, turn_ids)
-        image_ids = (*(i for turn in kept for i in turn.image_ids), *new_images)
+        fitted = self._fit(request, past.turns, turn_ids, len(new_images))
+        prompt_ids = self._prompt(request.instructions, fitted.turns, turn_ids)
+        image_ids = (*(i for turn in fitted.turns for i in turn.image_ids), *new_images)
         return Started(
             response_id=new_id("resp"),
             account_id=account_id,
@@ -101,7 +109,7 @@ class Admission:
             request=echoed_fields(request),
             price=self._price,
             sampling=Sampling(temperature=request.temperature, top_p=request.top_p),
-            max_tokens=max_tokens,
+            max_tokens=fitted.max_tokens,
             input_tokens=self._engine.count(prompt_ids, len(image_ids)),
             prompt_ids=prompt_ids,
             turn_ids=turn_ids,
@@ -115,6 +123,7 @@ class Admission:
             store=request.store,
             opens_session=opens_session,
             single_turn=single_turn,
+            dropped=fitted.dropped,
         )
 
     async def _past(
@@ -178,8 +187,7 @@ class Admission:
         turns: Sequence[Turn],
         turn_ids: tuple[int, ...],
         images: int,
-    ) -> tuple[Sequence[Turn], int]:
-        """The turns that stay in the window, and how long the answer may get."""
+    ) -> Fitted:
         window = self._engine.max_model_len
         wanted = request.max_output_tokens or min(self._settings.max_output_tokens, window // 4)
         opening = len(self._format.opening(request.instructions))
@@ -201,7 +209,8 @@ class Admission:
                 code="context_length_exceeded",
                 param="input",
             ) from error
-        return turns[first:], wanted
+        dropped = Dropped(first, sum(costs[:first]), window) if first else None
+        return Fitted(turns[first:], wanted, dropped)
 
     def _stretch(self, turn: Turn) -> tuple[int, ...]:
         return (*turn.prompt_ids, *turn.answer_ids, *self._format.closing(turn.answer_ids))

@@ -17,13 +17,14 @@ from typing import Literal, assert_never
 
 import msgspec
 
-from conversation.entries import Delta, Ended, EndReason, Entry, Started
+from conversation.entries import Delta, Dropped, Ended, EndReason, Entry, Started
 from conversation.items import Grounding
 from kosmosx_stream.protocol import events
 from kosmosx_stream.protocol.counting import CostFn, UsageCounter
 from kosmosx_stream.protocol.events import WireEvent
 from kosmosx_stream.protocol.frames import Event
 from kosmosx_stream.protocol.responses import (
+    Context,
     ConversationRef,
     IncompleteDetails,
     ItemStatus,
@@ -165,6 +166,7 @@ class _Fold:
             own_usage=usage,
             session=SessionRef(started.session_id),
             own_reason=_own_reason(self.ended),
+            context=_context(started.dropped),
             **msgspec.structs.asdict(self._echo),
         )
 
@@ -226,6 +228,12 @@ def _own_reason(ended: Ended | None) -> Literal["cancelled", "budget"] | msgspec
             return reason
         case _:
             return msgspec.UNSET
+
+
+def _context(dropped: Dropped | None) -> Context | msgspec.UnsetType:
+    if dropped is None:
+        return msgspec.UNSET
+    return Context(dropped.turns, dropped.tokens, dropped.window)
 
 
 def _completed_at(ended: Ended | None) -> int | None:

@@ -238,6 +238,14 @@ class ConversationRef(msgspec.Struct, frozen=True):
     id: str
 
 
+class Context(msgspec.Struct, frozen=True):
+    """`kosmosx:context`: what `truncation: "auto"` left out of the prompt; `window` in tokens."""
+
+    dropped_turns: int
+    dropped_tokens: int
+    window: int
+
+
 class ResponseObject(msgspec.Struct, frozen=True, kw_only=True):
     """ResponseResource. `own_reason` says why an answer was cut where no standard word does."""
 
@@ -278,4 +286,7 @@ class ResponseObject(msgspec.Struct, frozen=True, kw_only=True):
     session: SessionRef = msgspec.field(name="kosmosx:session")
     own_reason: Literal["cancelled", "budget"] | msgspec.UnsetType = msgspec.field(
         name="kosmosx:reason", default=msgspec.UNSET
+    )
+    context: Context | msgspec.UnsetType = msgspec.field(
+        name="kosmosx:context", default=msgspec.UNSET
     )

@@ -14,7 +14,7 @@ from openai.types.responses import Response, ResponseStreamEvent
 from openai.types.responses.responses_server_event import ResponsesServerEvent
 from pydantic import TypeAdapter
 
-from conversation.entries import Delta, Ended, Entry, Price, Started
+from conversation.entries import Delta, Dropped, Ended, Entry, Price, Started
 from conversation.items import Grounding
 from kosmosx_stream.protocol import frames
 from kosmosx_stream.protocol.projection import Event, OutOfOrder, Projector
@@ -272,6 +272,24 @@ def test_a_response_of_a_conversation_names_it_and_no_parent(make_started) -> No
     response = decoded(project([started]))[0]["response"]
     assert response["conversation"] == {"id": "conv_1"}
     assert response["previous_response_id"] is None
+
+
+def test_a_response_says_what_was_left_out_of_its_prompt(validate, make_started) -> None:
+    log = [make_started(dropped=Dropped(turns=3, tokens=900, window=2048)), *LOGS["stop"]]
+    events = decoded(project(log))
+    for event in (events[0], events[-1]):
+        validate("ResponseResource", event["response"])
+        assert event["response"]["kosmosx:context"] == {
+            "dropped_turns": 3,
+            "dropped_tokens": 900,
+            "window": 2048,
+        }
+    OVER_SSE.validate_python(events[-1])
+
+
+def test_a_response_with_its_whole_history_says_nothing_of_it(started) -> None:
+    events = decoded(project([started, *LOGS["stop"]]))
+    assert "kosmosx:context" not in events[0]["response"] | events[-1]["response"]
 
 
 @pytest.mark.parametrize(
