@@ -5,7 +5,9 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
 from functools import partial
+from typing import assert_never
 
 from starlette.applications import Starlette
 
@@ -15,6 +17,9 @@ from conversation.redis_log import RedisEventLog
 from kosmosx_stream import bootstrap
 from kosmosx_stream.admission import Admission
 from kosmosx_stream.embedded_valkey import embedded_valkey
+from kosmosx_stream.engines.port import Engine
+from kosmosx_stream.engines.supervisor import Supervisor
+from kosmosx_stream.engines.transformers_local import TransformersEngine
 from kosmosx_stream.engines.vllm_local import VllmEngine
 from kosmosx_stream.hub import Hub
 from kosmosx_stream.images import ImageLoader
@@ -108,12 +113,23 @@ async def _redis_url(settings: Settings) -> AsyncIterator[str]:
         yield url
 
 
+def _engine(settings: Settings) -> AbstractAsyncContextManager[Engine]:
+    match settings.engine:
+        case "vllm":
+            # It has a process of its own, which may die or hang without the server.
+            return Supervisor.running(partial(VllmEngine.running, settings))
+        case "transformers":
+            return TransformersEngine.running(settings)
+        case never:
+            assert_never(never)
+
+
 async def _run_model(app: Starlette, services: Services, progress: Progress) -> None:
     """Load the model, open the gate for turns, and hold the model until cancelled."""
     settings = services.settings
     progress(f"loading {settings.model} (about 20 s) ...")
     try:
-        async with VllmEngine.running(settings) as engine, ImageLoader() as images:
+        async with _engine(settings) as engine, ImageLoader() as images:
             chat_format = Kosmos2Format.from_checkpoint(settings.model)
             runner = Runner(engine, services.history, patience_s=settings.engine_patience_s)
             services.hub.serve_with(runner, chat_format)

@@ -17,11 +17,12 @@ from PIL import Image
 from conversation.entries import Sampling
 from kosmosx_stream.engines import engine_log
 from kosmosx_stream.engines.checkpoint import Checkpoint, decode
-from kosmosx_stream.engines.port import Delta, EngineError, Generate
+from kosmosx_stream.engines.port import Delta, EngineDead, EngineError, Generate
 from kosmosx_stream.settings import Settings
 
-PROBE_TIMEOUT_S = 10.0
-FRESH_S = 5.0
+PROBE_TIMEOUT_S = 60.0
+"""On a CPU the prompts before the probe may take so long."""
+FRESH_S = 0.75
 """An engine that spoke so recently is alive; it is not asked again."""
 SHUTDOWN_TIMEOUT_S = 8.0
 """The engine needs about 4 s to end in good order; then it is killed."""
@@ -45,18 +46,27 @@ class VllmEngine:
     async def running(cls, settings: Settings) -> AsyncIterator[Self]:
         """Start the engine, wait until it has generated a token, and end it on leaving.
 
+        If `EngineDead` leaves, the engine is killed: nothing that hangs ends in good order.
         vLLM's log goes to `vllm.log` in the data folder.
         """
         log = (settings.data_dir / "vllm.log").absolute()
         # The engine's process dies with the thread that started it, so this thread stays.
-        with ThreadPoolExecutor(1, thread_name_prefix="vllm") as owner:
+        owner = ThreadPoolExecutor(1, thread_name_prefix="vllm")
+        timeout_s = SHUTDOWN_TIMEOUT_S
+        try:
             llm = await _start(owner, settings, log)
             try:
                 engine = cls(llm, settings.model)
                 await engine._probe()
                 yield engine
+            except EngineDead:
+                timeout_s = 0
+                raise
             finally:
-                await asyncio.shield(asyncio.wrap_future(owner.submit(_shut_down, llm)))
+                ending = owner.submit(_shut_down, llm, timeout_s)
+                await asyncio.shield(asyncio.wrap_future(ending))
+        finally:
+            owner.shutdown(wait=False)  # Waiting would stop the event loop.
 
     def count(self, prompt_ids: tuple[int, ...], images: int) -> int:
         """Tokens of the expanded prompt."""
@@ -68,11 +78,20 @@ class VllmEngine:
             return False
         if time.monotonic() - self._spoke_at < FRESH_S:
             return True
+        asked_at = time.monotonic()
         try:
             await asyncio.wait_for(self._probe(), PROBE_TIMEOUT_S)
-        except (EngineError, TimeoutError):
+        except EngineError:
             return False
+        except TimeoutError:
+            return self._spoke_at > asked_at  # The probe waits its turn; others were served.
         return True
+
+    def cpu_s(self) -> float:
+        """CPU time that the engine's processes have used so far, in seconds."""
+        from kosmosx_stream.engines import vllm_process  # noqa: PLC0415
+
+        return vllm_process.cpu_s(self._llm)
 
     async def generate(self, request: Generate) -> AsyncGenerator[Delta, None]:
         """Stream an answer; see the port.
@@ -180,7 +199,7 @@ async def _start(owner: ThreadPoolExecutor, settings: Settings, log: Path) -> An
             _kill_engine()
             await asyncio.sleep(0.2)
         if starting.exception() is None:
-            owner.submit(_shut_down, starting.result())
+            owner.submit(_shut_down, starting.result(), 0)
         raise
 
 
@@ -191,8 +210,8 @@ def _start_blocking(settings: Settings, log: Path) -> Any:
     return vllm_process.start(settings.model, settings.max_model_len, config)
 
 
-def _shut_down(llm: Any) -> None:
-    llm.shutdown(timeout=SHUTDOWN_TIMEOUT_S)
+def _shut_down(llm: Any, timeout_s: float) -> None:
+    llm.shutdown(timeout=timeout_s)
     # `AsyncLLM.__del__` shuts down again when the interpreter ends, and then fails loudly.
     llm.shutdown = lambda: None
 

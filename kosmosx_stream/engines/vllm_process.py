@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil  # type: ignore[import-untyped]
 from PIL import Image
 from transformers import Kosmos2Config
 from vllm import SamplingParams
@@ -108,6 +109,17 @@ def _environment(logging_config: Path) -> Iterator[None]:
     finally:
         for name in added:
             os.environ.pop(name, None)
+
+
+def cpu_s(llm: AsyncLLM) -> float:
+    """CPU time that the engine's processes have used so far, in seconds."""
+    used_s = 0.0
+    with contextlib.suppress(psutil.Error):  # It is dying just now.
+        for process in llm.engine_core.resources.engine_manager.processes:
+            top = psutil.Process(process.pid)
+            for each in (top, *top.children(recursive=True)):
+                used_s += sum(each.cpu_times()[:2])
+    return used_s
 
 
 def sampling_params(request: Generate) -> SamplingParams:
