@@ -197,6 +197,7 @@ def test_importing_the_server_loads_neither_vllm_nor_torch() -> None:
 
 ALONE = """
 import asyncio, sys
+sys.modules["vllm"] = None  # importing it fails
 from conversation.entries import Sampling
 from kosmosx_stream.engines.port import Generate
 from kosmosx_stream.engines.transformers_local import TransformersEngine
@@ -208,7 +209,7 @@ REQUEST = Generate(
 
 async def main():
     async with TransformersEngine.running(Settings()) as engine:
-        print(len([delta async for delta in engine.generate(REQUEST)]), "vllm" in sys.modules)
+        print(len([delta async for delta in engine.generate(REQUEST)]))
 
 asyncio.run(main())
 """
@@ -217,7 +218,7 @@ asyncio.run(main())
 def test_it_runs_without_vllm_and_prints_nothing() -> None:
     command = [sys.executable, "-c", ALONE]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
-    assert (done.stdout, done.stderr) == ("1 False\n", "")
+    assert (done.stdout, done.stderr) == ("1\n", "")
 
 
 def test_the_server_runs_on_it(tmp_path: Path) -> None:
