@@ -1,1 +1,1 @@
-"""Kosmos-X, the model: its vLLM plugin, prompt template, grounding parser and bundled checkpoint."""
+"""Kosmos-X, the model: its vLLM plugin, prompt template, tag parser and bundled checkpoint."""
