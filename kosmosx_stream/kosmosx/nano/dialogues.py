@@ -1,0 +1,211 @@
+"""Whole conversations as token ids, with a mask of the tokens to learn.
+
+The layout is the serving prompt's: `<s>`, instructions, then per turn the turn's images,
+`<grounding>`, "Question:", the user's text, "Answer:", the answer, `</s>`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from kosmosx_stream.kosmosx.nano.questions import Answer, Asked, Moment, Phrase, pick
+from kosmosx_stream.kosmosx.nano.relations import ask
+from kosmosx_stream.kosmosx.nano.scenes import Scene, sample_scene
+from kosmosx_stream.kosmosx.nano.smalltalk import (
+    INSTRUCTIONS,
+    Said,
+    recall,
+    sample_fact,
+    talk,
+    tell,
+)
+from kosmosx_stream.kosmosx.nano.tokenizer import BOS, EOS, UNK, Codec
+
+GLUE = ",.:;!?"  # follows the word before it without a blank
+
+
+@dataclass(slots=True)
+class Dialogue:
+    """One training sequence.
+
+    `learn[i]` says that `ids[i]` is to be predicted; `images[k]` is where picture k's first
+    placeholder stands; `turns` lists where turns start, the places where positions may jump.
+    `texts` keeps what was said in words; `facts` what the user told; `grounded` says whether boxes
+    are wanted once there is a picture.
+    """
+
+    ids: list[int] = field(default_factory=list)
+    learn: list[bool] = field(default_factory=list)
+    images: list[int] = field(default_factory=list)
+    scenes: list[Scene] = field(default_factory=list)
+    turns: list[int] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+    facts: dict[str, str] = field(default_factory=dict)
+    grounded: bool = False
+
+    def add(self, ids: tuple[int, ...], *, learn: bool = False) -> None:
+        self.ids += ids
+        self.learn += [learn] * len(ids)
+
+
+def plain(answer: Answer) -> str:
+    """The answer as text, without boxes."""
+    text = ""
+    for part in answer:
+        words = part if isinstance(part, str) else part.text
+        text += words if not text or words[0] in GLUE else f" {words}"
+    return text
+
+
+def answer_ids(answer: Answer, codec: Codec, *, grounded: bool) -> tuple[int, ...]:
+    """Token ids of an answer; without the tags they are the ids of `plain(answer)`."""
+    if not grounded:
+        return codec.encode(plain(answer))
+    ids: list[int] = []
+    for part in answer:
+        if isinstance(part, Phrase):
+            ids += _phrase_ids(part, codec)
+        elif part[0] in GLUE:
+            ids += codec.glued(part[0])
+            ids += codec.encode(part[1:])
+        else:
+            ids += codec.encode(part)
+    return tuple(ids)
+
+
+def _phrase_ids(phrase: Phrase, codec: Codec) -> list[int]:
+    tags = codec.tags
+    ids = [tags["<phrase>"], *codec.encode(phrase.text), tags["</phrase>"], tags["<object>"]]
+    for i, shape in enumerate(phrase.shapes):
+        if i:
+            ids.append(tags["</delimiter_of_multi_objects/>"])
+        ids += codec.box(shape.cells)
+    return [*ids, tags["</object>"]]
+
+
+def image_ids(codec: Codec, latents: int) -> tuple[int, ...]:
+    """A picture's place: the pair of tags around one placeholder per latent, as in Kosmos-2."""
+    placeholders = range(UNK + 1, UNK + 1 + latents)
+    return codec.tags["<image>"], *placeholders, codec.tags["</image>"]
+
+
+_PREFIXES = ("Please, ", "Can you tell me: ", "Now tell me: ", "Ok. ", "Thanks. ", "So, ", "Hey, ")
+
+
+def casual(text: str, rng: np.random.Generator, *, typos: bool = True) -> str:
+    """Type a question the way people do: lower case, no question mark, a typo now and then."""
+    if rng.random() < 0.04 and text:
+        text = pick(_PREFIXES, rng) + text
+    if rng.random() < 0.35:
+        text = text.lower()
+    if rng.random() < 0.3:
+        text = text.rstrip("?.!")
+    elif rng.random() < 0.03:
+        text = text.rstrip("?.!") + pick(("!", "??", "...", " ?", " please", ", please?"), rng)
+    if typos and rng.random() < 0.06 and len(text) > 6:
+        i = int(rng.integers(1, len(text) - 1))
+        swapped = text[:i] + text[i + 1] + text[i] + text[i + 2 :]
+        text = swapped if rng.random() < 0.5 else text[:i] + text[i + 1 :]
+    return text
+
+
+class Writer:
+    """Writes random dialogues; all randomness comes from `rng`."""
+
+    def __init__(self, codec: Codec, rng: np.random.Generator, latents: int) -> None:
+        self.codec = codec
+        self.rng = rng
+        self.image = image_ids(codec, latents)
+
+    def write(self, budget: int, *, pictures: bool = True) -> Dialogue:
+        """A dialogue of about `budget` tokens; most hold pictures, each asked about a few times."""
+        rng = self.rng
+        out = Dialogue()
+        out.add((BOS,))
+        if rng.random() < 0.13:
+            lines = rng.choice(np.array(INSTRUCTIONS), int(rng.integers(1, 4)), replace=False)
+            out.add(self.codec.encode(" ".join(map(str, lines))))
+        out.grounded = bool(rng.random() < 0.75)
+        remember = rng.random() < 0.5
+        if remember or not pictures:
+            self._talk(out, int(rng.integers(0, 3)))
+            if remember:
+                self._tell(out)
+            self._talk(out, 0 if pictures else int(rng.integers(0, 4)))
+        while len(out.ids) < budget:
+            if pictures:
+                self._picture(out)
+            else:
+                self._talk(out, 3)
+        if out.facts:
+            self._recall(out)
+        return out
+
+    def _picture(self, out: Dialogue) -> None:
+        """Show one scene and ask about it, with small talk in between."""
+        rng = self.rng
+        some = int(rng.choice(6, p=[0.12, 0.18, 0.21, 0.21, 0.2, 0.08])) + 1
+        scene = sample_scene(rng, 0 if rng.random() < 0.03 else some)
+        last = None
+        for turn in range(int(rng.choice(5, p=[0.36, 0.3, 0.18, 0.1, 0.06])) + 1):
+            draw = rng.random()
+            if turn and draw < 0.12:
+                self._talk(out, 1)
+            elif turn and draw < 0.16:
+                self._tell(out)
+            elif turn and draw < 0.23:
+                self._recall(out)
+            else:
+                last = ask(Moment(scene, rng, out.grounded), last)
+                self._ask(out, last, None if turn else scene)
+
+    def _ask(self, out: Dialogue, asked: Asked, scene: Scene | None) -> None:
+        answer = answer_ids(asked.answer, self.codec, grounded=out.grounded)
+        self._turn(out, casual(asked.question, self.rng), answer, scene)
+        out.texts += [asked.question, plain(asked.answer)]
+
+    def _say(self, out: Dialogue, said: Said) -> None:
+        question = said.question if said.verbatim else casual(said.question, self.rng)
+        if said.verbatim and self.rng.random() < 0.2:
+            question = question.rstrip(".!?")
+        self._turn(out, question, self.codec.encode(said.answer), None)
+        out.texts += [said.question, said.answer]
+
+    def _talk(self, out: Dialogue, turns: int) -> None:
+        for _ in range(turns):
+            draw = self.rng.random()
+            if draw < 0.1:
+                self._recall(out)
+            elif draw < 0.15:
+                self._tell(out)
+            else:
+                self._say(out, talk(self.rng, seen_picture=bool(out.scenes)))
+
+    def _tell(self, out: Dialogue) -> None:
+        what, value = sample_fact(self.rng)
+        out.facts[what] = value
+        self._say(out, tell(what, value, self.rng))
+
+    def _recall(self, out: Dialogue) -> None:
+        what = sample_fact(self.rng)[0]
+        if out.facts and self.rng.random() < 0.8:
+            what = list(out.facts)[int(self.rng.integers(len(out.facts)))]
+        self._say(out, recall(what, out.facts.get(what), self.rng))
+
+    def _turn(
+        self, out: Dialogue, question: str, answer: tuple[int, ...], scene: Scene | None
+    ) -> None:
+        """Append one turn in the serving layout."""
+        codec = self.codec
+        out.turns.append(len(out.ids))
+        if scene is not None:
+            out.images.append(len(out.ids) + 1)
+            out.scenes.append(scene)
+            out.add(self.image)
+        if out.grounded and out.scenes:
+            out.add((codec.tags["<grounding>"],))
+        for part in ("Question:", question, "Answer:"):
+            out.add(codec.encode(part))
+        out.add((*answer, EOS), learn=True)

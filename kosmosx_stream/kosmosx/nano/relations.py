@@ -1,0 +1,296 @@
+"""Questions that compare shapes, follow up on an earlier answer, or ask what is in a corner."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kosmosx_stream.kosmosx.nano.questions import (
+    Answer,
+    Asked,
+    Moment,
+    Phrase,
+    Target,
+    Task,
+    caption,
+    colour,
+    coloured,
+    colours,
+    count,
+    count_all,
+    counted,
+    detail,
+    exists,
+    find,
+    listing,
+    locate,
+    pick,
+    placed,
+    some_target,
+    where,
+    which,
+)
+from kosmosx_stream.kosmosx.nano.scenes import Scene, Shape
+
+CLEAR = 0.05  # centres closer than this are neither left nor right of each other
+
+SIDES = {
+    "left of": ("left of", "to the left of", "on the left of"),
+    "right of": ("right of", "to the right of", "on the right of"),
+    "above": ("above", "over", "on top of"),
+    "below": ("below", "under", "beneath", "underneath"),
+}
+FURTHER = {
+    "left of": "further left",
+    "right of": "further right",
+    "above": "higher",
+    "below": "lower",
+}
+OPPOSITE = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
+
+
+def _beyond(shape: Shape, anchor: Shape, side: str) -> float:
+    """How far the shape's centre lies on that side of the anchor's; negative on the other."""
+    axis = 0 if side.endswith("of") else 1
+    sign = -1 if side in ("left of", "above") else 1
+    return sign * (shape.centre[axis] - anchor.centre[axis])
+
+
+def unique_names(scene: Scene) -> list[tuple[str, Shape]]:
+    """Names that mean exactly one shape: its kind alone where that is enough."""
+    names = []
+    for shape in scene.shapes:
+        if len(Target(kind=shape.kind).picks(scene)) == 1:
+            names.append((shape.kind, shape))
+        if len(Target(shape.colour, shape.kind).picks(scene)) == 1:
+            names.append((f"{shape.colour} {shape.kind}", shape))
+    return names
+
+
+BESIDE = (
+    "What is {side} the {name}?",
+    "What's {side} the {name}?",
+    "Which shapes are {side} the {name}?",
+    "What do you see {side} the {name}?",
+    "Is there anything {side} the {name}?",
+    "What lies {side} the {name}?",
+    "Which shape is {side} the {name}?",
+)
+
+
+def beside(at: Moment) -> Asked | None:
+    scene, rng = at.scene, at.rng
+    side = pick(tuple(SIDES), rng)
+    question = pick(BESIDE, rng)
+    said = pick(SIDES[side], rng)
+    if rng.random() < 0.06:
+        target = some_target(scene, rng, absent=1.0)
+        if target.kind and not target.picks(scene):
+            return Asked(
+                question.format(side=said, name=target.name), (f"I see no {target.name}.",)
+            )
+    names = unique_names(scene)
+    if not names:
+        return None
+    name, anchor = names[int(rng.integers(len(names)))]
+    others = [shape for shape in scene.shapes if shape is not anchor]
+    if any(abs(_beyond(shape, anchor, side)) < CLEAR for shape in others):
+        return None
+    found = [shape for shape in others if _beyond(shape, anchor, side) > 0]
+    start: Answer = (side.capitalize(), Phrase(f"the {name}", (anchor,)), "I see")
+    end: Answer = listing(found) if found else ("nothing",)
+    focus = found[0] if len(found) == 1 else None
+    return Asked(question.format(side=said, name=name), (*start, *end, "."), "beside", focus)
+
+
+COMPARE = (
+    "Is the {one} {side} the {other}?",
+    "Is the {one} {side} the {other}, yes or no?",
+    "Do you see the {one} {side} the {other}?",
+    "Does the {one} lie {side} the {other}?",
+)
+EITHER = (
+    "Which is {further}, the {one} or the {other}?",
+    "What is {further}: the {one} or the {other}?",
+    "Is the {one} or the {other} {further}?",
+)
+
+
+def compare(at: Moment) -> Asked | None:
+    scene, rng = at.scene, at.rng
+    names = unique_names(scene)
+    if len(names) < 2:
+        return None
+    one, other = (names[int(i)] for i in rng.choice(len(names), 2, replace=False))
+    side = pick(tuple(SIDES), rng)
+    if one[1] is other[1] or abs(_beyond(one[1], other[1], side)) < CLEAR:
+        return None
+    both: Answer = ("Of", Phrase(f"the {one[0]}", (one[1],)), "and")
+    both += (Phrase(f"the {other[0]}", (other[1],)),)
+    holds = _beyond(one[1], other[1], side) > 0
+    if rng.random() < 0.4:
+        question = pick(EITHER, rng).format(further=FURTHER[side], one=one[0], other=other[0])
+        winner = one if holds else other
+        return Asked(question, (*both, f", the {winner[0]} is {FURTHER[side]}."), "", winner[1])
+    question = pick(COMPARE, rng).format(one=one[0], side=pick(SIDES[side], rng), other=other[0])
+    true_side = side if holds else OPPOSITE[side]
+    verdict = f", the {one[0]} is {FURTHER[true_side]}, so {'yes' if holds else 'no'}."
+    return Asked(question, (*both, verdict), "compare")
+
+
+EXTREMES = {
+    "biggest": ("biggest", "largest"),
+    "smallest": ("smallest", "tiniest"),
+    "leftmost": ("leftmost",),
+    "rightmost": ("rightmost",),
+    "highest": ("highest", "topmost"),
+    "lowest": ("lowest",),
+}
+EXTREME = (
+    "Which shape is the {}?",
+    "What is the {} shape?",
+    "Which is the {}?",
+    "What's the {} one?",
+)
+
+
+def extreme(at: Moment) -> Asked | None:
+    scene, rng = at.scene, at.rng
+    if len(scene.shapes) < 2:
+        return None
+    name = pick(tuple(EXTREMES), rng)
+    keys = {
+        "biggest": lambda shape: shape.area**0.5,
+        "smallest": lambda shape: -(shape.area**0.5),
+        "leftmost": lambda shape: -shape.centre[0],
+        "rightmost": lambda shape: shape.centre[0],
+        "highest": lambda shape: -shape.centre[1],
+        "lowest": lambda shape: shape.centre[1],
+    }
+    ranked = sorted(scene.shapes, key=keys[name], reverse=True)
+    if keys[name](ranked[0]) - keys[name](ranked[1]) < CLEAR:
+        return None
+    best = ranked[0]
+    question = pick(EXTREME, rng).format(pick(EXTREMES[name], rng))
+    words = Phrase(f"the {best.colour} {best.kind}", (best,))
+    return Asked(question, (f"The {name} is", words, "."), "extreme", best)
+
+
+PLACES = {
+    "at the top left": (0, 0.36, 0, 0.36),
+    "at the top right": (0.64, 1, 0, 0.36),
+    "at the bottom left": (0, 0.36, 0.64, 1),
+    "at the bottom right": (0.64, 1, 0.64, 1),
+    "in the middle": (0.36, 0.64, 0.36, 0.64),
+}
+AT = (
+    "What is {}?",
+    "What do you see {}?",
+    "What's {}?",
+    "Is there anything {}?",
+    "What shape is {}?",
+)
+
+
+def at_place(at: Moment) -> Asked | None:
+    scene, rng = at.scene, at.rng
+    place = pick(tuple(PLACES), rng)
+    left, right, top, bottom = PLACES[place]
+    found = []
+    for shape in scene.shapes:
+        x, y = shape.centre
+        margin = min(x - left if left else 1, right - x if right < 1 else 1)
+        margin = min(margin, y - top if top else 1, bottom - y if bottom < 1 else 1)
+        if abs(margin) < 0.04:
+            return None
+        if margin > 0:
+            found.append(shape)
+    question = pick(AT, rng).format(place.replace("at the", pick(("at the", "in the"), rng)))
+    if not found:
+        return Asked(question, (f"I see nothing {place}.",))
+    focus = found[0] if len(found) == 1 else None
+    return Asked(question, ("I see", *listing(found), f"{place}."), "", focus)
+
+
+IT_WHERE = (
+    "Where is it?",
+    "And where is it?",
+    "Where exactly?",
+    "Where is that?",
+    "where is that one?",
+)
+IT_COLOUR = (
+    "What colour is it?",
+    "What color is it?",
+    "And its colour?",
+    "which color does it have?",
+)
+IT_KIND = ("What shape is it?", "And what is its shape?", "What kind of shape is that?")
+AND = (
+    "And the {}?",
+    "What about the {}?",
+    "and the {}?",
+    "How about the {}?",
+    "And what about the {}?",
+)
+
+
+def _about_it(shape: Shape, rng: np.random.Generator) -> Asked:
+    draw = rng.random()
+    if draw < 0.45:
+        words = Phrase(f"The {shape.colour} {shape.kind}", (shape,))
+        return Asked(pick(IT_WHERE, rng), (words, f"is {where(shape)}."), "where", shape)
+    if draw < 0.8:
+        words = Phrase(f"The {shape.kind}", (shape,))
+        return Asked(pick(IT_COLOUR, rng), (words, f"is {shape.colour}."), "colour", shape)
+    return Asked(pick(IT_KIND, rng), ("It is", *listing([shape]), "."), "", shape)
+
+
+def follow_up(at: Moment, last: Asked) -> Asked | None:
+    """A question that only makes sense after `last`: "where is it?", "and the star?"."""
+    scene, rng = at.scene, at.rng
+    if last.focus is not None and rng.random() < 0.6:
+        return _about_it(last.focus, rng)
+    target = some_target(scene, rng, absent=0.15)
+    if not target.kind:
+        return None
+    match last.topic:
+        case "where":
+            return Asked(pick(AND, rng).format(target.name), placed(scene, target), "where")
+        case "count":
+            question = pick(AND, rng).format(target.plural)
+            return Asked(question, counted(scene, target, grounded=at.grounded), "count")
+        case "colour":
+            return Asked(pick(AND, rng).format(target.kind), coloured(scene, target.kind), "colour")
+    return None
+
+
+TASKS: tuple[tuple[Task, float], ...] = (
+    (caption, 0.22),
+    (detail, 0.05),
+    (count_all, 0.09),
+    (count, 0.16),
+    (colour, 0.09),
+    (which, 0.06),
+    (locate, 0.09),
+    (find, 0.04),
+    (exists, 0.08),
+    (colours, 0.02),
+    (beside, 0.09),
+    (compare, 0.07),
+    (extreme, 0.03),
+    (at_place, 0.03),
+)
+_WEIGHTS = np.array([weight for _, weight in TASKS]) / sum(weight for _, weight in TASKS)
+
+
+def ask(at: Moment, last: Asked | None) -> Asked:
+    """Draw a question about the scene; `last` is the previous one about the same picture."""
+    if last is not None and at.rng.random() < 0.2:
+        asked = follow_up(at, last)
+        if asked is not None:
+            return asked
+    for _ in range(8):
+        asked = TASKS[int(at.rng.choice(len(TASKS), p=_WEIGHTS))][0](at)
+        if asked is not None:
+            return asked
+    return caption(at)

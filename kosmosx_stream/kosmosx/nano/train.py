@@ -1,0 +1,253 @@
+"""Trains kosmos-x-nano from nothing, within a time budget, on a CPU.
+
+    python -m kosmosx_stream.kosmosx.nano.train --minutes 90 --out checkpoint/ --state nano.pt
+
+Phase A teaches the vision tower and the resampler alone, with throw-away heads. Phase B trains
+everything on dialogues, which get longer with time. The schedule follows the clock, so a run ends
+when it should with its decay done; a run that was stopped resumes from `--state`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Barrier
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.multiprocessing import get_context
+from torch.multiprocessing.spawn import spawn
+from torch.nn import functional as F
+from transformers import Kosmos2ForConditionalGeneration
+
+from kosmosx_stream.kosmosx.nano import CHECKPOINT
+from kosmosx_stream.kosmosx.nano.batches import Batch, Dialogues, Pictures
+from kosmosx_stream.kosmosx.nano.dialogues import Writer
+from kosmosx_stream.kosmosx.nano.export import LATENTS, export, make_config
+from kosmosx_stream.kosmosx.nano.model import AuxiliaryHeads, language_loss, make_model, read, see
+from kosmosx_stream.kosmosx.nano.optim import Optimiser, Shared
+from kosmosx_stream.kosmosx.nano.tokenizer import Codec, build_tokenizer
+from kosmosx_stream.kosmosx.nano.words import CITIES, NAMES, PETS
+
+# When a mix starts, as a share of phase B, and its (length budget, weight) pairs.
+MIXES = (
+    (0.0, ((160, 1.0),)),
+    (0.2, ((160, 0.6), (320, 0.4))),
+    (0.45, ((160, 0.4), (320, 0.35), (640, 0.25))),
+    (0.65, ((160, 0.4), (320, 0.3), (640, 0.2), (1100, 0.1))),
+)
+
+
+def lexicon(dialogues: int = 2500, least: int = 8) -> list[str]:
+    """The words of the dialogues that deserve a piece of their own; names do not, on purpose."""
+    writer = Writer(Codec(build_tokenizer([])), np.random.default_rng(7), LATENTS)
+    counts: Counter[str] = Counter({"Question": least, "Answer": least})
+    for i in range(dialogues):
+        for text in writer.write(1500, pictures=i % 3 > 0).texts:
+            counts.update(re.findall(r"[^\W\d_]+(?:['-][^\W\d_]+)*", text))
+    names = {name.lower() for name in (*NAMES, *CITIES, *PETS)}
+    known = [word for word, seen in counts.items() if seen >= least and word.isascii()]
+    words = {word for word in known if word.lower() not in names and not word.isupper()}
+    return sorted(words | {word.lower() for word in words})
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The settings of a run, as given on the command line."""
+
+    minutes: float
+    out: Path
+    state: Path
+    seed: int
+    tokens: int  # per process and step
+    pictures: int  # per process and step of phase A
+    phase_a: float  # share of the time
+    processes: int
+    muon_lr: float
+    adam_lr: float
+
+
+class Trainer:
+    """One process: its model, its batches, its share of the optimiser; rank 0 saves and logs."""
+
+    def __init__(
+        self, rank: int, plan: Plan, words: list[str], shared: Shared, barrier: Barrier
+    ) -> None:
+        torch.manual_seed(plan.seed)
+        self.plan, self.words, self.rank = plan, words, rank
+        self.codec = Codec(build_tokenizer(words))
+        config = make_config(self.codec.size)
+        self.model = make_model(config, self.codec.first_patch).bfloat16()
+        self.aux = AuxiliaryHeads(config.vision_config.hidden_size, config.text_config.embed_dim)
+        self.aux.bfloat16()
+        named = [*self.model.named_parameters()]
+        named += [(f"aux.{name}", weight) for name, weight in self.aux.named_parameters()]
+        self.shared = shared
+        self.optimiser = Optimiser(named, shared, rank, barrier)
+        if float(shared.clock[1]):
+            self.optimiser.fetch()
+        elif rank == 0:
+            self.optimiser.publish()
+        barrier.wait()
+        before = float(shared.clock[2])
+        self.start = time.monotonic() - before
+        self.share = before / (plan.minutes * 60)
+
+    @property
+    def spent(self) -> float:
+        """Seconds spent, over all runs of a resumed training."""
+        return time.monotonic() - self.start
+
+    @property
+    def batch_seed(self) -> int:
+        """Different for each process, phase and resumed run."""
+        return self.plan.seed + 1000 * self.rank + 10_000 * int(self.shared.clock[1])
+
+    def _step(self, loss: Tensor) -> None:
+        """Warm-up over the first 1 % of the time, flat, linear decay over the last 35 %."""
+        loss.backward()
+        if self.rank == 0:
+            self.shared.clock[0] = min(1.0, self.spent / (self.plan.minutes * 60))
+        scale = min(1.0, 0.02 + self.share / 0.01, 0.02 + 0.98 * (1 - self.share) / 0.35)
+        self.optimiser.step(self.plan.muon_lr * scale, self.plan.adam_lr * scale)
+        self.share = float(self.shared.clock[0])
+
+    def save(self) -> None:
+        """Keep everything needed to go on, replacing the old file in one step."""
+        self.shared.clock[2] = self.spent
+        state = {"words": self.words, "shared": self.shared.state()}
+        partial = self.plan.state.with_suffix(".partial")
+        torch.save(state, partial)
+        partial.replace(self.plan.state)
+
+    def export(self) -> None:
+        export(self.model, self.codec.tokenizer, self.plan.out)
+
+    def picture_step(self, batch: Batch) -> dict[str, float]:
+        patches, latents = see(self.model, batch.images)
+        loss = self._auxiliary(batch, patches, latents)
+        self._step(loss)
+        return {"aux": float(loss.detach())}
+
+    def _auxiliary(self, batch: Batch, patches: Tensor, latents: Tensor) -> Tensor:
+        outputs = self.aux.patch(F.normalize(patches, dim=-1) * patches.shape[-1] ** 0.5)
+        loss = self.aux.loss(outputs.flatten(0, 1), batch.patch_targets)
+        outputs = self.aux.latent(latents * latents.shape[-1] ** 0.5)
+        return loss + self.aux.loss(outputs.flatten(0, 1), batch.latent_targets)
+
+    def dialogue_step(self, batch: Batch, pictures: Batch) -> dict[str, float]:
+        """Learn from dialogues, and go on learning to see from pictures alone."""
+        both = torch.cat([batch.images, pictures.images])
+        patches, latents = see(self.model, both)
+        count = len(batch.images)  # may be none
+        hidden = read(self.model, batch, latents[:count])
+        loss, soft = language_loss(self.model, batch, hidden, self.codec.first_patch)
+        rest = (1 - self.share) / (1 - self.plan.phase_a)
+        total = loss + 0.3 * soft + self._auxiliary(pictures, patches[count:], latents[count:])
+        if count:
+            total = total + 0.5 * rest * self._auxiliary(batch, patches[:count], latents[:count])
+        self._step(total)
+        return {"loss": float(loss.detach()), "soft": float(soft.detach())}
+
+    def run(self) -> None:
+        """Both phases, to the end of the time."""
+        plan, log = self.plan, Log(self)
+        if self.share < plan.phase_a:
+            for batch in Pictures(self.batch_seed, plan.pictures):
+                log.add(self.picture_step(batch), len(batch.images))
+                if self.share >= plan.phase_a:
+                    break
+        for i, (_, mix) in enumerate(MIXES):
+            ends = [plan.phase_a + (1 - plan.phase_a) * start for start, _ in MIXES[i + 1 :]]
+            end = ends[0] if ends else 1.0
+            if self.share >= end:
+                continue
+            pictures = iter(Pictures(self.batch_seed, plan.pictures))
+            for batch in Dialogues(self.codec, self.batch_seed, plan.tokens, mix):
+                log.add(self.dialogue_step(batch, next(pictures)), batch.ids.numel())
+                if self.share >= end:
+                    break
+        if self.rank == 0:
+            self.save()
+            self.export()
+
+
+class Log:
+    """Rank 0 prints running means now and then, saves every 10 minutes, exports every 15."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        self.trainer = trainer
+        self.jobs = [(600.0, trainer.save), (900.0, trainer.export)] if trainer.rank == 0 else []
+        self.due = [trainer.spent + period for period, _ in self.jobs]
+        self.means: dict[str, list[float]] = {}
+        self.steps, self.work, self.last = 0, 0, time.monotonic()
+
+    def add(self, values: dict[str, float], work: int) -> None:
+        self.steps += 1
+        self.work += work
+        for key, value in values.items():
+            self.means.setdefault(key, []).append(value)
+        if self.steps % 50 == 0 and self.trainer.rank == 0:
+            self._print()
+        for i, (period, job) in enumerate(self.jobs):
+            if self.trainer.spent >= self.due[i]:
+                self.due[i] += period
+                job()
+
+    def _print(self) -> None:
+        now = time.monotonic()
+        rate = self.work / (now - self.last)
+        parts = [f"{key} {sum(v) / len(v):.3f}" for key, v in self.means.items()]
+        print(
+            f"{self.trainer.spent / 60:6.1f} min step {self.steps}",
+            *parts,
+            f"{rate:.0f}/s",
+            flush=True,
+        )
+        self.means, self.work, self.last = {}, 0, now
+
+
+def _work(rank: int, plan: Plan, words: list[str], shared: Shared, barrier: Barrier) -> None:
+    torch.set_num_threads(1)
+    Trainer(rank, plan, words, shared, barrier).run()
+
+
+def train(plan: Plan) -> None:
+    """Run the plan in one process a core, from where the saved state left off."""
+    saved = torch.load(plan.state, weights_only=False) if plan.state.exists() else None
+    words = saved["words"] if saved else lexicon()
+    config = make_config(Codec(build_tokenizer(words)).size)
+    model = Kosmos2ForConditionalGeneration(config)
+    aux = AuxiliaryHeads(config.vision_config.hidden_size, config.text_config.embed_dim)
+    count = sum(weight.numel() for part in (model, aux) for weight in part.parameters())
+    shared = Shared.of(count, plan.processes)
+    if saved:
+        shared.load(saved["shared"])
+    barrier = get_context("spawn").Barrier(plan.processes)
+    spawn(_work, (plan, words, shared, barrier), plan.processes)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Command line; see the module's docstring."""
+    parser = argparse.ArgumentParser(description="Train kosmos-x-nano.")
+    parser.add_argument("--minutes", type=float, default=90, help="time budget, all runs together")
+    parser.add_argument("--out", type=Path, default=CHECKPOINT, help="folder of the checkpoint")
+    parser.add_argument("--state", type=Path, default=Path("nano-state.pt"), help="to resume from")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--tokens", type=int, default=3072, help="a step and process")
+    parser.add_argument("--pictures", type=int, default=32, help="a step and process of phase A")
+    parser.add_argument("--phase-a", type=float, default=0.2, help="its share of the time")
+    parser.add_argument("--processes", type=int, default=2, help="one a core")
+    parser.add_argument("--muon-lr", type=float, default=3e-3)
+    parser.add_argument("--adam-lr", type=float, default=2e-3)
+    train(Plan(**vars(parser.parse_args(arguments))))
+
+
+if __name__ == "__main__":
+    main()
