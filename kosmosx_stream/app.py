@@ -17,6 +17,7 @@ from conversation.redis_log import RedisEventLog
 from kosmosx_stream import bootstrap
 from kosmosx_stream.admission import Admission
 from kosmosx_stream.embedded_valkey import embedded_valkey
+from kosmosx_stream.engines.deterministic import DeterministicEngine
 from kosmosx_stream.engines.port import Engine
 from kosmosx_stream.engines.supervisor import Supervisor
 from kosmosx_stream.engines.transformers_local import TransformersEngine
@@ -120,6 +121,8 @@ def _engine(settings: Settings) -> AbstractAsyncContextManager[Engine]:
             return Supervisor.running(partial(VllmEngine.running, settings))
         case "transformers":
             return TransformersEngine.running(settings)
+        case "deterministic":
+            return DeterministicEngine.running(settings)
         case never:
             assert_never(never)
 

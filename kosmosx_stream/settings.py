@@ -27,8 +27,13 @@ class Settings(BaseSettings):
 
     model: Path = NANO_CHECKPOINT
     """Folder of the checkpoint to serve."""
-    engine: Literal["vllm", "transformers"] = "vllm"
-    """What runs the model. "transformers" is slow, and runs where vLLM cannot be installed."""
+    engine: Literal["vllm", "transformers", "deterministic"] = "vllm"
+    """What runs the model. "transformers" is slow, and runs where vLLM cannot be installed;
+    "deterministic" runs none: it says reproducible words, for tests of what is built on it."""
+    deterministic_rate: float = Field(default=0, ge=0)
+    """Tokens a second of a deterministic answer; 0 is as fast as they can be taken."""
+    deterministic_length: int = Field(default=64, ge=1)
+    """Mean length of a deterministic answer in tokens."""
     model_name: str = "kosmos-x"
     """The name clients ask for."""
     max_model_len: int | None = Field(default=None, ge=16)

@@ -5,9 +5,11 @@
 import gc
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import AsyncGeneratorType
 
 import pytest
 
+from kosmosx_stream.engines.deterministic import DeterministicEngine
 from kosmosx_stream.engines.port import Generate
 from kosmosx_stream.engines.transformers_local import TransformersEngine
 from kosmosx_stream.engines.vllm_local import VllmEngine
@@ -79,7 +81,37 @@ def answers_in_memory() -> int:
     return sum(type(each) is Answer for each in gc.get_objects())
 
 
-@pytest.fixture(scope="session", params=["vllm", "transformers"])
+@pytest.fixture(scope="session")
+async def deterministic_engine(folder: Path) -> AsyncIterator[DeterministicEngine]:
+    settings = Settings(data_dir=folder, deterministic_length=20)
+    async with DeterministicEngine.running(settings) as engine:
+        yield engine
+
+
+@pytest.fixture(scope="session")
+def deterministic(deterministic_engine: DeterministicEngine) -> Subject:
+    return Subject(
+        engine=deterministic_engine,
+        start=DeterministicEngine.running,
+        unending=ignore_the_end_in_deterministic,
+        unfinished=live_deterministic_answers,
+    )
+
+
+def ignore_the_end_in_deterministic(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(
+        DeterministicEngine, "_reason", lambda _self, _token, left: None if left else "length"
+    )
+
+
+def live_deterministic_answers() -> int:
+    gc.collect()
+    generators = [each for each in gc.get_objects() if isinstance(each, AsyncGeneratorType)]
+    names = [each.__qualname__ for each in generators if each.ag_frame is not None]
+    return names.count(DeterministicEngine.generate.__qualname__)
+
+
+@pytest.fixture(scope="session", params=["vllm", "transformers", "deterministic"])
 def subject(request: pytest.FixtureRequest) -> Subject:
     """Each engine in turn."""
     found: Subject = request.getfixturevalue(request.param)
