@@ -1,6 +1,7 @@
 """Fixtures for tests against the real server: one process, one engine, shared by the run."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -24,14 +25,37 @@ def mortal_server(mortal_process: ServerProcess) -> ServerProcess:
     return mortal_process
 
 
+@pytest.fixture
+def slow_server(slow_process: ServerProcess) -> ServerProcess:
+    """As `mortal_server`, without a model: it says 20 reproducible tokens a second."""
+    slow_process.ensure_running()
+    return slow_process
+
+
 @pytest.fixture(scope="session")
 def mortal_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """The process behind `mortal_server`; it takes up soon what was lost."""
+    """The process behind `mortal_server`."""
+    yield from mortal(tmp_path_factory.mktemp("mortal"))
+
+
+@pytest.fixture(scope="session")
+def slow_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """The process behind `slow_server`."""
+    yield from mortal(
+        tmp_path_factory.mktemp("slow"),
+        KOSMOSX_ENGINE="deterministic",
+        KOSMOSX_DETERMINISTIC_RATE="20",
+    )
+
+
+def mortal(folder: Path, **environment: str) -> Iterator[ServerProcess]:
+    """A process that takes up soon what was lost."""
     process = ServerProcess(
-        tmp_path_factory.mktemp("mortal") / "data",
+        folder / "data",
         KOSMOSX_LEASE_TTL_S="2",
         KOSMOSX_SWEEP_INTERVAL_S="0.2",
         KOSMOSX_SESSION_IDLE_S="3",
+        **environment,
     )
     process.data_dir.mkdir()
     yield process

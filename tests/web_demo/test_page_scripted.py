@@ -99,6 +99,27 @@ async def test_html_of_the_model_stays_text(demo: Demo, script: Script) -> None:
     assert await demo.page.evaluate("window.pwned") is None
 
 
+async def test_words_and_boxes_are_painted_as_they_arrive(demo: Demo, script: Script) -> None:
+    await demo.pick_sample()
+    await demo.ask("What do you see?")
+    await script.next()
+    identity = script.begin()
+    answer = demo.turn(0).locator(".answer")
+    text = ""
+    for count, phrase in enumerate(("a red circle", "a blue square"), 1):
+        text += phrase
+        box = [0.1 * count, 0.2, 0.1 * count + 0.1, 0.4]
+        span = {"start": len(text) - len(phrase), "end": len(text)}
+        script.say(phrase, [{"phrase": phrase, **span, "boxes": [box]}])
+        await expect(answer).to_contain_text(phrase)
+        await expect(demo.boxes).to_have_count(count)
+        await expect(demo.turn(0)).to_have_attribute("data-status", "streaming")
+        text += " and "
+        script.say(" and ")
+    script.end("completed", identity)
+    await demo.answered(0)
+
+
 @pytest.mark.parametrize("how", ["button", "escape"])
 async def test_stop(demo: Demo, script: Script, how: str) -> None:
     await demo.ask("Tell me a long story.")
