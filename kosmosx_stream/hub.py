@@ -22,7 +22,9 @@ from kosmosx_stream.engines.port import Delta, FinishReason
 from kosmosx_stream.live_response import LiveResponse, LogLost
 from kosmosx_stream.live_session import LiveSession
 from kosmosx_stream.protocol import errors
-from kosmosx_stream.protocol.projection import Event
+from kosmosx_stream.protocol.fold import Projection, Unseen
+from kosmosx_stream.protocol.frames import Event
+from kosmosx_stream.protocol.projection import Projector
 from kosmosx_stream.response_log import ResponseLog
 from kosmosx_stream.runner import Runner
 from kosmosx_stream.session import (
@@ -184,7 +186,7 @@ class Hub:
         return None if live is None else (self.sessions.get(live.started.session_id), live)
 
     async def follow(
-        self, response_id: str, after: int = -1
+        self, response_id: str, after: int = -1, projection: Projection = Projector
     ) -> AsyncGenerator[Sequence[Event], None]:
         """Committed events above `after`, to the end, wherever the response lives.
 
@@ -195,14 +197,24 @@ class Hub:
         live = self._live.get(response_id)
         if live is not None:
             try:
-                async for batch in live.follow(after):
+                async for batch in live.follow(after, projection):
                     yield batch
             except LogLost as lost:
                 after = lost.after
             else:
                 return
-        async for batch in self._responses.follow(response_id, after):
+        async for batch in self._responses.follow(response_id, after, projection):
             yield batch
+
+    async def until_ended(self, response_id: str) -> None:
+        """Read a response to its end without looking at it.
+
+        Raises:
+            ApiError: as `follow`.
+        """
+        async with contextlib.aclosing(self.follow(response_id, projection=Unseen)) as events:
+            async for _ in events:
+                pass
 
     async def _begin(
         self, session: LiveSession, started: Started, lease: Lease, chat_format: ChatFormat
@@ -230,7 +242,7 @@ class Hub:
             started,
             lease,
             self._committer,
-            self._responses.projector(),
+            self._responses.fold,
             on_unread=lambda: self._after_grace(lambda: self._stop_if_unread(session, live)),
             on_lost=lambda: self._give_up(session, live),
             entries=entries,

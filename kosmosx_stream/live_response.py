@@ -13,7 +13,9 @@ from conversation.entries import Ended, Entry, Started, pack
 from conversation.items import Turn
 from conversation.ports import Conflict, Lease, Write
 from kosmosx_stream.committer import Committer, Verdict
-from kosmosx_stream.protocol.projection import Event, Projector
+from kosmosx_stream.protocol.fold import Fold, Projection
+from kosmosx_stream.protocol.frames import Event
+from kosmosx_stream.protocol.projection import Projector
 
 
 class LogLost(Exception):
@@ -27,15 +29,29 @@ class LogLost(Exception):
         self.after = after
 
 
+class _View:
+    """The events of one projection, encoded once for all who read it."""
+
+    def __init__(self, fold: Fold) -> None:
+        self.events: list[Event] = []
+        self._fold = fold
+        self._seen = 0
+
+    def catch_up(self, entries: Sequence[Entry], readable: int) -> None:
+        for position in range(self._seen, readable):
+            self.events += self._fold.feed(entries[position])
+        self._seen = readable
+
+
 class LiveResponse:
-    """Appends entries, projects them once for all readers, and wakes those who wait."""
+    """Appends entries, projects them as readers ask for them, and wakes those who wait."""
 
     def __init__(
         self,
         started: Started,
         lease: Lease,
         committer: Committer,
-        projector: Projector,
+        fold: Callable[[Projection], Fold],
         *,
         on_unread: Callable[[], None],
         on_lost: Callable[[], None],
@@ -46,14 +62,14 @@ class LiveResponse:
         self.lease = lease
         self.entries: list[Entry] = list(entries)
         """What is committed, in order."""
-        self.projector = projector
         self.readers = 0
+        self._fold = fold
         self._committer = committer
         self.on_unread = on_unread
         """Called when the last reader has left."""
         self._on_lost = on_lost
-        self._events = [event for entry in entries for event in projector.feed(entry)]
-        self._terminal_events: list[Event] = []
+        self._views: dict[Projection, _View] = {}
+        self._readable = len(entries)
         self._submitted = len(entries)
         self._finished = False
         self._lost = False
@@ -70,9 +86,9 @@ class LiveResponse:
         return verdict
 
     def finish(self) -> None:
-        """The turn is settled: hand out the terminal events."""
+        """The turn is settled: let the last entry be read."""
         self._finished = True
-        self._events += self._terminal_events
+        self._readable = len(self.entries)
         self._wake()
 
     def lose(self) -> None:
@@ -85,17 +101,21 @@ class LiveResponse:
         self._wake()
         self._on_lost()
 
-    async def follow(self, after: int = -1) -> AsyncIterator[Sequence[Event]]:
+    async def follow(
+        self, after: int = -1, projection: Projection = Projector
+    ) -> AsyncIterator[Sequence[Event]]:
         """Committed events with a sequence number above `after`, in batches, to the last one.
 
         Raises:
             LogLost: another owner has the log now, or it cannot be reached.
         """
-        position = sum(event.sequence <= after for event in self._events)
+        view = self._view(projection)
+        position = sum(event.sequence <= after for event in view.events)
         self.readers += 1
         try:
             while True:
-                if batch := self._events[position:]:
+                view.catch_up(self.entries, self._readable)
+                if batch := view.events[position:]:
                     position += len(batch)
                     after = batch[-1].sequence
                     yield batch
@@ -110,6 +130,13 @@ class LiveResponse:
             if not self.readers:
                 self.on_unread()
 
+    def _view(self, projection: Projection) -> _View:
+        if projection not in self._views:
+            self._views[projection] = _View(self._fold(projection))
+        view = self._views[projection]
+        view.catch_up(self.entries, self._readable)
+        return view
+
     def _committed(self, entry: Entry, verdict: Verdict) -> None:
         error = asyncio.CancelledError() if verdict.cancelled() else verdict.exception()
         if isinstance(error, Conflict) and isinstance(entry, Ended):
@@ -119,13 +146,11 @@ class LiveResponse:
             self.lose()
             return
         self.entries.append(entry)
-        events = self.projector.feed(entry)
         if isinstance(entry, Ended):
-            self._terminal_events = events
             if not self.ended.done():
                 self.ended.set_result(True)
             return
-        self._events += events
+        self._readable = len(self.entries)
         self._wake()
 
     def _end_beside(self, entry: Ended) -> None:

@@ -7,7 +7,9 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from conversation.entries import Ended, Entry, Price, Started, unpack
 from conversation.ports import EventLog, LogUnavailable
 from kosmosx_stream.protocol.errors import NotFound, Unavailable
-from kosmosx_stream.protocol.projection import Event, Projector
+from kosmosx_stream.protocol.fold import Fold, Projection
+from kosmosx_stream.protocol.frames import Event
+from kosmosx_stream.protocol.projection import Projector
 from kosmosx_stream.protocol.responses import ResponseObject
 from kosmosx_stream.settlement import thaw, turn_usage
 from metering.store import Recorded, Store
@@ -28,13 +30,13 @@ class ResponseLog:
         self._store = store
         self._silence_s = silence_s
 
-    def projector(self) -> Projector:
-        """A fresh projector that prices usage as the bill does."""
-        return Projector(_cost_micro_usd)
+    def fold(self, projection: Projection) -> Fold:
+        """Begin a projection that prices usage as the bill does."""
+        return projection(_cost_micro_usd)
 
     def response(self, entries: Iterable[Entry]) -> ResponseObject:
         """The response object as it stands after these entries."""
-        projector = self.projector()
+        projector = Projector(_cost_micro_usd)
         for entry in entries:
             projector.feed(entry)
         return projector.response()
@@ -70,14 +72,16 @@ class ResponseLog:
         """Forget the log; the ledger stays."""
         await self._log.delete(response_id)
 
-    async def follow(self, response_id: str, after: int) -> AsyncIterator[Sequence[Event]]:
+    async def follow(
+        self, response_id: str, after: int, projection: Projection = Projector
+    ) -> AsyncIterator[Sequence[Event]]:
         """Events above `after`, replayed and then followed to the end.
 
         Raises:
             NotFound: there is no such log.
             Unavailable: the log cannot be reached, or its writer fell silent.
         """
-        projector = self.projector()
+        fold = self.fold(projection)
         position = 0
         deadline = asyncio.get_running_loop().time() + self._silence_s
         while True:
@@ -85,7 +89,7 @@ class ResponseLog:
             position += len(entries)
             if not position:
                 raise NotFound(f"Response with id '{response_id}' not found.", code="not_found")
-            events = [event for entry in entries for event in projector.feed(entry)]
+            events = [event for entry in entries for event in fold.feed(entry)]
             if batch := [event for event in events if event.sequence > after]:
                 yield batch
             if entries and isinstance(entries[-1], Ended):

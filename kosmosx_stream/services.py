@@ -86,8 +86,7 @@ class Services(msgspec.Struct, kw_only=True):
         if found is None or found[0].principal.account_id != principal.account_id:
             return
         self.hub.cancel(found[0], response_id)
-        async for _ in self.hub.follow(response_id):
-            pass
+        await self.hub.until_ended(response_id)
 
     async def require(self, principal: Principal, response_id: str) -> None:
         """Check that the account may read this response, stored or live.

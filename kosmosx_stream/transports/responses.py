@@ -1,9 +1,8 @@
 """`/v1/responses` over HTTP: create, retrieve, replay, cancel, delete, input items."""
 
-import asyncio
 import base64
 import contextlib
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from starlette.requests import Request
@@ -20,6 +19,7 @@ from kosmosx_stream.services import Services
 from kosmosx_stream.transports.endpoint import json_response, read_body
 from kosmosx_stream.transports.query import integer
 from kosmosx_stream.transports.sse import EventStream
+from kosmosx_stream.transports.waiting import CLIENT_CLOSED_REQUEST, until_ended
 from metering.authenticator import Principal
 
 SESSION_HEADER = "x-kosmosx-session"
@@ -30,13 +30,12 @@ async def create(request: Request, services: Services, principal: Principal) -> 
     create = decode_create(await read_body(request, services.settings.max_request_bytes))
     session_id = request.headers.get(SESSION_HEADER)
     session, live = await services.say_alone(principal, create, session_id)
-    events = services.hub.follow(live.started.response_id)
+    response_id = live.started.response_id
     if create.stream:
-        return _stream(services, events, session.id)
-    async with contextlib.aclosing(events):
-        if not await _unless_disconnected(request, _exhaust(events)):
-            return Response(status_code=499)  # nginx's "client closed request"; nobody reads it.
-    entries = await services.responses.entries(live.started.response_id)
+        return _stream(services, services.hub.follow(response_id), session.id)
+    if not await until_ended(request, services, response_id):
+        return Response(status_code=CLIENT_CLOSED_REQUEST)
+    entries = await services.responses.entries(response_id)
     response = json_response(services.responses.response(entries))
     response.headers[SESSION_HEADER] = session.id
     return response
@@ -112,28 +111,3 @@ def _stream(
         send_timeout_s=settings.send_timeout_s,
         keepalive_s=settings.keepalive_s,
     )
-
-
-async def _exhaust(events: AsyncIterator[Sequence[Event]]) -> None:
-    async for _ in events:
-        pass
-
-
-async def _left(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-
-
-async def _unless_disconnected(request: Request, work: Coroutine[Any, Any, None]) -> bool:
-    """Do the work while the client is there; whether it was done."""
-    working = asyncio.create_task(work)
-    leaving = asyncio.create_task(_left(request))
-    try:
-        await asyncio.wait([working, leaving], return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            working.result()
-        return working.done()
-    finally:
-        for task in (working, leaving):
-            task.cancel()
-        await asyncio.gather(working, leaving, return_exceptions=True)

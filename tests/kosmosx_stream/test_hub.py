@@ -16,7 +16,11 @@ from conversation.ports import Write
 from kosmosx_stream.chat_format import Released
 from kosmosx_stream.engines.port import Delta, EngineDead, Generate
 from kosmosx_stream.hub import Hub
+from kosmosx_stream.protocol.counting import CostFn
 from kosmosx_stream.protocol.errors import Conflict as ConflictError
+from kosmosx_stream.protocol.fold import Projection, Unseen
+from kosmosx_stream.protocol.frames import Event
+from kosmosx_stream.protocol.projection import Projector
 from kosmosx_stream.response_log import ResponseLog
 from kosmosx_stream.runner import Runner
 from kosmosx_stream.settings import Settings
@@ -308,6 +312,55 @@ async def test_a_reader_goes_on_where_the_turn_goes_on(cluster: Cluster) -> None
 
 async def read(instance: Instance) -> list[int]:
     return [event.sequence async for batch in instance.hub.follow("resp") for event in batch]
+
+
+class Spelled:
+    """Another projection: one event for every entry that says something."""
+
+    def __init__(self, _cost: CostFn) -> None:
+        self._events = 0
+
+    def feed(self, entry: Entry) -> list[Event]:
+        if isinstance(entry, Started) or not entry.text:
+            return []
+        self._events += 1
+        return [Event(self._events - 1, "spelled", entry.text.encode())]
+
+
+async def test_readers_choose_a_projection_and_those_of_one_share_its_events(
+    cluster: Cluster,
+) -> None:
+    async with cluster.instance(Engine(stalls=[5])) as instance:
+        await begin(instance)
+        readings = [
+            asyncio.create_task(read_events(instance, projection))
+            for projection in (Projector, Projector, Spelled, Unseen)
+        ]
+        await instance.engine.stalled.wait()
+        instance.engine.go.set()
+        one, other, spelled, unseen = await asyncio.gather(*readings)
+    assert [id(event) for event in one] == [id(event) for event in other]
+    assert one[-1].type == "response.completed"
+    assert b"".join(event.data for event in spelled) == "".join(map(chr, answer()[:-1])).encode()
+    assert unseen == []
+
+
+async def test_any_projection_goes_on_where_the_turn_goes_on(cluster: Cluster) -> None:
+    async with (
+        cluster.instance(Engine(stalls=[5])) as first,
+        cluster.instance(Engine()) as second,
+    ):
+        await begin(first)
+        reading = asyncio.create_task(read_events(first, Spelled))
+        await lose_owner(first)
+        cluster.lapse()
+        await second.sweeper.sweep()
+        assert [event.data.decode() for event in await reading] == list(map(chr, answer()[:-1]))
+
+
+async def read_events(instance: Instance, projection: Projection) -> list[Event]:
+    events = instance.hub.follow("resp", projection=projection)
+    return [event async for batch in events for event in batch]
 
 
 async def test_two_instances_in_one_conversation(cluster: Cluster) -> None:

@@ -1,0 +1,34 @@
+"""Waiting for an answer that goes out in one piece, while its client waits too."""
+
+import asyncio
+
+from starlette.requests import Request
+
+from kosmosx_stream.services import Services
+
+CLIENT_CLOSED_REQUEST = 499
+"""nginx's status for a client that has left; nobody reads it."""
+
+
+async def until_ended(request: Request, services: Services, response_id: str) -> bool:
+    """Read the response to its end; False if the client left before that.
+
+    Raises:
+        ApiError: the response cannot be followed.
+    """
+    reading = asyncio.create_task(services.hub.until_ended(response_id))
+    leaving = asyncio.create_task(_left(request))
+    try:
+        await asyncio.wait([reading, leaving], return_when=asyncio.FIRST_COMPLETED)
+        if reading.done():
+            reading.result()
+        return reading.done()
+    finally:
+        for task in (reading, leaving):
+            task.cancel()
+        await asyncio.gather(reading, leaving, return_exceptions=True)
+
+
+async def _left(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
