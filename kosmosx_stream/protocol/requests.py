@@ -1,19 +1,17 @@
-"""Requests decoded: `POST /v1/responses` and what clients say on a WebSocket.
+"""Requests decoded: the body of `POST /v1/responses`, and of what is asked for in the same words.
 
 What this server lacks is refused by name where it would change the answer, and ignored where it
 would not; fields that nobody knows yet are ignored.
 """
 
-import re
 from typing import Literal, get_args
 
 import msgspec
 
-from kosmosx_stream.protocol.errors import ApiError, InvalidRequest
+from kosmosx_stream.protocol.errors import InvalidRequest
 from kosmosx_stream.protocol.fields import (
     Fields,
     decode_object,
-    invalid_value,
     unsupported,
     wrong_type,
 )
@@ -28,11 +26,7 @@ from kosmosx_stream.protocol.inputs import (
 from kosmosx_stream.protocol.refusals import refuse_unsupported
 
 __all__ = [
-    "CancelResponse",
-    "ClientEvent",
-    "CloseSession",
     "CreateConversation",
-    "CreateOnStream",
     "CreateResponse",
     "InputImage",
     "InputMessage",
@@ -40,9 +34,9 @@ __all__ = [
     "InputText",
     "OutputText",
     "Reasoning",
-    "decode_client_event",
     "decode_conversation",
     "decode_create",
+    "read_create",
 ]
 
 MIN_OUTPUT_TOKENS = 16
@@ -57,10 +51,6 @@ Truncation = Literal["auto", "disabled"]
 ToolChoice = Literal["auto", "none"]
 Effort = Literal["none", "low", "medium", "high", "xhigh"]
 Summary = Literal["concise", "detailed", "auto"]
-
-_STREAM_ID = re.compile(r"[A-Za-z0-9_.-]{1,256}")
-
-_CLIENT_EVENTS = ("response.create", "kosmosx:response.cancel", "kosmosx:session.close")
 
 
 class Reasoning(msgspec.Struct, frozen=True):
@@ -95,29 +85,6 @@ class CreateResponse(msgspec.Struct, frozen=True, kw_only=True):
     prompt_cache_key: str | None = None
 
 
-class CreateOnStream(msgspec.Struct, frozen=True):
-    """`response.create` on a WebSocket, in a lane or in the unnamed one."""
-
-    request: CreateResponse
-    stream_id: str | None = None
-
-
-class CancelResponse(msgspec.Struct, frozen=True):
-    """`kosmosx:response.cancel`."""
-
-    response_id: str
-    stream_id: str | None = None
-
-
-class CloseSession(msgspec.Struct, frozen=True):
-    """`kosmosx:session.close`: stop what is live and send the receipt."""
-
-    stream_id: str | None = None
-
-
-ClientEvent = CreateOnStream | CancelResponse | CloseSession
-
-
 class CreateConversation(msgspec.Struct, frozen=True):
     """The body of `POST /v1/conversations`."""
 
@@ -131,23 +98,7 @@ def decode_create(body: bytes | str) -> CreateResponse:
         InvalidRequest: it cannot be served as it stands; `param` names the field.
         PayloadTooLarge: too much text.
     """
-    return _read_create(decode_object(body))
-
-
-def decode_client_event(message: bytes | str) -> ClientEvent:
-    """Decode what a client sent on a WebSocket.
-
-    Raises:
-        InvalidRequest: as `decode_create`, or an unknown event; `stream_id` names its lane.
-        PayloadTooLarge: too much text.
-    """
-    fields = decode_object(message)
-    stream_id = _stream_id(fields)
-    try:
-        return _read_event(fields, stream_id)
-    except ApiError as error:
-        error.stream_id = stream_id
-        raise
+    return read_create(decode_object(body))
 
 
 def decode_conversation(body: bytes | str) -> CreateConversation:
@@ -163,30 +114,8 @@ def decode_conversation(body: bytes | str) -> CreateConversation:
     return CreateConversation(_metadata(fields))
 
 
-def _read_event(fields: Fields, stream_id: str | None) -> ClientEvent:
-    match fields.required_string("type"):
-        case "response.create":
-            # `generate: false` warms a prompt up; it would have to return no output.
-            if fields.boolean("generate") is False:
-                raise unsupported("generate", "this server does not warm prompts up")
-            return CreateOnStream(_read_create(fields), stream_id)
-        case "kosmosx:response.cancel":
-            return CancelResponse(fields.required_string("response_id"), stream_id)
-        case "kosmosx:session.close":
-            return CloseSession(stream_id)
-        case unknown:
-            raise invalid_value("type", unknown, _CLIENT_EVENTS)
-
-
-def _stream_id(fields: Fields) -> str | None:
-    stream_id = fields.string("stream_id")
-    if stream_id is not None and not _STREAM_ID.fullmatch(stream_id):
-        message = "Invalid 'stream_id': expected 1 to 256 of the characters A-Z a-z 0-9 _ . -"
-        raise InvalidRequest(message, code="invalid_stream_id", param="stream_id")
-    return stream_id
-
-
-def _read_create(fields: Fields) -> CreateResponse:
+def read_create(fields: Fields) -> CreateResponse:
+    """Read the fields of a request that is part of a larger message; see `decode_create`."""
     fields.refuse_extensions("kosmosx:grounding")
     refuse_unsupported(fields)
     conversation = _conversation(fields)

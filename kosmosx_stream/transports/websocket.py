@@ -17,18 +17,18 @@ from kosmosx_stream.ids import new_id
 from kosmosx_stream.live_response import LiveResponse
 from kosmosx_stream.live_session import LiveSession
 from kosmosx_stream.protocol import frames
+from kosmosx_stream.protocol.client_events import (
+    CancelResponse,
+    CloseSession,
+    CreateOnStream,
+    decode_client_event,
+)
 from kosmosx_stream.protocol.errors import (
     ApiError,
     InvalidRequest,
     RateLimited,
     encode_http,
     encode_websocket,
-)
-from kosmosx_stream.protocol.requests import (
-    CancelResponse,
-    CloseSession,
-    CreateOnStream,
-    decode_client_event,
 )
 from kosmosx_stream.protocol.sessions import encode_session_closed
 from kosmosx_stream.services import Services

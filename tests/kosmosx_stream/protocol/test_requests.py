@@ -6,18 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kosmosx_stream.protocol.client_events import decode_client_event
 from kosmosx_stream.protocol.errors import ApiError, InvalidRequest, PayloadTooLarge
 from kosmosx_stream.protocol.requests import (
-    CancelResponse,
-    CloseSession,
-    CreateOnStream,
     CreateResponse,
     InputImage,
     InputMessage,
     InputText,
     OutputText,
     Reasoning,
-    decode_client_event,
     decode_conversation,
     decode_create,
 )
@@ -342,45 +339,6 @@ def test_text_is_bounded_but_pictures_are_not() -> None:
         assert refused.value.code == "request_too_large"
     big = "data:image/png;base64," + "A" * 1_000_000
     assert decode(input=parts(IMAGE | {"image_url": big}))
-
-
-def event(**fields: Any) -> Any:
-    return decode_client_event(json.dumps(fields))
-
-
-def test_client_events() -> None:
-    assert event(type="response.create", **GOOD) == CreateOnStream(decode(), None)
-    assert event(type="response.create", stream_id="a.B-1_", **GOOD).stream_id == "a.B-1_"
-    assert event(type="kosmosx:response.cancel", response_id="r") == CancelResponse("r")
-    assert event(type="kosmosx:session.close") == CloseSession()
-
-
-BAD_EVENTS: list[tuple[dict[str, Any], str, str]] = [
-    ({}, MISSING, "type"),
-    ({"type": 1}, "invalid_type", "type"),
-    ({"type": "response.steer"}, "invalid_value", "type"),
-    ({"type": "kosmosx:response.cancel"}, MISSING, "response_id"),
-    ({"type": "response.create", "stream_id": ""}, "invalid_stream_id", "stream_id"),
-    ({"type": "response.create", "stream_id": "a" * 257}, "invalid_stream_id", "stream_id"),
-    ({"type": "response.create", "stream_id": 'a"b'}, "invalid_stream_id", "stream_id"),
-    ({"type": "response.create", "stream_id": "a\n"}, "invalid_stream_id", "stream_id"),
-    ({"type": "response.create", "stream_id": 5}, "invalid_type", "stream_id"),
-    ({"type": "response.create", **GOOD, "generate": False}, UNSUPPORTED, "generate"),
-    ({"type": "response.create", **GOOD, "background": True}, UNSUPPORTED, "background"),
-]
-
-
-@pytest.mark.parametrize(("fields", "code", "param"), BAD_EVENTS, ids=str)
-def test_refused_events(fields: dict[str, Any], code: str, param: str) -> None:
-    with pytest.raises(InvalidRequest) as refused:
-        event(**fields)
-    assert (refused.value.code, refused.value.param) == (code, param)
-
-
-def test_a_refused_command_names_its_lane() -> None:
-    with pytest.raises(InvalidRequest) as refused:
-        event(type="response.create", stream_id="lane", input="x")
-    assert (refused.value.param, refused.value.stream_id) == ("model", "lane")
 
 
 def test_conversation_bodies() -> None:

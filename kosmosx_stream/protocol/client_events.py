@@ -1,0 +1,75 @@
+"""What clients say on a WebSocket, decoded: a request in its lane, and commands."""
+
+import re
+
+import msgspec
+
+from kosmosx_stream.protocol.errors import ApiError, InvalidRequest
+from kosmosx_stream.protocol.fields import Fields, decode_object, invalid_value, unsupported
+from kosmosx_stream.protocol.requests import CreateResponse, read_create
+
+_STREAM_ID = re.compile(r"[A-Za-z0-9_.-]{1,256}")
+
+_CLIENT_EVENTS = ("response.create", "kosmosx:response.cancel", "kosmosx:session.close")
+
+
+class CreateOnStream(msgspec.Struct, frozen=True):
+    """`response.create` on a WebSocket, in a lane or in the unnamed one."""
+
+    request: CreateResponse
+    stream_id: str | None = None
+
+
+class CancelResponse(msgspec.Struct, frozen=True):
+    """`kosmosx:response.cancel`."""
+
+    response_id: str
+    stream_id: str | None = None
+
+
+class CloseSession(msgspec.Struct, frozen=True):
+    """`kosmosx:session.close`: stop what is live and send the receipt."""
+
+    stream_id: str | None = None
+
+
+ClientEvent = CreateOnStream | CancelResponse | CloseSession
+
+
+def decode_client_event(message: bytes | str) -> ClientEvent:
+    """Decode what a client sent on a WebSocket.
+
+    Raises:
+        InvalidRequest: as `decode_create`, or an unknown event; `stream_id` names its lane.
+        PayloadTooLarge: too much text.
+    """
+    fields = decode_object(message)
+    stream_id = _stream_id(fields)
+    try:
+        return _read_event(fields, stream_id)
+    except ApiError as error:
+        error.stream_id = stream_id
+        raise
+
+
+def _read_event(fields: Fields, stream_id: str | None) -> ClientEvent:
+    match fields.required_string("type"):
+        case "response.create":
+            # `generate: false` warms a prompt up; it would have to return no output.
+            if fields.boolean("generate") is False:
+                raise unsupported("generate", "this server does not warm prompts up")
+            return CreateOnStream(read_create(fields), stream_id)
+        case "kosmosx:response.cancel":
+            return CancelResponse(fields.required_string("response_id"), stream_id)
+        case "kosmosx:session.close":
+            return CloseSession(stream_id)
+        case unknown:
+            raise invalid_value("type", unknown, _CLIENT_EVENTS)
+
+
+def _stream_id(fields: Fields) -> str | None:
+    stream_id = fields.string("stream_id")
+    if stream_id is not None and not _STREAM_ID.fullmatch(stream_id):
+        message = "Invalid 'stream_id': expected 1 to 256 of the characters A-Z a-z 0-9 _ . -"
+        raise InvalidRequest(message, code="invalid_stream_id", param="stream_id")
+    return stream_id
