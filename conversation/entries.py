@@ -49,7 +49,7 @@ class Started(msgspec.Struct, frozen=True, kw_only=True, tag=0):
     `input_tokens` counts the expanded prompt. `new_images` are the images that this request
     brought (they are metered), `image_ids` all images of the prompt, in order.
     `opens_session`: this is the first response of its session on a WebSocket. `single_turn`: the
-    session is this turn's own and closes with it.
+    session is this turn's own and closes with it. `stop`: the answer ends before any of these.
     """
 
     response_id: str
@@ -75,6 +75,7 @@ class Started(msgspec.Struct, frozen=True, kw_only=True, tag=0):
     opens_session: bool = False
     single_turn: bool = False
     dropped: Dropped | None = None
+    stop: tuple[str, ...] = ()
 
 
 class Delta(msgspec.Struct, frozen=True, tag=1):

@@ -14,6 +14,7 @@ from conversation.entries import Delta, Ended, EndReason, Entry, Started
 from conversation.items import Answer, Grounding, Message, Turn
 from kosmosx_stream.chat_format import AnswerDecoder, Released
 from kosmosx_stream.engines.port import FinishReason
+from kosmosx_stream.stop_strings import StopStrings
 
 
 class Publish(msgspec.Struct, frozen=True):
@@ -66,7 +67,7 @@ class _Turn:
 
     def __init__(self, started: Started, decoder: AnswerDecoder) -> None:
         self.started = started
-        self.decoder = decoder
+        self.decoder = StopStrings(decoder, started.stop)
         self.live = True
         self.cached_tokens = 0
         self.held: list[int] = []
@@ -157,8 +158,10 @@ class Session:
         turn = self._turns[started.response_id] = _Turn(started, decoder)
         for delta in deltas:
             # The decoder gets back to where it was; what it releases is in the log already.
-            turn.remember(decoder.feed(delta.token_ids))
+            turn.remember(turn.decoder.feed(delta.token_ids))
             turn.answer_ids.extend(delta.token_ids)
+        if turn.decoder.stopped:
+            return self._end(turn, "stop", now)
         if finish_reason is not None:
             return self._end(turn, finish_reason, now)
         if not self.open:
@@ -191,6 +194,8 @@ class Session:
             turn.remember(released)
             entry = Delta(turn.take_held(), released.text, released.grounding)
             effects.append(Publish(response_id, entry))
+        if turn.decoder.stopped:
+            return [*effects, Abort(response_id), *self._end(turn, "stop", now)]
         if finish_reason is not None:
             effects += self._end(turn, finish_reason, now)
         return effects

@@ -81,6 +81,7 @@ class Engine:
         self.go = asyncio.Event()
         self.stalled = asyncio.Event()
         self.requests: list[Generate] = []
+        self.closed = False
 
     def count(self, prompt_ids: tuple[int, ...], images: int) -> int:
         return len(prompt_ids) + images
@@ -90,6 +91,13 @@ class Engine:
 
     async def generate(self, request: Generate) -> AsyncGenerator[Delta, None]:
         self.requests.append(request)
+        try:
+            async for delta in self._answer(request):
+                yield delta
+        finally:
+            self.closed = True
+
+    async def _answer(self, request: Generate) -> AsyncGenerator[Delta, None]:
         assert request.prompt_ids[: len(PROMPT)] == PROMPT
         answered = request.prompt_ids[len(PROMPT) :]
         assert answered == answer()[: len(answered)]
@@ -158,8 +166,14 @@ async def cluster(tmp_path: Path) -> AsyncIterator[Cluster]:
     await store.close()
 
 
-def started(response_id: str = "resp", *, conversation_id: str | None = None) -> Started:
+def started(
+    response_id: str = "resp",
+    *,
+    conversation_id: str | None = None,
+    stop: tuple[str, ...] = (),
+) -> Started:
     return Started(
+        stop=stop,
         response_id=response_id,
         conversation_id=conversation_id,
         account_id="acct",
@@ -187,9 +201,9 @@ def started(response_id: str = "resp", *, conversation_id: str | None = None) ->
     )
 
 
-async def begin(instance: Instance) -> None:
+async def begin(instance: Instance, *, stop: tuple[str, ...] = ()) -> None:
     session = instance.hub.sessions.resume("sess", "acct", single_turn=True)
-    await instance.hub.say(session, started())
+    await instance.hub.say(session, started(stop=stop))
 
 
 async def finish(instance: Instance) -> list[str]:
@@ -264,6 +278,17 @@ async def test_a_turn_that_is_lost_too_often_is_ended(cluster: Cluster) -> None:
     assert (end.reason, end.error_code) == ("error", "server_error")
     (row,) = await cluster.store.ledger("acct", "sess")
     assert row.raw_units == len(PROMPT) + MAX_ADOPTIONS + 1
+
+
+async def test_a_stop_string_stops_the_engine(cluster: Cluster) -> None:
+    said = "".join(map(chr, answer()[:5]))
+    async with cluster.instance(Engine(stalls=[5])) as instance:
+        await begin(instance, stop=(said[3:],))
+        assert (await finish(instance))[-1] == "response.completed"
+        assert instance.engine.closed
+    entries = await cluster.entries()
+    assert "".join(entry.text for entry in entries[1:]) == said[:3]
+    assert await cluster.token_ids() == answer()[:5]
 
 
 async def test_a_turn_outlives_its_engine(cluster: Cluster) -> None:

@@ -47,7 +47,17 @@ class Pairs:
         return Released("".join(chr(97 + token % 26) for token in shown))
 
 
-def started(response_id: str, *, store: bool = True) -> Started:
+class Letters:
+    """A decoder that shows a letter for every id."""
+
+    def feed(self, token_ids: Sequence[int]) -> Released:
+        return Released(said(token_ids))
+
+    def finish(self) -> Released:
+        return Released()
+
+
+def started(response_id: str, *, store: bool = True, stop: tuple[str, ...] = ()) -> Started:
     return Started(
         response_id=response_id,
         account_id="acct",
@@ -66,6 +76,7 @@ def started(response_id: str, *, store: bool = True) -> Started:
         input=(),
         output_item_id="msg",
         store=store,
+        stop=stop,
     )
 
 
@@ -124,6 +135,48 @@ def test_a_turn_goes_on_from_its_log(deltas: list[list[int]], lost_after: int) -
     assert text == "".join(chr(97 + token % 26) for token in whole)
     (turn,) = turns(effects)
     assert turn.output[0].content[0].text == text
+
+
+def said(tokens: Sequence[int]) -> str:
+    return "".join(chr(97 + token % 26) for token in tokens)
+
+
+@given(steps, st.integers(0, 20))
+def test_a_stop_string_ends_a_turn_wherever_its_owner_was_lost(
+    deltas: list[list[int]], lost_after: int
+) -> None:
+    """`de` is said as tokens 3 and 4 in the end; what comes after it is not shown."""
+    portions = [[5 + token % 20 for token in ids] for ids in deltas] + [[6, 3], [4], [9, 9]]
+    whole = [token for ids in portions for token in ids]
+    begun = started("r", stop=("zzz", "de"))
+    first = Session()
+    effects = first.say(begun, Letters())
+    for ids in portions:
+        effects += first.delta("r", ids, 2.0)
+    assert effects[-2:] == [Publish("r", entries(effects)[-1], turns(effects)[0]), Settle("r")]
+    assert effects[-3] == Abort("r")
+    log = entries(effects)
+    assert log[-1].reason == "stop"
+    assert "".join(entry.text for entry in log[1:]) == said(whole[:-4])
+    assert turns(effects)[0].answer_ids == tuple(whole[:-2])
+
+    kept = log[1:-1][:lost_after]
+    logged = [token for entry in kept for token in entry.token_ids]
+    second = Session()
+    effects = second.resume(begun, kept, Letters(), 3.0)
+    for token in whole[len(logged) :]:
+        effects += second.delta("r", [token], 4.0)
+    rest = entries(effects)
+    assert rest[-1].reason == "stop"
+    assert "".join(entry.text for entry in [*kept, *rest]) == said(whole[:-4])
+
+
+def test_only_the_end_after_a_stop_string_was_missing() -> None:
+    session = Session()
+    log = [Delta((0, 1, 2), "a")]
+    (publish, settle) = session.resume(started("r", stop=("b",)), log, Letters(), 3.0)
+    assert publish.entry.reason == "stop"
+    assert settle == Settle("r")
 
 
 commands = st.lists(
