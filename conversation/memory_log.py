@@ -27,6 +27,13 @@ class MemoryEventLog:
         self._leases[response_id] = now + ttl_s
         return Lease(response_id, epoch)
 
+    async def seize(self, response_id: str, ttl_s: float) -> Lease | None:
+        if response_id not in self._leases:
+            return None
+        self._epochs[response_id] += 1
+        self._leases[response_id] = self._clock() + ttl_s
+        return Lease(response_id, self._epochs[response_id])
+
     async def append(self, writes: Sequence[Write], ttl_s: float) -> list[Exception | None]:
         return [self._commit(write, ttl_s) for write in writes]
 

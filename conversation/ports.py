@@ -52,6 +52,10 @@ class EventLog(Protocol):
         """Take the lease with a new epoch; None while another owner's lease is alive."""
         ...
 
+    async def seize(self, response_id: str, ttl_s: float) -> Lease | None:
+        """Take the lease from its owner, dead or alive; None if the response was released."""
+        ...
+
     async def append(self, writes: Sequence[Write], ttl_s: float) -> list[Exception | None]:
         """Commit all writes in one round trip and renew their leases.
 

@@ -50,6 +50,7 @@ class RedisEventLog:
         self._patience_s = patience_s
         # Never repeated: the second attempt would meet the first one's lease.
         self._acquire = Script(redis, "acquire")
+        self._seize = Script(redis, "seize", flags="allow-oom", patience_s=patience_s)
         # What was admitted is finished, even if the store is full: acquire is where it is refused.
         self._append = Script(redis, "append", flags="allow-oom", patience_s=patience_s)
         self._renew = Script(redis, "renew", flags="allow-oom", patience_s=patience_s)
@@ -59,6 +60,11 @@ class RedisEventLog:
     async def acquire(self, response_id: str, ttl_s: float) -> Lease | None:
         """Take the lease with a new epoch; None while another owner's lease is alive."""
         epoch = await self._acquire(response_id, milliseconds(ttl_s))
+        return Lease(response_id, epoch) if epoch else None
+
+    async def seize(self, response_id: str, ttl_s: float) -> Lease | None:
+        """Take the lease from its owner, dead or alive; None if the response was released."""
+        epoch = await self._seize(response_id, milliseconds(ttl_s))
         return Lease(response_id, epoch) if epoch else None
 
     async def append(self, writes: Sequence[Write], ttl_s: float) -> list[Exception | None]:

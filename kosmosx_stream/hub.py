@@ -11,16 +11,18 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator, Sequence
 
-from conversation.entries import Delta as LogDelta
 from conversation.entries import EndReason, Entry, Started
 from conversation.ports import Conflict, EventLog, Fenced, Lease, LogUnavailable
 from kosmosx_stream.chat_format import ChatFormat
 from kosmosx_stream.committer import Committer, Verdict
-from kosmosx_stream.engines.port import Delta, FinishReason
+from kosmosx_stream.ending import Ending
+from kosmosx_stream.engines.port import Delta
+from kosmosx_stream.heartbeat import Heartbeat
 from kosmosx_stream.live_response import LiveResponse, LogLost
 from kosmosx_stream.live_session import LiveSession
+from kosmosx_stream.lost_turn import read_lost_turn
 from kosmosx_stream.protocol import errors
 from kosmosx_stream.protocol.fold import Projection, Unseen
 from kosmosx_stream.protocol.frames import Event
@@ -57,6 +59,10 @@ class Hub:
         self._committer = Committer(log, settings.lease_ttl_s)
         self.sessions = Sessions(store, self._apply, grace_s=settings.disconnect_grace_s)
         self._live: dict[str, LiveResponse] = {}
+        self.heartbeat = Heartbeat(self._committer, self.sessions, self._live.values)
+        self.ending = Ending(
+            log=log, store=store, responses=responses, lease_ttl_s=settings.lease_ttl_s
+        )
         self._turn_tasks: dict[str, asyncio.Task[None]] = {}
         self._busy_conversations: set[str] = set()
         self._runner: Runner | None = None
@@ -70,21 +76,23 @@ class Hub:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Run the committer and the lease keeper; on leaving, whatever is live is stopped."""
+        """Run the committer and the heartbeats; on leaving, whatever is live is stopped."""
         async with asyncio.TaskGroup() as outer:
             committer = outer.create_task(self._committer.run())
             async with asyncio.TaskGroup() as self._tasks:
-                keeper = self._tasks.create_task(self._keep_leases())
+                beats = [self._tasks.create_task(beat) for beat in self._heartbeats()]
                 try:
                     yield
                 finally:
                     await self.sessions.close_all("shutdown", self._settings.settle_timeout_s)
-                    keeper.cancel()
+                    for beat in beats:
+                        beat.cancel()
             committer.cancel()
 
     def serve_with(self, runner: Runner, chat_format: ChatFormat) -> None:
         """The engine is up: turns can start."""
         self._runner, self._format = runner, chat_format
+        self.ending.chat_format = chat_format
 
     async def drain(self) -> None:
         """Take no new turns; let the live ones finish within the deadline; close the sessions.
@@ -160,18 +168,20 @@ class Hub:
     def adopt(self, lease: Lease, entries: Sequence[Entry]) -> None:
         """Go on with a turn whose owner was lost, after the last token in its log."""
         assert self._format is not None
-        started, *rest = entries
-        assert isinstance(started, Started)
-        deltas = [entry for entry in rest if isinstance(entry, LogDelta)]
+        turn = read_lost_turn(entries)
+        started = turn.started
         session = self.sessions.resume(
             started.session_id, started.account_id, single_turn=started.single_turn
         )
         live = self._hold(session, started, lease, entries)
         if started.conversation_id is not None:
             self._busy_conversations.add(started.conversation_id)
-        finish_reason = self._finished(started, deltas, self._format)
         effects = session.machine.resume(
-            started, deltas, self._format.decoder(), time.time(), finish_reason=finish_reason
+            started,
+            turn.deltas,
+            self._format.decoder(),
+            time.time(),
+            finish_reason=turn.finish_reason(self._format),
         )
         self._apply(session, effects)
         live.on_unread()
@@ -250,15 +260,6 @@ class Hub:
         self._live[started.response_id] = live
         self._idle.clear()
         return live
-
-    def _finished(
-        self, started: Started, deltas: Sequence[LogDelta], chat_format: ChatFormat
-    ) -> FinishReason | None:
-        """Whether the engine had said its last token before the owner was lost."""
-        answer_ids = [token for delta in deltas for token in delta.token_ids]
-        if answer_ids and not chat_format.closing(answer_ids):
-            return "stop"
-        return "length" if len(answer_ids) >= started.max_tokens else None
 
     def _start(self, session: LiveSession, started: Started) -> None:
         """Give the turn its task."""
@@ -345,6 +346,9 @@ class Hub:
             self.sessions.end(session, "finished")
             await asyncio.wait([session.closed])
         self._forget(live)
+        if session.adopted and session.machine.idle:
+            # Its own instance closes it, or whoever finds it idle.
+            self.sessions.forget(session.id)
         live.finish()
         if settled:
             with contextlib.suppress(LogUnavailable):
@@ -373,13 +377,12 @@ class Hub:
     def _after_grace(self, action: Callable[[], None]) -> None:
         asyncio.get_running_loop().call_later(self._settings.disconnect_grace_s, action)
 
-    async def _keep_leases(self) -> None:
-        """Renew the leases of turns that have nothing to write, e.g. in a long prefill."""
-        while True:
-            await asyncio.sleep(self._settings.lease_ttl_s / 3)
-            with contextlib.suppress(LogUnavailable):
-                if leases := [live.lease for live in self._live.values()]:
-                    await self._committer.renew(leases)
+    def _heartbeats(self) -> Sequence[Coroutine[None, None, None]]:
+        settings = self._settings
+        return (
+            self.heartbeat.renew_leases(settings.lease_ttl_s),
+            self.heartbeat.touch_sessions(settings.session_idle_s),
+        )
 
 
 def _log_unavailable() -> errors.Unavailable:

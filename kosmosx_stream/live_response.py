@@ -7,8 +7,6 @@ turn was settled: whoever has read `response.completed` finds it on the bill.
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 
-import msgspec
-
 from conversation.entries import Ended, Entry, Started, pack
 from conversation.items import Turn
 from conversation.ports import Conflict, Lease, Write
@@ -16,6 +14,7 @@ from kosmosx_stream.committer import Committer, Verdict
 from kosmosx_stream.protocol.fold import Fold, Projection
 from kosmosx_stream.protocol.frames import Event
 from kosmosx_stream.protocol.projection import Projector
+from kosmosx_stream.session import displaced
 
 
 class LogLost(Exception):
@@ -93,7 +92,7 @@ class LiveResponse:
 
     def lose(self) -> None:
         """The log is somebody else's from here on: readers go on there."""
-        if self._lost:
+        if self._lost or self._finished:
             return
         self._lost = True
         if not self.ended.done():
@@ -156,14 +155,7 @@ class LiveResponse:
     def _end_beside(self, entry: Ended) -> None:
         """Another turn got into the conversation first: the answer stands, its place is taken."""
         self._submitted -= 1
-        self.publish(
-            msgspec.structs.replace(
-                entry,
-                reason="error",
-                error_code="conversation_conflict",
-                error_message="Another turn got into the conversation first.",
-            )
-        )
+        self.publish(displaced(entry))
 
     def _wake(self) -> None:
         self._changed.set()

@@ -19,6 +19,8 @@ class LiveSession:
         self.principal = principal
         self.single_turn = single_turn
         """Whether it closes itself after its first turn."""
+        self.adopted = False
+        """Whether it is here for lost turns only; its client is with another instance, or gone."""
         self.machine = Session()
         self.connections = 0
         self.remembered: dict[str, Turn] = {}

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 
 from conversation.entries import Ended, Entry, Price, Started, unpack
 from conversation.ports import EventLog, LogUnavailable
-from kosmosx_stream.protocol.errors import NotFound, Unavailable
+from kosmosx_stream.protocol.errors import Unavailable, response_not_found
 from kosmosx_stream.protocol.fold import Fold, Projection
 from kosmosx_stream.protocol.frames import Event
 from kosmosx_stream.protocol.projection import Projector
@@ -62,11 +62,7 @@ class ResponseLog:
         match entries:
             case [Started(account_id=owner, store=True), *_] if owner == account_id:
                 return entries
-        raise NotFound(
-            f"Response with id '{response_id}' not found.",
-            code="response_not_found",
-            param="response_id",
-        )
+        raise response_not_found(response_id)
 
     async def delete(self, response_id: str) -> None:
         """Forget the log; the ledger stays."""
@@ -88,7 +84,7 @@ class ResponseLog:
             entries = await self.entries(response_id, position)
             position += len(entries)
             if not position:
-                raise NotFound(f"Response with id '{response_id}' not found.", code="not_found")
+                raise response_not_found(response_id)
             events = [event for entry in entries for event in fold.feed(entry)]
             if batch := [event for event in events if event.sequence > after]:
                 yield batch

@@ -81,9 +81,15 @@ class Services(msgspec.Struct, kw_only=True):
             raise
 
     async def cancel(self, principal: Principal, response_id: str) -> None:
-        """Stop a response of this account if it is live here, and wait until it is settled."""
+        """Stop a response of this account, wherever it is live, and wait until it is settled.
+
+        Raises:
+            NotFound: there is none, or it is another account's.
+            Unavailable: it is live elsewhere, and the log cannot be written.
+        """
         found = self.hub.live(response_id)
         if found is None or found[0].principal.account_id != principal.account_id:
+            await self.hub.ending.cancel(principal.account_id, response_id)
             return
         self.hub.cancel(found[0], response_id)
         await self.hub.until_ended(response_id)

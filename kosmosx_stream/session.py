@@ -270,3 +270,13 @@ class Session:
             return []
         self._state = "closed"
         return [Close(self._close_reason)]
+
+
+def displaced(ended: Ended) -> Ended:
+    """The end of a turn whose place in its conversation was taken: the answer stands, outside."""
+    return msgspec.structs.replace(
+        ended,
+        reason="error",
+        error_code="conversation_conflict",
+        error_message="Another turn got into the conversation first.",
+    )

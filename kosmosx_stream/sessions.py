@@ -57,12 +57,16 @@ class Sessions:
         session = self._take_up(session_id, principal)
         if not session.machine.open:
             raise session_closed(session_id)
+        session.adopted = False
         return session
 
     def resume(self, session_id: str, account_id: str, *, single_turn: bool) -> LiveSession:
         """The session of a turn that is taken over from a lost owner."""
+        known = session_id in self._live
         principal = Principal(account_id, key_id="")
-        return self._take_up(session_id, principal, single_turn=single_turn)
+        session = self._take_up(session_id, principal, single_turn=single_turn)
+        session.adopted = session.adopted or not known
+        return session
 
     def get(self, session_id: str) -> LiveSession:
         """A session that is live here.
@@ -97,6 +101,18 @@ class Sessions:
             )
         self.end(session, "client")
         return await asyncio.shield(session.closed)
+
+    async def touch_used(self) -> None:
+        """Tell the books which sessions are in use here; one that was closed elsewhere ends.
+
+        Raises:
+            metering.store.StoreUnavailable: the books cannot be reached.
+        """
+        for session in [session for session in self._live.values() if session.in_use]:
+            try:
+                await self._store.touch(session.principal.account_id, session.id, time.time())
+            except books.SessionClosed:
+                self.end(session, "client")
 
     async def close_idle(self, record: books.SessionRecord, before: float) -> None:
         """Close a session that the books call idle, unless it is in use here."""

@@ -9,8 +9,8 @@ import logging
 import random
 import time
 
-from conversation.entries import Ended, Entry, pack
-from conversation.ports import EventLog, Lease, LogUnavailable, Write
+from conversation.entries import Ended
+from conversation.ports import EventLog, Lease
 from kosmosx_stream.hub import Hub
 from kosmosx_stream.response_log import ResponseLog
 from kosmosx_stream.settings import Settings
@@ -69,26 +69,15 @@ class Sweeper:
 
     async def _take_over(self, lease: Lease) -> None:
         entries = await self._responses.entries(lease.response_id)
-        if entries and not isinstance(entries[-1], Ended):
-            if lease.epoch <= 1 + MAX_ADOPTIONS:
-                logger.warning("adopting %s at entry %d", lease.response_id, len(entries))
-                self._hub.adopt(lease, entries)
-                return
-            entries.append(await self._end(lease, len(entries)))
-        if entries:
-            await self._responses.record(entries)
-        await self._log.release(lease)
-
-    async def _end(self, lease: Lease, length: int) -> Entry:
-        """Write the last entry in the lost owner's place."""
-        ended = Ended(
-            reason="error",
-            at=time.time(),
+        lost = bool(entries) and not isinstance(entries[-1], Ended)
+        if lost and lease.epoch <= 1 + MAX_ADOPTIONS:
+            logger.warning("adopting %s at entry %d", lease.response_id, len(entries))
+            self._hub.adopt(lease, entries)
+            return
+        await self._hub.ending.end(
+            lease,
+            entries,
+            "error",
             error_code="server_error",
             error_message="The server stopped before the answer was finished.",
         )
-        write = Write(lease=lease, expected=length, entries=(pack(ended),))
-        (refused,) = await self._log.append([write], self._settings.lease_ttl_s)
-        if refused is not None:
-            raise LogUnavailable(f"{lease.response_id}: {refused!r}")
-        return ended

@@ -110,6 +110,15 @@ class Unavailable(ApiError):
     retryable = True
 
 
+def response_not_found(response_id: str) -> NotFound:
+    """There is no such response, or it is not this account's, or it was not to be stored."""
+    return NotFound(
+        f"Response with id '{response_id}' not found.",
+        code="response_not_found",
+        param="response_id",
+    )
+
+
 class ErrorBody(msgspec.Struct, frozen=True, kw_only=True):
     """The `error` object of HTTP bodies and WebSocket events."""
 

@@ -88,6 +88,23 @@ async def test_a_release_by_a_former_owner_does_nothing(log: EventLog) -> None:
     assert await verdict(log, Write(lease=new, expected=0, entries=(b"a",))) is None
 
 
+async def test_a_living_owner_can_be_dispossessed(log: EventLog) -> None:
+    old = await acquired(log)
+    await log.append([Write(lease=old, expected=0, entries=(b"a",))], TTL_S)
+    new = await log.seize("resp_1", TTL_S)
+    assert new == Lease("resp_1", old.epoch + 1)
+    assert await log.renew([old, new], TTL_S) == [False, True]
+    assert isinstance(await verdict(log, Write(lease=old, expected=1, entries=(b"x",))), Fenced)
+    assert await verdict(log, Write(lease=new, expected=1, entries=(b"b",))) is None
+    assert await log.read("resp_1") == [b"a", b"b"]
+
+
+async def test_what_was_released_cannot_be_seized(log: EventLog) -> None:
+    assert await log.seize("resp_unknown", TTL_S) is None
+    await log.release(await acquired(log))
+    assert await log.seize("resp_1", TTL_S) is None
+
+
 # -- appending ---------------------------------------------------------------------------------
 
 

@@ -2,10 +2,12 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from conversation.entries import Delta as LogDelta
 from conversation.entries import Ended, Entry, Price, Sampling, Started, pack, unpack
@@ -18,6 +20,7 @@ from kosmosx_stream.engines.port import Delta, EngineDead, Generate
 from kosmosx_stream.hub import Hub
 from kosmosx_stream.protocol.counting import CostFn
 from kosmosx_stream.protocol.errors import Conflict as ConflictError
+from kosmosx_stream.protocol.errors import NotFound as NotFoundError
 from kosmosx_stream.protocol.fold import Projection, Unseen
 from kosmosx_stream.protocol.frames import Event
 from kosmosx_stream.protocol.projection import Projector
@@ -386,6 +389,110 @@ async def test_any_projection_goes_on_where_the_turn_goes_on(cluster: Cluster) -
 async def read_events(instance: Instance, projection: Projection) -> list[Event]:
     events = instance.hub.follow("resp", projection=projection)
     return [event async for batch in events for event in batch]
+
+
+async def test_any_instance_cancels_at_once(cluster: Cluster) -> None:
+    """The owner lives, and learns it from the log; what it had committed is billed, once."""
+    async with (
+        cluster.instance(Engine(stalls=[5])) as owner,
+        cluster.instance(Engine()) as other,
+    ):
+        await begin(owner)
+        reading = asyncio.create_task(finish(owner))
+        await owner.engine.stalled.wait()
+        with pytest.raises(NotFoundError):
+            await other.hub.ending.cancel("another account", "resp")
+        await other.hub.ending.cancel("acct", "resp")
+        await other.hub.ending.cancel("acct", "resp")  # It has ended; that changes nothing.
+        await owner.hub.heartbeat.renew()
+        assert (await reading)[-1] == "response.incomplete"
+        assert owner.hub.live("resp") is None
+        owner.engine.go.set()
+    assert await cluster.token_ids() == answer()[:5]
+    assert (await cluster.entries())[-1].reason == "cancelled"
+    turn = await cluster.history.turn("acct", "resp")
+    assert turn.answer_ids == answer()[:5]
+    record = await cluster.store.session("acct", "sess")
+    assert (record.state, record.close_reason) == ("closed", "finished")
+    (row,) = await cluster.store.ledger("acct", "sess")
+    assert row.raw_units == len(PROMPT) + 5
+
+
+async def test_a_response_is_cancelled_after_its_owner_was_lost(cluster: Cluster) -> None:
+    """Nobody has to wait for the lease to lapse."""
+    async with (
+        cluster.instance(Engine(stalls=[5])) as first,
+        cluster.instance(Engine()) as second,
+    ):
+        await begin(first)
+        await lose_owner(first)
+        await second.hub.ending.cancel("acct", "resp")
+        cluster.lapse()
+        await second.sweeper.sweep()
+        assert second.engine.requests == []
+        assert (await finish(second))[-1] == "response.incomplete"
+    assert await cluster.token_ids() == answer()[:5]
+
+
+async def test_what_had_only_its_end_missing_is_not_cancelled(cluster: Cluster) -> None:
+    lease = await cluster.log.acquire("resp", 1)
+    assert lease is not None
+    deltas = [LogDelta((token,), chr(token)) for token in answer()]
+    entries = tuple(pack(entry) for entry in (started(), *deltas))
+    await cluster.log.append([Write(lease=lease, expected=0, entries=entries)], 1)
+    async with cluster.instance(Engine()) as instance:
+        await instance.hub.ending.cancel("acct", "resp")
+    assert (await cluster.entries())[-1].reason == "stop"
+
+
+async def test_a_cancelled_turn_leaves_its_conversation_to_the_one_that_was_first(
+    cluster: Cluster,
+) -> None:
+    conversation = Conversation(id="conv", account_id="acct", created_at=0, metadata={})
+    await cluster.history.create_conversation(conversation)
+    async with (
+        cluster.instance(Engine(stalls=[5])) as first,
+        cluster.instance(Engine()) as second,
+    ):
+        for name, instance in (("slow", first), ("fast", second)):
+            session = instance.hub.sessions.resume("sess", "acct", single_turn=False)
+            await instance.hub.say(session, started(name, conversation_id="conv"))
+        await first.engine.stalled.wait()
+        await second.hub.until_ended("fast")
+        await second.hub.ending.cancel("acct", "slow")
+        ended = unpack((await cluster.log.read("slow"))[-1])
+    assert (ended.reason, ended.error_code) == ("error", "conversation_conflict")
+
+
+async def test_a_session_in_use_is_not_closed_from_elsewhere(cluster: Cluster) -> None:
+    async with (
+        cluster.instance(Engine(stalls=[5])) as owner,
+        cluster.instance(Engine()) as other,
+    ):
+        await begin(owner)
+        await owner.engine.stalled.wait()
+        await owner.hub.sessions.touch_used()
+        (idle,) = await cluster.store.idle_sessions(time.time() + 1)
+        await other.hub.sessions.close_idle(idle, before=time.time() - 60)
+        assert (await cluster.store.session("acct", "sess")).state == "open"
+        await cluster.store.close_session("acct", "sess", time.time(), "client")
+        await owner.hub.sessions.touch_used()
+        assert (await finish(owner))[-1] == "response.incomplete"
+
+
+async def test_an_adopted_turn_does_not_close_the_session_of_others(cluster: Cluster) -> None:
+    async with (
+        cluster.instance(Engine(stalls=[5])) as first,
+        cluster.instance(Engine()) as second,
+    ):
+        session = first.hub.sessions.resume("sess", "acct", single_turn=False)
+        await first.hub.say(session, replace(started(), single_turn=False))
+        await lose_owner(first)
+        cluster.lapse()
+        await second.sweeper.sweep()
+        await finish(second)
+        await second.hub.drain()
+        assert (await cluster.store.session("acct", "sess")).state == "open"
 
 
 async def test_two_instances_in_one_conversation(cluster: Cluster) -> None:
