@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from conversation.items import Grounding, Message
+from conversation.items import Grounding, Item
 
 VERSION = 1
 
@@ -47,7 +47,10 @@ class Started(msgspec.Struct, frozen=True, kw_only=True, tag=0):
     `request` holds the request's fields that the response object echoes, as JSON bytes.
     `prompt_ids` is the whole prompt, unexpanded; `turn_ids` the stretch that this turn added.
     `input_tokens` counts the expanded prompt. `new_images` are the images that this request
-    brought (they are metered), `image_ids` all images of the prompt, in order.
+    brought (they are metered), and those that were put into its conversation by hand since the
+    last answer; `image_ids` are all images of the prompt, in order.
+    `input` is what the request said, `pending` what stood in the conversation before it without
+    an answer: both are the turn's. `conversation_revision` is what the prompt was built on.
     `opens_session`: this is the first response of its session on a WebSocket. `single_turn`: the
     session is this turn's own and closes with it. `stop`: the answer ends before any of these.
     """
@@ -66,10 +69,12 @@ class Started(msgspec.Struct, frozen=True, kw_only=True, tag=0):
     turn_ids: tuple[int, ...]
     image_ids: tuple[str, ...]
     new_images: tuple[str, ...]
-    input: tuple[Message, ...]
+    input: tuple[Item, ...]
     output_item_id: str
     parent_id: str | None = None
     conversation_id: str | None = None
+    conversation_revision: str = ""
+    pending: tuple[Item, ...] = ()
     grounding: bool = False
     store: bool = True
     opens_session: bool = False

@@ -1,5 +1,6 @@
 """Items: what a user and a model say to each other, as stored. Wire shapes are protocol's job."""
 
+from collections.abc import Iterable
 from typing import Literal
 
 import msgspec
@@ -52,6 +53,10 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     status: Literal["in_progress", "completed", "incomplete"] = "completed"
 
 
+Item = Message
+"""Whatever stands in a conversation under an id of its own."""
+
+
 class Turn(msgspec.Struct, frozen=True, kw_only=True):
     """One exchange, kept as items and as token ids.
 
@@ -59,8 +64,11 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     before), `answer_ids` what the model generated, its end token included if it came to one.
     Feeding the stretches back in order makes the next prompt begin, token for token, with what
     the engine has already seen. `image_ids` are in the order of the stretch's image pairs.
-    A turn without an answer (items put into a conversation by hand) has empty `answer_ids` and
-    `output`. `created_at` is in Unix seconds.
+    `grounding`: the stretch asks for boxes. `created_at` is in Unix seconds.
+
+    `prompt_ids` is None where the stretch has to be built from `input` anew: an item was deleted
+    from the turn, or it was put into its conversation by hand. One that was put in `by_hand` is
+    an exchange that no response made; its items, those of an assistant too, are its `input`.
     """
 
     response_id: str
@@ -68,18 +76,43 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     conversation_id: str | None
     account_id: str
     created_at: float
-    input: tuple[Message, ...]
-    output: tuple[Message, ...]
-    prompt_ids: tuple[int, ...]
+    input: tuple[Item, ...]
+    output: tuple[Item, ...]
+    prompt_ids: tuple[int, ...] | None
     answer_ids: tuple[int, ...]
     image_ids: tuple[str, ...]
+    grounding: bool = False
+    by_hand: bool = False
+
+    @property
+    def items(self) -> tuple[Item, ...]:
+        """What was said in it, in order."""
+        return (*self.input, *self.output)
 
 
 class Conversation(msgspec.Struct, frozen=True, kw_only=True):
-    """A named line of turns. `head_id` is the response id of its newest turn."""
+    """A named line of turns. `head_id` is the response id of its newest turn.
+
+    `pending` are items that were put in after that turn and that no answer follows yet: the next
+    turn takes them up. `revision` names the last change of head, turns or pending items.
+    """
 
     id: str
     account_id: str
     created_at: float
     metadata: dict[str, str]
     head_id: str | None = None
+    pending: tuple[Item, ...] = ()
+    revision: str = ""
+
+
+def is_answer(item: Item) -> bool:
+    """Whether the model says such things, and not its user."""
+    return item.role == "assistant"
+
+
+def image_ids(items: Iterable[Item]) -> tuple[str, ...]:
+    """The images that the items show, in order; one that is shown twice stands there twice."""
+    return tuple(
+        part.image_id for item in items for part in item.content if isinstance(part, Image)
+    )

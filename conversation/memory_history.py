@@ -1,9 +1,12 @@
 """History in memory, for tests of what needs a history. Nothing expires."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import msgspec
 
 from conversation.items import Conversation, Turn
-from conversation.ports import Conflict, NotFound
+from conversation.ports import Claim, Conflict, NotFound
 
 
 class MemoryHistory:
@@ -13,7 +16,10 @@ class MemoryHistory:
         self._turns: dict[str, Turn] = {}
         self._deleted: set[str] = set()
         self._conversations: dict[str, Conversation] = {}
+        self._holders: dict[str, str] = {}
         self._images: dict[tuple[str, str], bytes] = {}
+        self.leases: dict[str, float] = {}
+        """Of the log, by response id: a live turn holds its conversation."""
 
     async def turn(self, account_id: str, response_id: str) -> Turn:
         turn = self._turns.get(response_id)
@@ -46,23 +52,33 @@ class MemoryHistory:
             line = self._conversations.get(turn.conversation_id)
             if line is None or line.account_id != turn.account_id or line.head_id != turn.parent_id:
                 raise Conflict(f"{turn.response_id} does not follow the conversation's head")
-            self._move_head(line, turn.response_id)
+            if self._holder(line.id) not in {None, turn.response_id}:
+                raise Conflict(line.id)
+            self._holders.pop(line.id, None)
+            self._change(line, turn.response_id, head_id=turn.response_id, pending=())
         self._turns[turn.response_id] = turn
+
+    def hold(self, claim: Claim, response_id: str) -> None:
+        """Give a conversation to a turn, for the log that gives it a lease."""
+        self._free_to_change(claim.account_id, claim.conversation_id, claim.revision)
+        self._holders[claim.conversation_id] = response_id
 
     async def delete_turn(self, account_id: str, response_id: str) -> None:
         turn = await self.turn(account_id, response_id)
+        if self._holder(turn.conversation_id or ""):
+            raise Conflict(response_id)
         self._deleted.add(response_id)
         line = self._conversations.get(turn.conversation_id or "")
-        if line is None or line.head_id != response_id:
+        if line is None:
             return
-        head = turn.parent_id
+        head = line.head_id
         while head is not None and head in self._deleted:
             head = self._turns[head].parent_id
-        self._move_head(line, head)
+        self._change(line, f"without:{response_id}", head_id=head)
 
     async def create_conversation(self, conversation: Conversation) -> None:
         found = self._conversations.setdefault(conversation.id, conversation)
-        if msgspec.structs.replace(found, head_id=conversation.head_id) != conversation:
+        if msgspec.structs.replace(found, head_id=None, pending=(), revision="") != conversation:
             raise Conflict(f"there is another conversation {conversation.id}")
 
     async def conversation(self, account_id: str, conversation_id: str) -> Conversation:
@@ -70,6 +86,26 @@ class MemoryHistory:
         if line is None or line.account_id != account_id:
             raise NotFound(conversation_id)
         return line
+
+    async def describe_conversation(
+        self, account_id: str, conversation_id: str, metadata: dict[str, str]
+    ) -> Conversation:
+        line = await self.conversation(account_id, conversation_id)
+        self._change(line, line.revision, metadata=metadata)
+        return self._conversations[conversation_id]
+
+    async def revise_conversation(
+        self, conversation: Conversation, revision: str, turns: Sequence[Turn] = ()
+    ) -> None:
+        line = self._free_to_change(conversation.account_id, conversation.id, conversation.revision)
+        self._change(line, revision, head_id=conversation.head_id, pending=conversation.pending)
+        self._turns |= {turn.response_id: turn for turn in turns}
+
+    async def delete_conversation(self, account_id: str, conversation_id: str) -> None:
+        line = await self.conversation(account_id, conversation_id)
+        if self._holder(conversation_id):
+            raise Conflict(conversation_id)
+        del self._conversations[line.id]
 
     async def put_image(self, account_id: str, image_id: str, data: bytes) -> None:
         self._images[account_id, image_id] = data
@@ -80,5 +116,18 @@ class MemoryHistory:
         except KeyError:
             raise NotFound(image_id) from None
 
-    def _move_head(self, line: Conversation, head_id: str | None) -> None:
-        self._conversations[line.id] = msgspec.structs.replace(line, head_id=head_id)
+    def _holder(self, conversation_id: str) -> str | None:
+        holder = self._holders.get(conversation_id)
+        return holder if holder in self.leases else None
+
+    def _free_to_change(self, account_id: str, conversation_id: str, revision: str) -> Conversation:
+        line = self._conversations.get(conversation_id)
+        if line is None or line.account_id != account_id:
+            raise NotFound(conversation_id)
+        if self._holder(conversation_id) or line.revision != revision:
+            raise Conflict(conversation_id)
+        return line
+
+    def _change(self, line: Conversation, revision: str, **changes: Any) -> None:
+        changed = msgspec.structs.replace(line, revision=revision, **changes)
+        self._conversations[line.id] = changed

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from conversation.memory_history import MemoryHistory
-from conversation.ports import Conflict, Fenced, Lease, Write
+from conversation.ports import Claim, Conflict, Fenced, Lease, Write
 
 
 class MemoryEventLog:
@@ -17,12 +17,16 @@ class MemoryEventLog:
         self._clock = clock
         self._logs: dict[str, list[bytes]] = {}
         self._epochs: dict[str, int] = {}
-        self._leases: dict[str, float] = {}
+        self._leases = history.leases
 
-    async def acquire(self, response_id: str, ttl_s: float) -> Lease | None:
+    async def acquire(
+        self, response_id: str, ttl_s: float, claim: Claim | None = None
+    ) -> Lease | None:
         now = self._clock()
         if self._leases.get(response_id, now) > now:
             return None
+        if claim is not None:
+            self._history.hold(claim, response_id)
         epoch = self._epochs[response_id] = self._epochs.get(response_id, 0) + 1
         self._leases[response_id] = now + ttl_s
         return Lease(response_id, epoch)

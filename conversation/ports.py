@@ -15,6 +15,14 @@ class Lease(msgspec.Struct, frozen=True):
     epoch: int
 
 
+class Claim(msgspec.Struct, frozen=True, kw_only=True):
+    """A turn's place in a conversation, which is at `revision`, as its admission found it."""
+
+    account_id: str
+    conversation_id: str
+    revision: str
+
+
 class Write(msgspec.Struct, frozen=True, kw_only=True):
     """One response's share of a group commit.
 
@@ -42,14 +50,25 @@ class NotFound(Exception):
 
 
 class Conflict(Exception):
-    """Another turn got into the conversation first, or the conversation is gone."""
+    """The conversation is in a live turn, or has changed since it was read."""
 
 
 class EventLog(Protocol):
     """Durable, fenced, append-only log of each response."""
 
-    async def acquire(self, response_id: str, ttl_s: float) -> Lease | None:
-        """Take the lease with a new epoch; None while another owner's lease is alive."""
+    async def acquire(
+        self, response_id: str, ttl_s: float, claim: Claim | None = None
+    ) -> Lease | None:
+        """Take the lease with a new epoch; None while another owner's lease is alive.
+
+        With a claim the turn takes its conversation in the same step, and holds it until its turn
+        is in the history or its lease is released. A lease that lapsed does not give the
+        conversation up: whoever takes the response over goes on in its place.
+
+        Raises:
+            Conflict: another live turn holds the conversation, or it has changed.
+            NotFound: there is no such conversation.
+        """
         ...
 
     async def seize(self, response_id: str, ttl_s: float) -> Lease | None:
@@ -111,16 +130,20 @@ class History(Protocol):
         ...
 
     async def add_turn(self, turn: Turn) -> None:
-        """Store a turn; in a conversation it must follow the head.
+        """Store a turn; in a conversation it must follow the head, and takes up what is pending.
 
         Raises:
-            Conflict: the conversation's head is not `turn.parent_id`, or it is gone, or another
-                turn of that id exists.
+            Conflict: the conversation's head is not `turn.parent_id`, or another turn holds it, or
+                it is gone, or another turn of that id exists.
         """
         ...
 
     async def delete_turn(self, account_id: str, response_id: str) -> None:
-        """Forget a turn. A conversation goes on with the turns around it."""
+        """Forget a turn. A conversation goes on with the turns around it.
+
+        Raises:
+            Conflict: its conversation is in a live turn.
+        """
         ...
 
     async def create_conversation(self, conversation: Conversation) -> None:
@@ -132,6 +155,32 @@ class History(Protocol):
         ...
 
     async def conversation(self, account_id: str, conversation_id: str) -> Conversation: ...
+
+    async def describe_conversation(
+        self, account_id: str, conversation_id: str, metadata: dict[str, str]
+    ) -> Conversation:
+        """Replace the metadata, at any time; returns the conversation as it is then."""
+        ...
+
+    async def revise_conversation(
+        self, conversation: Conversation, revision: str, turns: Sequence[Turn] = ()
+    ) -> None:
+        """Store the conversation's head and pending items, and new or changed turns, in one step.
+
+        It must be at `conversation.revision`, and is at `revision` afterwards.
+
+        Raises:
+            Conflict: it is in a live turn, or has changed since it was read.
+        """
+        ...
+
+    async def delete_conversation(self, account_id: str, conversation_id: str) -> None:
+        """Forget the line and what is pending; its turns stay, as responses do.
+
+        Raises:
+            Conflict: it is in a live turn.
+        """
+        ...
 
     async def put_image(self, account_id: str, image_id: str, data: bytes) -> None: ...
 

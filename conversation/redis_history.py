@@ -11,7 +11,7 @@ import msgspec
 from redis.asyncio import Redis
 
 from conversation.entries import UnknownEntryVersion
-from conversation.items import Conversation, Turn
+from conversation.items import Conversation, Item, Turn, image_ids
 from conversation.ports import Conflict, NotFound
 from conversation.redis_connection import Script, key, milliseconds, patiently
 
@@ -22,7 +22,7 @@ LONGEST_CHAIN = 1000
 OK, FENCED, CONFLICT, MISSING = range(4)
 """Verdicts of the scripts, as in lua/common.lua."""
 
-Record = TypeVar("Record", Turn, Conversation)
+Record = TypeVar("Record")
 
 
 def turn_fields(turn: Turn) -> tuple[str, str, str, str, str, bytes]:
@@ -50,6 +50,9 @@ class RedisHistory:
         self._delete_turn = Script(redis, "delete_turn", patience_s=patience_s)
         self._create = Script(redis, "create_conversation", patience_s=patience_s)
         self._conversation = Script(redis, "conversation", patience_s=patience_s)
+        self._describe = Script(redis, "describe_conversation", patience_s=patience_s)
+        self._revise = Script(redis, "revise_conversation", patience_s=patience_s)
+        self._delete = Script(redis, "delete_conversation", patience_s=patience_s)
 
     async def turn(self, account_id: str, response_id: str) -> Turn:
         """One turn.
@@ -83,26 +86,24 @@ class RedisHistory:
 
         Raises:
             NotFound: no such turn of this account.
+            Conflict: its conversation is in a live turn.
         """
-        if not await self._delete_turn(account_id, response_id):
-            raise NotFound(response_id)
+        _check(await self._delete_turn(account_id, response_id), response_id)
 
     async def create_conversation(self, conversation: Conversation) -> None:
-        """Store a new conversation; the same one a second time changes nothing.
+        """Store a new, empty conversation; the same one a second time changes nothing.
 
         Raises:
             Conflict: there is another one of that id.
         """
-        head = conversation.head_id or ""
-        data = _pack(msgspec.structs.replace(conversation, head_id=None))
+        data = _conversation_data(conversation)
         verdict = await self._create(
-            conversation.id, conversation.account_id, head, data, self._retention_ms
+            conversation.id, conversation.account_id, data, self._retention_ms
         )
-        if verdict != OK:
-            raise Conflict(f"there is another conversation {conversation.id}")
+        _check(verdict, conversation.id)
 
     async def conversation(self, account_id: str, conversation_id: str) -> Conversation:
-        """A conversation with its present head.
+        """A conversation as it is.
 
         Raises:
             NotFound: no such conversation of this account.
@@ -110,8 +111,47 @@ class RedisHistory:
         found = await self._conversation(account_id, conversation_id, self._retention_ms)
         if not found:
             raise NotFound(conversation_id)
-        head, data = found
-        return msgspec.structs.replace(_unpack(data, Conversation), head_id=head.decode() or None)
+        data, head, pending, revision = found
+        return msgspec.structs.replace(
+            _unpack(data, Conversation),
+            head_id=head.decode() or None,
+            pending=_unpack(pending, tuple[Item, ...]) if pending else (),
+            revision=revision.decode(),
+        )
+
+    async def describe_conversation(
+        self, account_id: str, conversation_id: str, metadata: dict[str, str]
+    ) -> Conversation:
+        """Replace the metadata. See History."""
+        found = await self.conversation(account_id, conversation_id)
+        described = msgspec.structs.replace(found, metadata=metadata)
+        verdict = await self._describe(
+            account_id, conversation_id, _conversation_data(described), self._retention_ms
+        )
+        _check(verdict, conversation_id)
+        return described
+
+    async def revise_conversation(
+        self, conversation: Conversation, revision: str, turns: Sequence[Turn] = ()
+    ) -> None:
+        """Store head, pending items and turns in one step. See History."""
+        pending = _pack(conversation.pending) if conversation.pending else b""
+        verdict = await self._revise(
+            conversation.account_id,
+            conversation.id,
+            conversation.revision,
+            self._retention_ms,
+            revision,
+            conversation.head_id or "",
+            pending,
+            " ".join(image_ids(conversation.pending)),
+            *(field for turn in turns for field in turn_fields(turn)),
+        )
+        _check(verdict, conversation.id)
+
+    async def delete_conversation(self, account_id: str, conversation_id: str) -> None:
+        """Forget the line, not its turns. See History."""
+        _check(await self._delete(account_id, conversation_id), conversation_id)
 
     async def put_image(self, account_id: str, image_id: str, data: bytes) -> None:
         """Keep an image's bytes for the account."""
@@ -154,7 +194,19 @@ def _image_key(account_id: str, image_id: str) -> str:
     return key("image", f"{account_id}:{image_id}")
 
 
-def _pack(record: Turn | Conversation) -> bytes:
+def _check(verdict: int, name: str) -> None:
+    if verdict == MISSING:
+        raise NotFound(name)
+    if verdict != OK:
+        raise Conflict(name)
+
+
+def _conversation_data(conversation: Conversation) -> bytes:
+    """What no script looks at: all but head, pending items and revision."""
+    return _pack(msgspec.structs.replace(conversation, head_id=None, pending=(), revision=""))
+
+
+def _pack(record: Turn | Conversation | tuple[Item, ...]) -> bytes:
     return bytes((VERSION,)) + msgspec.msgpack.encode(record)
 
 

@@ -11,7 +11,7 @@ from typing import cast
 import msgspec
 from redis.asyncio import Redis
 
-from conversation.ports import Fenced, Lease, Write
+from conversation.ports import Claim, Conflict, Fenced, Lease, NotFound, Write
 from conversation.redis_connection import (
     Script,
     UnsuitableRedis,
@@ -21,7 +21,7 @@ from conversation.redis_connection import (
     milliseconds,
     patiently,
 )
-from conversation.redis_history import FENCED, OK, conflict, turn_fields
+from conversation.redis_history import FENCED, MISSING, OK, conflict, turn_fields
 
 __all__ = ["RedisEventLog", "UnsuitableRedis", "check_settings", "connect"]
 
@@ -57,9 +57,14 @@ class RedisEventLog:
         self._release = Script(redis, "release", flags="allow-oom", patience_s=patience_s)
         self._expired = Script(redis, "expired", flags="no-writes", patience_s=patience_s)
 
-    async def acquire(self, response_id: str, ttl_s: float) -> Lease | None:
-        """Take the lease with a new epoch; None while another owner's lease is alive."""
-        epoch = await self._acquire(response_id, milliseconds(ttl_s))
+    async def acquire(
+        self, response_id: str, ttl_s: float, claim: Claim | None = None
+    ) -> Lease | None:
+        """Take the lease, and the conversation that is claimed. See EventLog."""
+        place = (claim.account_id, claim.conversation_id, claim.revision) if claim else ("",) * 3
+        epoch = await self._acquire(response_id, milliseconds(ttl_s), *place)
+        if epoch < 0:
+            raise (NotFound if -epoch == MISSING else Conflict)(place[1])
         return Lease(response_id, epoch) if epoch else None
 
     async def seize(self, response_id: str, ttl_s: float) -> Lease | None:

@@ -6,11 +6,12 @@ context window, and the price is frozen.
 
 import time
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 
 import msgspec
 
 from conversation.entries import Dropped, Sampling, Started
-from conversation.items import Image, Message, Part, Text, Turn
+from conversation.items import Image, Item, Message, Part, Text, Turn, image_ids
 from conversation.ports import History, NotFound
 from conversation.window import ContextTooLong, fit
 from kosmosx_stream.chat_format import ChatFormat
@@ -30,11 +31,13 @@ MAX_IMAGES = 4
 
 
 class Past(msgspec.Struct, frozen=True):
-    """What a request continues: its turns, oldest first."""
+    """What a request continues: its turns, oldest first, and items that await an answer."""
 
     turns: tuple[Turn, ...] = ()
     parent_id: str | None = None
     conversation_id: str | None = None
+    pending: tuple[Item, ...] = ()
+    revision: str = ""
 
 
 class Fitted(msgspec.Struct, frozen=True):
@@ -91,15 +94,16 @@ class Admission:
             )
         account_id = principal.account_id
         past = await self._past(account_id, request, unstored)
-        messages = tuple([await self._take_in(account_id, m) for m in request.messages])
-        new_images = _image_ids(messages)
+        said = await self.take_in(account_id, request.messages)
+        asked = (*past.pending, *said)
+        shown = image_ids(asked)
         grounding = request.grounding
         if grounding is None:
-            grounding = bool(new_images) or any(turn.image_ids for turn in past.turns)
-        turn_ids = self._format.segment(messages, grounding=grounding)
-        fitted = self._fit(request, past.turns, turn_ids, len(new_images))
+            grounding = bool(shown) or any(turn.image_ids for turn in past.turns)
+        turn_ids = self._format.segment(asked, grounding=grounding)
+        fitted = self._fit(request, past.turns, turn_ids, len(shown))
         prompt_ids = self._prompt(request.instructions, fitted.turns, turn_ids)
-        image_ids = (*(i for turn in fitted.turns for i in turn.image_ids), *new_images)
+        all_images = (*(i for turn in fitted.turns for i in turn.image_ids), *shown)
         return Started(
             response_id=new_id("resp"),
             account_id=account_id,
@@ -110,15 +114,17 @@ class Admission:
             price=self._price,
             sampling=Sampling(temperature=request.temperature, top_p=request.top_p),
             max_tokens=fitted.max_tokens,
-            input_tokens=self._engine.count(prompt_ids, len(image_ids)),
+            input_tokens=self._engine.count(prompt_ids, len(all_images)),
             prompt_ids=prompt_ids,
             turn_ids=turn_ids,
-            image_ids=image_ids,
-            new_images=new_images,
-            input=messages,
+            image_ids=all_images,
+            new_images=(*_unbilled(fitted.turns), *shown),
+            input=said,
             output_item_id=new_id("msg"),
             parent_id=past.parent_id,
             conversation_id=past.conversation_id,
+            conversation_revision=past.revision,
+            pending=past.pending,
             grounding=grounding,
             store=request.store,
             opens_session=opens_session,
@@ -137,15 +143,12 @@ class Admission:
 
     async def _conversation(self, account_id: str, conversation_id: str) -> Past:
         try:
-            head = (await self._history.conversation(account_id, conversation_id)).head_id
+            found = await self._history.conversation(account_id, conversation_id)
+            head = found.head_id
             turns = await self._history.chain(account_id, head) if head else []
         except NotFound as error:
-            raise errors.NotFound(
-                f"Conversation with id '{conversation_id}' not found.",
-                code="conversation_not_found",
-                param="conversation",
-            ) from error
-        return Past(tuple(turns), head, conversation_id)
+            raise errors.conversation_not_found(conversation_id) from error
+        return Past(tuple(turns), head, conversation_id, found.pending, found.revision)
 
     async def _chain(self, account_id: str, response_id: str, unstored: Mapping[str, Turn]) -> Past:
         """The chain of a response: the connection's own turns first, then the stored ones."""
@@ -163,6 +166,14 @@ class Admission:
                 param="previous_response_id",
             ) from error
         return Past((*stored, *reversed(newest)), response_id)
+
+    async def take_in(self, account_id: str, messages: Sequence[InputMessage]) -> tuple[Item, ...]:
+        """Items of a request as they are stored; their pictures are checked and kept.
+
+        Raises:
+            InvalidRequest: a picture is not taken.
+        """
+        return tuple([await self._take_in(account_id, message) for message in messages])
 
     async def _take_in(self, account_id: str, message: InputMessage) -> Message:
         parts: list[Part] = []
@@ -213,7 +224,11 @@ class Admission:
         return Fitted(turns[first:], wanted, dropped)
 
     def _stretch(self, turn: Turn) -> tuple[int, ...]:
-        return (*turn.prompt_ids, *turn.answer_ids, *self._format.closing(turn.answer_ids))
+        prompt_ids = turn.prompt_ids
+        if prompt_ids is None:
+            prompt_ids = self._format.segment(turn.input, grounding=turn.grounding)
+        said = (*prompt_ids, *turn.answer_ids)
+        return (*said, *self._format.closing(turn.answer_ids)) if said else ()
 
     def _prompt(
         self, instructions: str | None, turns: Sequence[Turn], turn_ids: tuple[int, ...]
@@ -222,7 +237,7 @@ class Admission:
         return (*self._format.opening(instructions), *past, *turn_ids)
 
 
-def _image_ids(messages: Sequence[Message]) -> tuple[str, ...]:
-    return tuple(
-        part.image_id for message in messages for part in message.content if isinstance(part, Image)
-    )
+def _unbilled(turns: Sequence[Turn]) -> tuple[str, ...]:
+    """Images that were put in by hand since the last answer: no response has paid for them."""
+    since_answer = takewhile(lambda turn: turn.by_hand, reversed(turns))
+    return tuple(image_id for turn in since_answer for image_id in turn.image_ids)

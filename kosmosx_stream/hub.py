@@ -1,20 +1,21 @@
 """The live turns of this instance: carries out what the sessions decide.
 
-A turn's life: 1. `say` takes a lease and publishes `Started`. 2. The turn's task pulls deltas out
-of the engine and hands them to the session. 3. What the session publishes goes through the group
-commit, and only then to readers. 4. After the last entry the turn is settled in the ledger, its
-readers get the end, and its lease is released. 5. A turn whose owner died before that is adopted
-by the first instance whose sweeper sees it, and goes on after the last token in its log.
+A turn's life: 1. `say` takes a lease, its conversation with it, and publishes `Started`. 2. The
+turn's task pulls deltas out of the engine and hands them to the session. 3. What the session
+publishes goes through the group commit, and only then to readers. 4. After the last entry the turn
+is settled in the ledger, its lease is released, and its readers get the end. 5. A turn whose owner
+died before that is adopted by the first instance whose sweeper sees it, and goes on after the last
+token in its log.
 """
 
 import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
 
 from conversation.entries import EndReason, Entry, Started
-from conversation.ports import Conflict, EventLog, Fenced, Lease, LogUnavailable
+from conversation.ports import Claim, Conflict, EventLog, Fenced, Lease, LogUnavailable, NotFound
 from kosmosx_stream.chat_format import ChatFormat
 from kosmosx_stream.committer import Committer, Verdict
 from kosmosx_stream.ending import Ending
@@ -64,7 +65,6 @@ class Hub:
             log=log, store=store, responses=responses, lease_ttl_s=settings.lease_ttl_s
         )
         self._turn_tasks: dict[str, asyncio.Task[None]] = {}
-        self._busy_conversations: set[str] = set()
         self._runner: Runner | None = None
         self._format: ChatFormat | None = None
         self._idle = asyncio.Event()
@@ -116,44 +116,27 @@ class Hub:
 
     # -- turns -----------------------------------------------------------------------------
 
-    @contextlib.contextmanager
-    def claim_conversation(self, conversation_id: str | None) -> Iterator[None]:
-        """Admit and begin a turn inside: a conversation is in one turn at a time.
-
-        Raises:
-            Conflict: it is in another one.
-        """
-        if conversation_id is None:
-            yield
-            return
-        if conversation_id in self._busy_conversations:
-            raise errors.Conflict(
-                f"Conversation '{conversation_id}' is in the middle of another turn.",
-                code="conversation_locked",
-                param="conversation",
-            )
-        self._busy_conversations.add(conversation_id)
-        try:
-            yield
-        except BaseException:
-            # No turn began that would free it at its end.
-            self._busy_conversations.discard(conversation_id)
-            raise
-
     async def say(self, session: LiveSession, started: Started) -> LiveResponse:
         """Begin a turn; returns once its admission is committed.
 
         Raises:
             Unavailable: no engine yet, draining, or the log cannot be written.
             Conflict: the session is closed, or the conversation is in another turn.
+            NotFound: the conversation was deleted meanwhile.
         """
         if self.draining or self._format is None:
             raise errors.Unavailable("The server takes no turns now.", code="server_unavailable")
         try:
             await self._store.touch(session.principal.account_id, session.id, time.time())
-            lease = await self._log.acquire(started.response_id, self._settings.lease_ttl_s)
+            lease = await self._log.acquire(
+                started.response_id, self._settings.lease_ttl_s, _claim(started)
+            )
         except books.SessionClosed as error:
             raise session_closed(session.id) from error
+        except Conflict as error:
+            raise errors.conversation_locked() from error
+        except NotFound as error:
+            raise errors.conversation_not_found(started.conversation_id) from error
         except LogUnavailable as error:
             raise _log_unavailable() from error
         if lease is None:
@@ -174,8 +157,6 @@ class Hub:
             started.session_id, started.account_id, single_turn=started.single_turn
         )
         live = self._hold(session, started, lease, entries)
-        if started.conversation_id is not None:
-            self._busy_conversations.add(started.conversation_id)
         effects = session.machine.resume(
             started,
             turn.deltas,
@@ -337,7 +318,7 @@ class Hub:
             task.cancel()  # Maybe from within: then it ends at its next step.
 
     async def _settle(self, session: LiveSession, live: LiveResponse) -> None:
-        """After the last entry: the ledger, then the readers, then the lease."""
+        """After the last entry: the ledger, then the lease, then the readers."""
         if not await live.ended:
             return
         settled = await self._record(live)
@@ -349,10 +330,11 @@ class Hub:
         if session.adopted and session.machine.idle:
             # Its own instance closes it, or whoever finds it idle.
             self.sessions.forget(session.id)
-        live.finish()
         if settled:
+            # Before the readers: whoever sees that a turn failed may try again at once.
             with contextlib.suppress(LogUnavailable):
                 await self._log.release(live.lease)
+        live.finish()
 
     async def _record(self, live: LiveResponse) -> bool:
         try:
@@ -367,8 +349,6 @@ class Hub:
     def _forget(self, live: LiveResponse) -> None:
         self._live.pop(live.started.response_id, None)
         self._turn_tasks.pop(live.started.response_id, None)
-        if live.started.conversation_id is not None:
-            self._busy_conversations.discard(live.started.conversation_id)
         if not self._live:
             self._idle.set()
 
@@ -383,6 +363,16 @@ class Hub:
             self.heartbeat.renew_leases(settings.lease_ttl_s),
             self.heartbeat.touch_sessions(settings.session_idle_s),
         )
+
+
+def _claim(started: Started) -> Claim | None:
+    if started.conversation_id is None:
+        return None
+    return Claim(
+        account_id=started.account_id,
+        conversation_id=started.conversation_id,
+        revision=started.conversation_revision,
+    )
 
 
 def _log_unavailable() -> errors.Unavailable:

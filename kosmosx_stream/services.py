@@ -58,12 +58,6 @@ class Services(msgspec.Struct, kw_only=True):
         session = (
             await self.hub.sessions.join(session_id, principal) if session_id is not None else None
         )
-        with self.hub.claim_conversation(request.conversation):
-            return await self._say(principal, request, session)
-
-    async def _say(
-        self, principal: Principal, request: CreateResponse, session: LiveSession | None
-    ) -> tuple[LiveSession, LiveResponse]:
         started = await self.gate().admit(
             principal,
             request,

@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 
 from conversation.entries import Delta, Ended, EndReason, Entry, Started
-from conversation.items import Answer, Grounding, Message, Turn
+from conversation.items import Answer, Grounding, Message, Turn, image_ids
 from kosmosx_stream.chat_format import AnswerDecoder, Released
 from kosmosx_stream.engines.port import FinishReason
 from kosmosx_stream.stop_strings import StopStrings
@@ -89,6 +89,7 @@ class _Turn:
         if reason == "error":
             return None
         started = self.started
+        asked = (*started.pending, *started.input)
         answer = Message(
             id=started.output_item_id,
             role="assistant",
@@ -101,11 +102,12 @@ class _Turn:
             conversation_id=started.conversation_id,
             account_id=started.account_id,
             created_at=started.created_at,
-            input=started.input,
+            input=asked,
             output=(answer,),
             prompt_ids=started.turn_ids,
             answer_ids=tuple(self.answer_ids),
-            image_ids=started.new_images,
+            image_ids=image_ids(asked),
+            grounding=started.grounding,
         )
 
 

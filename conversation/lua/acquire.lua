@@ -1,7 +1,15 @@
--- ARGV: response id, ttl_ms. Returns the new epoch, or 0 while another owner's lease is alive.
+-- ARGV: response id, ttl_ms, and the conversation to take with it: account, id ('' for none),
+-- revision. Returns the new epoch, 0 while another owner's lease is alive, or a negative verdict.
 local id, now = ARGV[1], now_ms()
+local account, conversation, revision = ARGV[3], ARGV[4], ARGV[5]
 local lapses = redis.call('ZSCORE', LEASES, id)
 if lapses and tonumber(lapses) > now then return 0 end
+if conversation ~= '' then
+  local line = key('conversation', conversation)
+  local verdict = free_to_change(line, account, revision)
+  if verdict ~= OK then return -verdict end
+  redis.call('HSET', line, 'holder', id)
+end
 local epoch = redis.call('INCR', key('epoch', id))
 -- Whoever owns a response may yet have to settle it: nothing of it may expire.
 redis.call('PERSIST', key('epoch', id))

@@ -14,10 +14,33 @@ local function now_ms()
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
--- Store a turn and move its conversation's head to it; a repeated call changes nothing.
+-- A turn that took a conversation holds it until it is attached there, or until its lease is
+-- released; a lapsed lease is waiting to be taken over.
+local function held(line)
+  local holder = redis.call('HGET', line, 'holder')
+  return holder and redis.call('ZSCORE', LEASES, holder) and holder
+end
+
+-- Whether what was read of the conversation still holds, and no live turn builds on it.
+local function free_to_change(line, account, revision)
+  local found = redis.call('HMGET', line, 'account', 'revision')
+  if found[1] ~= account then return MISSING end
+  if held(line) or found[2] ~= revision then return CONFLICT end
+  return OK
+end
+
 -- turn: id, account, parent, conversation, images, data ('' where there is none)
-local function attach_turn(turn, retention_ms)
+local function store_turn(turn, retention_ms)
   local id, account, parent, conversation, images, data = unpack(turn)
+  local record = key('turn', id)
+  redis.call('HSET', record, 'account', account, 'parent', parent,
+    'conversation', conversation, 'images', images, 'data', data)
+  redis.call('PEXPIRE', record, retention_ms)
+end
+
+-- Store a turn and move its conversation's head to it; a repeated call changes nothing.
+local function attach_turn(turn, retention_ms)
+  local id, account, parent, conversation, _, data = unpack(turn)
   local record = key('turn', id)
   if redis.call('EXISTS', record) == 1 then
     return redis.call('HGET', record, 'data') == data and OK or CONFLICT
@@ -26,13 +49,12 @@ local function attach_turn(turn, retention_ms)
     local line = key('conversation', conversation)
     local found = redis.call('HMGET', line, 'account', 'head')
     if found[1] ~= account then return MISSING end
-    if (found[2] or '') ~= parent then return CONFLICT end
-    redis.call('HSET', line, 'head', id)
+    if (found[2] or '') ~= parent or (held(line) or id) ~= id then return CONFLICT end
+    -- It took up what was pending, and lets the next turn in.
+    redis.call('HDEL', line, 'pending', 'images', 'holder')
+    redis.call('HSET', line, 'head', id, 'revision', id)
     redis.call('PEXPIRE', line, retention_ms)
   end
-  redis.call('HSET', record, 'account', account, 'parent', parent,
-    'conversation', conversation, 'images', images, 'data', data)
-  redis.call('PEXPIRE', record, retention_ms)
+  store_turn(turn, retention_ms)
   return OK
 end
-

@@ -1,6 +1,10 @@
--- ARGV: account, conversation id, retention_ms. Returns head and data, or nothing.
-local line = key('conversation', ARGV[2])
-local found = redis.call('HMGET', line, 'account', 'head', 'data')
-if found[1] ~= ARGV[1] then return {} end
-redis.call('PEXPIRE', line, ARGV[3])
-return { found[2], found[3] }
+-- ARGV: account, conversation id, retention_ms. Returns data, head, pending items and revision, or
+-- nothing. What is used is kept: the images of what is pending, too.
+local account, line, retention_ms = ARGV[1], key('conversation', ARGV[2]), ARGV[3]
+local found = redis.call('HMGET', line, 'account', 'images', 'data', 'head', 'pending', 'revision')
+if found[1] ~= account then return {} end
+redis.call('PEXPIRE', line, retention_ms)
+for image in string.gmatch(found[2] or '', '%S+') do
+  redis.call('PEXPIRE', key('image', account .. ':' .. image), retention_ms)
+end
+return { unpack(found, 3) }

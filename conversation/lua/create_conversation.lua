@@ -1,8 +1,8 @@
--- ARGV: conversation id, account, head, data, retention_ms. Returns a verdict.
+-- ARGV: conversation id, account, data, retention_ms. Returns a verdict.
 local line = key('conversation', ARGV[1])
 if redis.call('EXISTS', line) == 1 then
-  return redis.call('HGET', line, 'data') == ARGV[4] and OK or CONFLICT
+  return redis.call('HGET', line, 'data') == ARGV[3] and OK or CONFLICT
 end
-redis.call('HSET', line, 'account', ARGV[2], 'head', ARGV[3], 'data', ARGV[4])
-redis.call('PEXPIRE', line, ARGV[5])
+redis.call('HSET', line, 'account', ARGV[2], 'data', ARGV[3], 'head', '', 'revision', '')
+redis.call('PEXPIRE', line, ARGV[4])
 return OK

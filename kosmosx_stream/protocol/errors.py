@@ -119,6 +119,25 @@ def response_not_found(response_id: str) -> NotFound:
     )
 
 
+def conversation_locked() -> Conflict:
+    """The refusal of a turn or an edit that would get in between."""
+    return Conflict(
+        "The conversation is in the middle of another turn, or was changed meanwhile. "
+        "Try again when that turn has ended.",
+        code="conversation_locked",
+        param="conversation",
+    )
+
+
+def conversation_not_found(conversation_id: str | None) -> NotFound:
+    """There is none, or it is another account's."""
+    return NotFound(
+        f"Conversation with id '{conversation_id}' not found.",
+        code="conversation_not_found",
+        param="conversation",
+    )
+
+
 class ErrorBody(msgspec.Struct, frozen=True, kw_only=True):
     """The `error` object of HTTP bodies and WebSocket events."""
 

@@ -67,6 +67,7 @@ def exception_handlers() -> dict[Any, Any]:
     """Every refusal in the protocol's shape."""
     expected = (
         ApiError,
+        ports.Conflict,
         ports.NotFound,
         ports.LogUnavailable,
         store.NotFound,

@@ -5,7 +5,13 @@ import logging
 from starlette.exceptions import HTTPException
 
 from conversation import ports
-from kosmosx_stream.protocol.errors import ApiError, NotFound, ServerError, Unavailable
+from kosmosx_stream.protocol.errors import (
+    ApiError,
+    NotFound,
+    ServerError,
+    Unavailable,
+    conversation_locked,
+)
 from metering import store
 
 logger = logging.getLogger(__name__)
@@ -18,6 +24,8 @@ def to_api_error(error: Exception) -> ApiError:
             return error
         case store.NotFound() | ports.NotFound() | HTTPException(status_code=404):
             return NotFound("There is no such thing here.", code="not_found")
+        case ports.Conflict():
+            return conversation_locked()
         case store.StoreUnavailable() | ports.LogUnavailable():
             return Unavailable("The store cannot be reached. Try again.", code="store_unavailable")
         case _:

@@ -159,16 +159,15 @@ class Connection:
     async def _say(self, create: CreateOnStream) -> LiveResponse:
         opens_session, self._announced = not self._announced, True
         try:
-            with self._hub.claim_conversation(create.request.conversation):
-                started = await self._services.gate().admit(
-                    self._principal,
-                    create.request,
-                    self._session_id,
-                    unstored=self._session.remembered if self._session else {},
-                    opens_session=opens_session,
-                )
-                session = await self._open_session()
-                return await self._hub.say(session, started)
+            started = await self._services.gate().admit(
+                self._principal,
+                create.request,
+                self._session_id,
+                unstored=self._session.remembered if self._session else {},
+                opens_session=opens_session,
+            )
+            session = await self._open_session()
+            return await self._hub.say(session, started)
         except Exception:
             self._announced = not opens_session
             raise

@@ -1,6 +1,6 @@
 """Turns and conversations for tests."""
 
-from conversation.items import Answer, Conversation, Image, Message, Text, Turn
+from conversation.items import Answer, Conversation, Image, Item, Message, Role, Text, Turn
 
 
 def turn(
@@ -29,6 +29,11 @@ def turn(
         answer_ids=(4, 2),
         image_ids=image_ids,
     )
+
+
+def said(item_id: str, role: Role = "user", *image_ids: str) -> Item:
+    images = tuple(Image(image_id) for image_id in image_ids)
+    return Message(id=item_id, role=role, content=(Text(f"{item_id}!"), *images))
 
 
 def conversation(conversation_id: str = "conv_1", account_id: str = "acct_a") -> Conversation:

@@ -1,17 +1,19 @@
 """Every history keeps turns, conversations and images, each for its account alone."""
 
-import msgspec
+from typing import Any
+
 import pytest
+from msgspec.structs import replace
 from redis.asyncio import Redis
 
 from conversation import redis_history
 from conversation.entries import UnknownEntryVersion
-from conversation.items import Turn
-from conversation.ports import Conflict, History, NotFound
+from conversation.items import Conversation, Turn
+from conversation.ports import Claim, Conflict, EventLog, History, NotFound, Write
 from conversation.redis_connection import key
 from conversation.redis_history import RedisHistory
 from tests.conversation.conftest import RETENTION_S
-from tests.conversation.samples import conversation, turn
+from tests.conversation.samples import conversation, said, turn
 
 
 async def add_line(history: History, length: int, conversation_id: str | None = None) -> list[Turn]:
@@ -51,6 +53,9 @@ async def test_another_account_finds_nothing(history: History) -> None:
         history.chain("acct_b", "resp_1"),
         history.delete_turn("acct_b", "resp_0"),
         history.conversation("acct_b", "conv_1"),
+        history.describe_conversation("acct_b", "conv_1", {}),
+        history.revise_conversation(conversation(account_id="acct_b"), "next"),
+        history.delete_conversation("acct_b", "conv_1"),
         history.image("acct_b", "0a"),
     ):
         with pytest.raises(NotFound):
@@ -64,6 +69,9 @@ async def test_what_does_not_exist_is_not_found(history: History) -> None:
         history.chain("acct_a", "resp_none"),
         history.delete_turn("acct_a", "resp_none"),
         history.conversation("acct_a", "conv_none"),
+        history.describe_conversation("acct_a", "conv_none", {}),
+        history.revise_conversation(conversation("conv_none"), "next"),
+        history.delete_conversation("acct_a", "conv_none"),
         history.image("acct_a", "0a"),
     ):
         with pytest.raises(NotFound):
@@ -114,7 +122,7 @@ async def test_a_conversation_moves_with_its_turns(history: History) -> None:
     assert await history.conversation("acct_a", "conv_1") == conversation()
     turns = await add_line(history, 3, "conv_1")
     found = await history.conversation("acct_a", "conv_1")
-    assert found == msgspec.structs.replace(conversation(), head_id="resp_2")
+    assert found == replace(conversation(), head_id="resp_2", revision="resp_2")
     assert await history.chain("acct_a", "resp_2") == turns
 
 
@@ -162,6 +170,146 @@ async def test_a_conversation_goes_on_when_its_head_is_deleted(history: History)
     assert turns[0] not in await history.chain("acct_a", "resp_5")
 
 
+# -- conversations edited by hand --------------------------------------------------------------
+
+
+async def revised(history: History, revision: str, *turns: Turn, **changes: Any) -> Conversation:
+    """Change conv_1 as it is now."""
+    found = await history.conversation("acct_a", "conv_1")
+    await history.revise_conversation(replace(found, **changes), revision, turns)
+    return await history.conversation("acct_a", "conv_1")
+
+
+async def test_pending_items_are_taken_up_by_the_next_turn(history: History) -> None:
+    await history.create_conversation(conversation())
+    pending = (said("msg_a"), said("msg_b", "system", "0a"))
+    assert (await revised(history, "edit_1", pending=pending)).pending == pending
+    await history.add_turn(turn("resp_0", None, "conv_1"))
+    found = await history.conversation("acct_a", "conv_1")
+    assert (found.pending, found.head_id, found.revision) == ((), "resp_0", "resp_0")
+
+
+async def test_turns_are_put_in_and_changed_by_hand(history: History) -> None:
+    await history.create_conversation(conversation())
+    added = replace(turn("hand_0", None, "conv_1"), prompt_ids=None, by_hand=True)
+    await revised(history, "edit_1", added, head_id="hand_0")
+    answered = turn("resp_1", "hand_0", "conv_1")
+    await history.add_turn(answered)
+    changed = replace(answered, input=(), prompt_ids=None)
+    await revised(history, "edit_2", changed)
+    assert await history.chain("acct_a", "resp_1") == [added, changed]
+
+
+async def test_an_edit_of_what_has_changed_is_refused(history: History) -> None:
+    await history.create_conversation(conversation())
+    stale = await history.conversation("acct_a", "conv_1")
+    changes = (
+        lambda: revised(history, "edit_1", pending=(said("msg_a"),)),
+        lambda: history.add_turn(turn("resp_0", None, "conv_1")),
+        lambda: history.delete_turn("acct_a", "resp_0"),
+    )
+    for change in changes:
+        await change()
+        before = await history.conversation("acct_a", "conv_1")
+        with pytest.raises(Conflict):
+            await history.revise_conversation(replace(stale, pending=(said("msg_b"),)), "late")
+        assert await history.conversation("acct_a", "conv_1") == before
+        stale = before
+
+
+async def test_metadata_is_replaced_at_any_time(history: History, log: EventLog) -> None:
+    await history.create_conversation(conversation())
+    await add_line(history, 1, "conv_1")
+    await log.acquire("resp_1", 10, await claim(history))
+    described = await history.describe_conversation("acct_a", "conv_1", {"title": "Sail"})
+    assert described == await history.conversation("acct_a", "conv_1")
+    assert (described.metadata, described.head_id) == ({"title": "Sail"}, "resp_0")
+
+
+async def test_turns_outlive_their_conversation(history: History) -> None:
+    await history.create_conversation(conversation())
+    turns = await add_line(history, 2, "conv_1")
+    await history.delete_conversation("acct_a", "conv_1")
+    with pytest.raises(NotFound):
+        await history.conversation("acct_a", "conv_1")
+    with pytest.raises(Conflict):
+        await history.add_turn(turn("resp_2", "resp_1", "conv_1"))
+    assert await history.chain("acct_a", "resp_1") == turns
+    await history.delete_turn("acct_a", "resp_1")
+
+
+# -- conversations in a live turn --------------------------------------------------------------
+
+
+async def claim(history: History) -> Claim:
+    """conv_1 as it is now, for a turn."""
+    found = await history.conversation("acct_a", "conv_1")
+    return Claim(account_id="acct_a", conversation_id="conv_1", revision=found.revision)
+
+
+async def test_a_conversation_takes_one_live_turn(history: History, log: EventLog) -> None:
+    await history.create_conversation(conversation())
+    lease = await log.acquire("resp_1", 10, await claim(history))
+    assert lease is not None
+    with pytest.raises(Conflict):
+        await log.acquire("resp_2", 10, await claim(history))
+    assert await log.acquire("resp_elsewhere", 10) is not None
+    await log.release(lease)
+    assert await log.acquire("resp_2", 10, await claim(history)) is not None
+
+
+async def test_nothing_is_edited_under_a_live_turn(history: History, log: EventLog) -> None:
+    await history.create_conversation(conversation())
+    await add_line(history, 1, "conv_1")
+    before = await history.conversation("acct_a", "conv_1")
+    await log.acquire("resp_1", 10, await claim(history))
+    for editing in (
+        history.revise_conversation(before, "edit"),
+        history.delete_turn("acct_a", "resp_0"),
+        history.delete_conversation("acct_a", "conv_1"),
+        history.add_turn(turn("resp_2", "resp_0", "conv_1")),
+    ):
+        with pytest.raises(Conflict):
+            await editing
+    assert await history.conversation("acct_a", "conv_1") == before
+
+
+async def test_a_lapsed_turn_keeps_its_conversation(history: History, log: EventLog) -> None:
+    """It is taken over, and goes on in its place."""
+    await history.create_conversation(conversation())
+    await log.acquire("resp_1", 0, await claim(history))
+    with pytest.raises(Conflict):
+        await log.acquire("resp_2", 10, await claim(history))
+    taken_over = await log.acquire("resp_1", 10)
+    assert taken_over is not None
+    await log.release(taken_over)
+    assert await log.acquire("resp_2", 10, await claim(history)) is not None
+
+
+async def test_the_end_of_a_turn_lets_the_next_one_in(history: History, log: EventLog) -> None:
+    """With its last entry, before its lease is released: its usage may yet have to be settled."""
+    await history.create_conversation(conversation())
+    lease = await log.acquire("resp_1", 10, await claim(history))
+    assert lease is not None
+    ended = turn("resp_1", None, "conv_1")
+    write = Write(lease=lease, expected=0, entries=(b"end",), turn=ended)
+    assert await log.append([write], 10) == [None]
+    assert await log.acquire("resp_2", 10, await claim(history)) is not None
+
+
+async def test_only_what_was_read_is_claimed(history: History, log: EventLog) -> None:
+    await history.create_conversation(conversation())
+    stale = await claim(history)
+    await add_line(history, 1, "conv_1")
+    with pytest.raises(Conflict):
+        await log.acquire("resp_1", 10, stale)
+    assert await log.expired(10) == []
+    for missing in (replace(stale, conversation_id="conv_none"), replace(stale, account_id="b")):
+        with pytest.raises(NotFound):
+            await log.acquire("resp_1", 10, missing)
+    assert await log.acquire("resp_1", 10, await claim(history)) is not None
+
+
 # -- images ------------------------------------------------------------------------------------
 
 
@@ -196,6 +344,26 @@ async def test_what_is_used_is_kept_for_another_period(redis: Redis) -> None:
     await history.conversation("acct_a", "conv_1")
     await history.image("acct_a", "0a")
     assert [await redis.ttl(name) > 500 for name in names] == [False, False, True, True]
+
+
+async def test_pending_images_are_kept_with_their_conversation(redis: Redis) -> None:
+    history = RedisHistory(redis, retention_s=RETENTION_S)
+    await history.put_image("acct_a", "0a", b"pixels")
+    await history.create_conversation(conversation())
+    await revised(history, "edit_1", pending=(said("msg_a", "user", "0a"),))
+    await shorten(redis, [key("image", "acct_a:0a")])
+    await history.conversation("acct_a", "conv_1")
+    assert await redis.ttl(key("image", "acct_a:0a")) > 500
+
+
+async def test_a_repeated_edit_changes_nothing(redis: Redis) -> None:
+    """Its reply was lost: it is acknowledged, and not refused as a late one."""
+    history = RedisHistory(redis, retention_s=RETENTION_S)
+    await history.create_conversation(conversation())
+    edited = replace(conversation(), pending=(said("msg_a"),))
+    for _ in range(2):
+        await history.revise_conversation(edited, "edit_1")
+    assert (await history.conversation("acct_a", "conv_1")).pending == (said("msg_a"),)
 
 
 async def shorten(redis: Redis, names: list[str]) -> None:

@@ -18,6 +18,7 @@ from conversation.ports import Write
 from kosmosx_stream.chat_format import Released
 from kosmosx_stream.engines.port import Delta, EngineDead, Generate
 from kosmosx_stream.hub import Hub
+from kosmosx_stream.live_response import LiveResponse
 from kosmosx_stream.protocol.counting import CostFn
 from kosmosx_stream.protocol.errors import Conflict as ConflictError
 from kosmosx_stream.protocol.errors import NotFound as NotFoundError
@@ -169,16 +170,10 @@ async def cluster(tmp_path: Path) -> AsyncIterator[Cluster]:
     await store.close()
 
 
-def started(
-    response_id: str = "resp",
-    *,
-    conversation_id: str | None = None,
-    stop: tuple[str, ...] = (),
-) -> Started:
+def started(response_id: str = "resp", *, stop: tuple[str, ...] = ()) -> Started:
     return Started(
         stop=stop,
         response_id=response_id,
-        conversation_id=conversation_id,
         account_id="acct",
         session_id="sess",
         created_at=1.0,
@@ -209,8 +204,8 @@ async def begin(instance: Instance, *, stop: tuple[str, ...] = ()) -> None:
     await instance.hub.say(session, started(stop=stop))
 
 
-async def finish(instance: Instance) -> list[str]:
-    return [event.type async for batch in instance.hub.follow("resp") for event in batch]
+async def finish(instance: Instance, response_id: str = "resp") -> list[str]:
+    return [event.type async for batch in instance.hub.follow(response_id) for event in batch]
 
 
 async def lose_owner(instance: Instance) -> None:
@@ -445,25 +440,6 @@ async def test_what_had_only_its_end_missing_is_not_cancelled(cluster: Cluster) 
     assert (await cluster.entries())[-1].reason == "stop"
 
 
-async def test_a_cancelled_turn_leaves_its_conversation_to_the_one_that_was_first(
-    cluster: Cluster,
-) -> None:
-    conversation = Conversation(id="conv", account_id="acct", created_at=0, metadata={})
-    await cluster.history.create_conversation(conversation)
-    async with (
-        cluster.instance(Engine(stalls=[5])) as first,
-        cluster.instance(Engine()) as second,
-    ):
-        for name, instance in (("slow", first), ("fast", second)):
-            session = instance.hub.sessions.resume("sess", "acct", single_turn=False)
-            await instance.hub.say(session, started(name, conversation_id="conv"))
-        await first.engine.stalled.wait()
-        await second.hub.until_ended("fast")
-        await second.hub.ending.cancel("acct", "slow")
-        ended = unpack((await cluster.log.read("slow"))[-1])
-    assert (ended.reason, ended.error_code) == ("error", "conversation_conflict")
-
-
 async def test_a_session_in_use_is_not_closed_from_elsewhere(cluster: Cluster) -> None:
     async with (
         cluster.instance(Engine(stalls=[5])) as owner,
@@ -495,36 +471,107 @@ async def test_an_adopted_turn_does_not_close_the_session_of_others(cluster: Clu
         assert (await cluster.store.session("acct", "sess")).state == "open"
 
 
-async def test_two_instances_in_one_conversation(cluster: Cluster) -> None:
-    """The second to end has no place in it; its reader is told, and it is billed."""
+async def say_in_conversation(
+    cluster: Cluster, instance: Instance, response_id: str
+) -> LiveResponse:
+    found = await cluster.history.conversation("acct", "conv")
+    turn = replace(
+        started(response_id),
+        single_turn=False,
+        conversation_id="conv",
+        parent_id=found.head_id,
+        conversation_revision=found.revision,
+    )
+    session = instance.hub.sessions.resume("sess", "acct", single_turn=False)
+    return await instance.hub.say(session, turn)
+
+
+@pytest.fixture
+async def conversing(cluster: Cluster) -> Cluster:
     conversation = Conversation(id="conv", account_id="acct", created_at=0, metadata={})
     await cluster.history.create_conversation(conversation)
+    return cluster
+
+
+async def test_two_instances_in_one_conversation(conversing: Cluster) -> None:
+    """The second is refused before a token is generated, and let in after the first one's end."""
     async with (
-        cluster.instance(Engine(stalls=[5])) as first,
-        cluster.instance(Engine()) as second,
+        conversing.instance(Engine(stalls=[5])) as first,
+        conversing.instance(Engine()) as second,
     ):
-        for name, instance in (("slow", first), ("fast", second)):
-            session = instance.hub.sessions.resume("sess", "acct", single_turn=False)
-            await instance.hub.say(session, started(name, conversation_id="conv"))
-        ends = {}
-        for name, instance in (("fast", second), ("slow", first)):
-            events = [e async for batch in instance.hub.follow(name) for e in batch]
-            ends[name] = events[-1].type
-            first.engine.go.set()
-    assert ends == {"fast": "response.completed", "slow": "response.failed"}
-    assert (await cluster.history.conversation("acct", "conv")).head_id == "fast"
-    rows = await cluster.store.ledger("acct", "sess")
-    assert {row.response_id for row in rows} == {"fast", "slow"}
-
-
-async def test_a_conversation_takes_one_turn_at_a_time(cluster: Cluster) -> None:
-    async with cluster.instance(Engine()) as instance:
-        with instance.hub.claim_conversation("conv"):
-            pass  # A turn began; it would free the conversation at its end.
-        with pytest.raises(ConflictError) as refused, instance.hub.claim_conversation("conv"):
-            pass
+        await say_in_conversation(conversing, first, "resp")
+        with pytest.raises(ConflictError) as refused:
+            await say_in_conversation(conversing, second, "late")
         assert refused.value.code == "conversation_locked"
-        with pytest.raises(ZeroDivisionError), instance.hub.claim_conversation("other"):
-            raise ZeroDivisionError  # No turn began.
-        with instance.hub.claim_conversation("other"):
-            pass
+        assert await conversing.log.read("late") == []
+        first.engine.go.set()
+        assert (await finish(first))[-1] == "response.completed"
+        await say_in_conversation(conversing, second, "next")
+        assert (await finish(second, "next"))[-1] == "response.completed"
+    chain = await conversing.history.chain("acct", "next")
+    assert [turn.response_id for turn in chain] == ["resp", "next"]
+
+
+async def test_an_adopted_turn_keeps_its_conversation(conversing: Cluster) -> None:
+    async with (
+        conversing.instance(Engine(stalls=[5])) as first,
+        conversing.instance(Engine(stalls=[8])) as second,
+    ):
+        await say_in_conversation(conversing, first, "resp")
+        await lose_owner(first)
+        conversing.lapse()
+        for moment in ("lapsed", "adopted"):
+            with pytest.raises(ConflictError):
+                await say_in_conversation(conversing, second, moment)
+            await second.sweeper.sweep()
+        second.engine.go.set()
+        assert (await finish(second))[-1] == "response.completed"
+    assert (await conversing.history.conversation("acct", "conv")).head_id == "resp"
+
+
+async def test_a_failed_turn_frees_its_conversation(conversing: Cluster) -> None:
+    async with conversing.instance(Engine(deaths=[3, 3, 3, 3])) as instance:
+        await say_in_conversation(conversing, instance, "resp")
+        assert (await finish(instance))[-1] == "response.failed"
+        await say_in_conversation(conversing, instance, "next")
+        assert (await finish(instance, "next"))[-1] == "response.completed"
+    assert (await conversing.history.conversation("acct", "conv")).head_id == "next"
+
+
+async def test_a_deleted_conversation_takes_no_turn(conversing: Cluster) -> None:
+    """It was there when the turn was admitted."""
+    turn = replace(started(), conversation_id="gone")
+    async with conversing.instance(Engine()) as instance:
+        session = instance.hub.sessions.resume("sess", "acct", single_turn=False)
+        with pytest.raises(NotFoundError):
+            await instance.hub.say(session, turn)
+
+
+async def test_a_turn_that_was_cancelled_from_elsewhere_frees_its_conversation(
+    conversing: Cluster,
+) -> None:
+    async with (
+        conversing.instance(Engine(stalls=[5])) as first,
+        conversing.instance(Engine()) as second,
+    ):
+        await say_in_conversation(conversing, first, "resp")
+        await first.engine.stalled.wait()
+        await second.hub.ending.cancel("acct", "resp")
+        await say_in_conversation(conversing, second, "next")
+        assert (await finish(second, "next"))[-1] == "response.completed"
+    assert len(await conversing.history.chain("acct", "next")) == 2
+
+
+async def test_an_answer_to_a_conversation_that_expired_stands_outside(
+    conversing: Cluster,
+) -> None:
+    """Its reader is told that nobody will remember it, and it is billed."""
+    async with conversing.instance(Engine(stalls=[5])) as instance:
+        await say_in_conversation(conversing, instance, "resp")
+        await instance.engine.stalled.wait()
+        conversing.history._conversations.clear()
+        instance.engine.go.set()
+        assert (await finish(instance))[-1] == "response.failed"
+    ended = (await conversing.entries())[-1]
+    assert (ended.reason, ended.error_code) == ("error", "conversation_conflict")
+    assert await conversing.token_ids() == answer()
