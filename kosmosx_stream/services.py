@@ -1,7 +1,5 @@
 """What the transports need of the server, put together in `app`."""
 
-from typing import Any
-
 import msgspec
 
 from conversation.ports import History
@@ -13,6 +11,7 @@ from kosmosx_stream.live_response import LiveResponse
 from kosmosx_stream.live_session import LiveSession
 from kosmosx_stream.protocol.errors import ApiError, Unavailable
 from kosmosx_stream.protocol.requests import CreateResponse
+from kosmosx_stream.protocol.resources import ModelObject
 from kosmosx_stream.response_log import ResponseLog
 from kosmosx_stream.settings import Settings
 from metering.authenticator import Authenticator, Principal
@@ -98,12 +97,10 @@ class Services(msgspec.Struct, kw_only=True):
         if found is None or found[0].principal.account_id != principal.account_id:
             await self.responses.stored(principal.account_id, response_id)
 
-    def model_object(self) -> dict[str, Any]:
+    def model_object(self) -> ModelObject:
         """The served model as `GET /v1/models` shows it."""
-        return {
-            "id": self.settings.model_name,
-            "object": "model",
-            "created": self.model_created_at,
-            "owned_by": "kosmosx",
-            "kosmosx:context_window": self.engine.max_model_len if self.engine else None,
-        }
+        return ModelObject(
+            id=self.settings.model_name,
+            created=self.model_created_at,
+            context_window=self.engine.max_model_len if self.engine else None,
+        )

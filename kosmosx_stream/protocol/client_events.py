@@ -8,7 +8,7 @@ from kosmosx_stream.protocol.errors import ApiError, InvalidRequest
 from kosmosx_stream.protocol.fields import Fields, decode_object, invalid_value, unsupported
 from kosmosx_stream.protocol.requests import CreateResponse, read_create
 
-_STREAM_ID = re.compile(r"[A-Za-z0-9_.-]{1,256}")
+STREAM_ID = re.compile(r"[A-Za-z0-9_.-]{1,256}")
 
 _CLIENT_EVENTS = ("response.create", "kosmosx:response.cancel", "kosmosx:session.close")
 
@@ -69,7 +69,7 @@ def _read_event(fields: Fields, stream_id: str | None) -> ClientEvent:
 
 def _stream_id(fields: Fields) -> str | None:
     stream_id = fields.string("stream_id")
-    if stream_id is not None and not _STREAM_ID.fullmatch(stream_id):
+    if stream_id is not None and not STREAM_ID.fullmatch(stream_id):
         message = "Invalid 'stream_id': expected 1 to 256 of the characters A-Z a-z 0-9 _ . -"
         raise InvalidRequest(message, code="invalid_stream_id", param="stream_id")
     return stream_id

@@ -147,17 +147,23 @@ class ErrorBody(msgspec.Struct, frozen=True, kw_only=True):
     code: str
 
 
-class _HttpError(msgspec.Struct, frozen=True):
+class HttpError(msgspec.Struct, frozen=True):
+    """The body of a refusal."""
+
     error: ErrorBody
 
 
-class _SocketError(msgspec.Struct, frozen=True, kw_only=True, tag="error", omit_defaults=True):
+class SocketError(msgspec.Struct, frozen=True, kw_only=True, tag="error"):
+    """A refused command, or a response that cannot be followed further."""
+
     status: int
     error: ErrorBody
-    sequence_number: int | None = None
+    sequence_number: int | msgspec.UnsetType = msgspec.UNSET
 
 
-class _StreamError(msgspec.Struct, frozen=True, kw_only=True, tag="error"):
+class StreamError(msgspec.Struct, frozen=True, kw_only=True, tag="error"):
+    """The end of a stream that cannot go on."""
+
     sequence_number: int
     code: str
     message: str
@@ -166,7 +172,7 @@ class _StreamError(msgspec.Struct, frozen=True, kw_only=True, tag="error"):
 
 def encode_http(error: ApiError) -> bytes:
     """The body of an HTTP response that goes out with `error.status`."""
-    return msgspec.json.encode(_HttpError(_body(error)))
+    return msgspec.json.encode(HttpError(_body(error)))
 
 
 def encode_websocket(
@@ -176,7 +182,8 @@ def encode_websocket(
 
     It goes into the lane `stream_id`, or else into that of the refused command.
     """
-    event = _SocketError(status=error.status, error=_body(error), sequence_number=sequence)
+    number = msgspec.UNSET if sequence is None else sequence
+    event = SocketError(status=error.status, error=_body(error), sequence_number=number)
     return frames.on_stream(msgspec.json.encode(event), stream_id or error.stream_id)
 
 
@@ -186,7 +193,7 @@ def encode_sse(error: ApiError, sequence: int) -> bytes:
     The specification's own ErrorStreamingEvent is nested, but a truthy top-level `error` makes the
     clients throw before they look at the type.
     """
-    event = _StreamError(
+    event = StreamError(
         sequence_number=sequence, code=error.code, message=error.message, param=error.param
     )
     return frames.sse_frame("error", msgspec.json.encode(event))

@@ -100,6 +100,18 @@ class OutputTextDone(_PartEvent, tag="response.output_text.done", kw_only=True):
     logprobs: tuple[()] = ()
 
 
+def wire_events() -> list[type[WireEvent]]:
+    """Every event that a response may send."""
+    found: list[type[WireEvent]] = []
+    below = WireEvent.__subclasses__()
+    while below:
+        event = below.pop(0)
+        below += event.__subclasses__()
+        if event.__struct_config__.tag is not None:
+            found.append(event)
+    return found
+
+
 def encode(event: WireEvent, sequence: int) -> Event:
     """Number and encode an event."""
     event.sequence_number = sequence

@@ -290,3 +290,11 @@ class ResponseObject(msgspec.Struct, frozen=True, kw_only=True):
     context: Context | msgspec.UnsetType = msgspec.field(
         name="kosmosx:context", default=msgspec.UNSET
     )
+
+
+class DeletedResponse(msgspec.Struct, frozen=True):
+    """What is left of a deleted response."""
+
+    id: str
+    object: Literal["response"] = "response"
+    deleted: Literal[True] = True

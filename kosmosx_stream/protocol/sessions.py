@@ -38,10 +38,21 @@ class SessionObject(msgspec.Struct, frozen=True, kw_only=True):
     object: Literal["kosmosx.session"] = "kosmosx.session"
 
 
-class _SessionClosed(msgspec.Struct, frozen=True, kw_only=True):
-    type: Literal["kosmosx:session.closed"] = "kosmosx:session.closed"
+class SessionClosed(msgspec.Struct, frozen=True, kw_only=True, tag="kosmosx:session.closed"):
+    """The last event of a connection that was closed by command: the session with its receipt."""
+
     sequence_number: int
     session: SessionObject
+
+
+class SessionList(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of sessions, newest first."""
+
+    object: Literal["list"] = "list"
+    data: list[SessionObject]
+    first_id: str | None
+    last_id: str | None
+    has_more: bool
 
 
 def session_object(record: SessionRecord, usage: SessionUsage) -> SessionObject:
@@ -68,5 +79,5 @@ def session_object(record: SessionRecord, usage: SessionUsage) -> SessionObject:
 
 def encode_session_closed(record: SessionRecord, usage: SessionUsage, sequence: int) -> bytes:
     """The `kosmosx:session.closed` event."""
-    event = _SessionClosed(sequence_number=sequence, session=session_object(record, usage))
+    event = SessionClosed(sequence_number=sequence, session=session_object(record, usage))
     return msgspec.json.encode(event)

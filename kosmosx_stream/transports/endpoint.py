@@ -1,6 +1,5 @@
 """What every HTTP endpoint shares: the key, the body, the answer, and errors in one shape."""
 
-from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -21,17 +20,19 @@ from kosmosx_stream.protocol.errors import (
 )
 from kosmosx_stream.services import Services
 from kosmosx_stream.transports.failures import to_api_error
+from kosmosx_stream.transports.operation import Handler, Operation
 from kosmosx_stream.transports.sse import EventStream
 from metering import store
-from metering.authenticator import Principal
-
-Handler = Callable[[Request, Services, Principal], Awaitable[Any]]
-"""Returns a response, or what is to be encoded as JSON."""
 
 
-def endpoint(method: str, path: str, handler: Handler) -> Route:
+class Endpoint(Route):
     """A route that asks for a key first, and encodes what its handler returns."""
-    return Route(path, _Endpoint(handler), methods=[method])
+
+    def __init__(self, method: str, path: str, operation: Operation) -> None:
+        assert isinstance(operation, Operation), f"{method} {path} needs @operation(...)"
+        super().__init__(path, _Endpoint(operation.handler), methods=[method])
+        self.method = method
+        self.operation = operation
 
 
 class _Endpoint:
@@ -47,6 +48,16 @@ class _Endpoint:
         result = await self._handler(request, services, principal)
         response = result if isinstance(result, Response | EventStream) else json_response(result)
         await response(scope, receive, send)
+
+
+def document(path: str, content: Any) -> Route:
+    """A route to a JSON document that is the same for everyone."""
+    body = msgspec.json.encode(content)
+
+    async def show(_request: Request) -> Response:
+        return json_response(body)
+
+    return Route(path, show)
 
 
 async def read_body(request: Request, limit: int) -> bytes:

@@ -6,18 +6,22 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from kosmosx_stream.protocol.errors import NotFound
+from kosmosx_stream.protocol.resources import ModelList, ModelObject
 from kosmosx_stream.services import Services
 from kosmosx_stream.transports.endpoint import json_response
+from kosmosx_stream.transports.operation import operation
 from metering.authenticator import Principal
 
 
+@operation(answer=ModelList)
 async def list_all(_request: Request, services: Services, _principal: Principal) -> Any:
-    """`GET /v1/models`."""
-    return {"object": "list", "data": [services.model_object()]}
+    """`GET /v1/models`: what is served."""
+    return ModelList(data=(services.model_object(),))
 
 
+@operation(answer=ModelObject, refuses=(NotFound,))
 async def retrieve(request: Request, services: Services, _principal: Principal) -> Any:
-    """`GET /v1/models/{model}`."""
+    """`GET /v1/models/{model}`: one of them by its name."""
     if request.path_params["model"] != services.settings.model_name:
         raise NotFound(
             f"The model '{request.path_params['model']}' does not exist.",

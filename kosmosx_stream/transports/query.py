@@ -1,8 +1,124 @@
-"""Query parameters, checked."""
+"""Query parameters: what they may be, checked as they are read, and told by the API documents."""
 
 from collections.abc import Mapping
+from typing import Any
+
+import msgspec
 
 from kosmosx_stream.protocol.errors import InvalidRequest
+
+
+class Text(msgspec.Struct, frozen=True, kw_only=True):
+    """Any text; None where it is absent."""
+
+    name: str
+    says: str
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """JSON Schema of the value."""
+        return {"type": "string"}
+
+    def read(self, query: Mapping[str, str]) -> str | None:
+        """The value."""
+        return query.get(self.name)
+
+
+class Integer(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole number within bounds."""
+
+    name: str
+    says: str
+    default: int
+    least: int
+    most: int | None = None
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """JSON Schema of the value."""
+        bounds = {"minimum": self.least, "maximum": self.most, "default": self.default}
+        return {"type": "integer"} | {k: bound for k, bound in bounds.items() if bound is not None}
+
+    def read(self, query: Mapping[str, str]) -> int:
+        """The value.
+
+        Raises:
+            InvalidRequest: it is not such a number.
+        """
+        return integer(query, self.name, default=self.default, least=self.least, most=self.most)
+
+
+class Choice(msgspec.Struct, frozen=True, kw_only=True):
+    """One of some words; the first is the default."""
+
+    name: str
+    says: str
+    choices: tuple[str, ...]
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """JSON Schema of the value."""
+        return {"type": "string", "enum": list(self.choices), "default": self.choices[0]}
+
+    def read(self, query: Mapping[str, str]) -> str:
+        """The value.
+
+        Raises:
+            InvalidRequest: it is none of them.
+        """
+        value = query.get(self.name, self.choices[0])
+        if value not in self.choices:
+            supported = " or ".join(f"'{choice}'" for choice in self.choices)
+            raise InvalidRequest(
+                f"'{self.name}' must be {supported}, not '{value[:64]}'.",
+                code="invalid_value",
+                param=self.name,
+            )
+        return value
+
+
+class Flag(msgspec.Struct, frozen=True, kw_only=True):
+    """True or false; false where it is absent."""
+
+    name: str
+    says: str
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """JSON Schema of the value."""
+        return {"type": "boolean", "default": False}
+
+    def read(self, query: Mapping[str, str]) -> bool:
+        """The value.
+
+        Raises:
+            InvalidRequest: it is neither.
+        """
+        match query.get(self.name, "false").lower():
+            case "true" | "1":
+                return True
+            case "false" | "0":
+                return False
+            case value:
+                raise InvalidRequest(
+                    f"'{self.name}' must be 'true' or 'false', not '{value[:64]}'.",
+                    code="invalid_value",
+                    param=self.name,
+                )
+
+
+Parameter = Text | Integer | Choice | Flag
+
+LIMIT = Integer(name="limit", says="The most that a page may hold.", default=20, least=1, most=100)
+AFTER = Text(name="after", says="The id after which the page begins.")
+ORDER = Choice(name="order", says="Newest or oldest first.", choices=("desc", "asc"))
+STREAM = Flag(name="stream", says="Whether to replay the events, and follow them to the end.")
+STARTING_AFTER = Integer(
+    name="starting_after",
+    says="The sequence number after which the replay begins.",
+    default=-1,
+    least=-1,
+)
 
 
 def integer(
@@ -23,7 +139,7 @@ def integer(
     if value < least or (most is not None and value > most):
         upto = f" and at most {most}" if most is not None else ""
         raise InvalidRequest(
-            f"'{name}' must be a whole number of at least {least}{upto}, not '{text}'.",
+            f"'{name}' must be a whole number of at least {least}{upto}, not '{text[:64]}'.",
             code="invalid_value",
             param=name,
         )

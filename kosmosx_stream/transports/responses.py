@@ -11,20 +11,35 @@ from starlette.types import ASGIApp
 
 from conversation import ports
 from conversation.entries import Started
-from kosmosx_stream.protocol.errors import InvalidRequest
+from kosmosx_stream.protocol.errors import Conflict, InvalidRequest, NotFound
 from kosmosx_stream.protocol.projection import Event
 from kosmosx_stream.protocol.requests import decode_create
-from kosmosx_stream.protocol.responses import input_items, item_list
+from kosmosx_stream.protocol.responses import (
+    DeletedResponse,
+    ItemList,
+    ResponseObject,
+    input_items,
+    item_list,
+)
 from kosmosx_stream.services import Services
 from kosmosx_stream.transports.endpoint import json_response, read_body
-from kosmosx_stream.transports.query import integer
+from kosmosx_stream.transports.operation import operation
+from kosmosx_stream.transports.query import AFTER, LIMIT, ORDER, STARTING_AFTER, STREAM, Text
 from kosmosx_stream.transports.sse import EventStream
 from kosmosx_stream.transports.waiting import CLIENT_CLOSED_REQUEST, until_ended
 from metering.authenticator import Principal
 
 SESSION_HEADER = "x-kosmosx-session"
+SESSION = Text(name="X-Kosmosx-Session", says="The open session that this response joins.")
 
 
+@operation(
+    body="CreateResponse",
+    answer=ResponseObject,
+    headers=(SESSION,),
+    streams=True,
+    refuses=(NotFound, Conflict),
+)
 async def create(request: Request, services: Services, principal: Principal) -> ASGIApp:
     """`POST /v1/responses`: as one JSON object, or streamed."""
     create = decode_create(await read_body(request, services.settings.max_request_bytes))
@@ -41,18 +56,20 @@ async def create(request: Request, services: Services, principal: Principal) -> 
     return response
 
 
+@operation(answer=ResponseObject, query=(STREAM, STARTING_AFTER), streams=True, refuses=(NotFound,))
 async def retrieve(request: Request, services: Services, principal: Principal) -> ASGIApp:
     """`GET /v1/responses/{id}`: as it is now, or replayed and followed."""
     response_id = request.path_params["response_id"]
     entries = await services.responses.stored(principal.account_id, response_id)
     started = entries[0]
     assert isinstance(started, Started)
-    if request.query_params.get("stream", "false").lower() not in {"true", "1"}:
+    if not STREAM.read(request.query_params):
         return json_response(services.responses.response(entries))
-    after = integer(request.query_params, "starting_after", default=-1, least=-1)
+    after = STARTING_AFTER.read(request.query_params)
     return _stream(services, services.hub.follow(response_id, after), started.session_id)
 
 
+@operation(answer=DeletedResponse, refuses=(NotFound,))
 async def delete(request: Request, services: Services, principal: Principal) -> Any:
     """`DELETE /v1/responses/{id}`: out of the history and the log; the bill stays."""
     response_id = request.path_params["response_id"]
@@ -61,9 +78,10 @@ async def delete(request: Request, services: Services, principal: Principal) -> 
     with contextlib.suppress(ports.NotFound):  # A failed turn is in the log only.
         await services.history.delete_turn(principal.account_id, response_id)
     await services.responses.delete(response_id)
-    return {"id": response_id, "object": "response", "deleted": True}
+    return DeletedResponse(response_id)
 
 
+@operation(answer=ResponseObject, refuses=(NotFound,))
 async def cancel(request: Request, services: Services, principal: Principal) -> Any:
     """`POST /v1/responses/{id}/cancel`: stop it if it is live, and return it as it is then."""
     response_id = request.path_params["response_id"]
@@ -72,6 +90,7 @@ async def cancel(request: Request, services: Services, principal: Principal) -> 
     return services.responses.response(entries)
 
 
+@operation(answer=ItemList, query=(LIMIT, ORDER, AFTER), refuses=(NotFound, InvalidRequest))
 async def list_input_items(request: Request, services: Services, principal: Principal) -> Any:
     """`GET /v1/responses/{id}/input_items`: what the request brought."""
     response_id = request.path_params["response_id"]
@@ -81,15 +100,15 @@ async def list_input_items(request: Request, services: Services, principal: Prin
         image_id: await _data_url(services, principal, image_id) for image_id in started.new_images
     }
     items = input_items(started.input, urls.get)
-    if request.query_params.get("order", "desc") != "asc":
+    if ORDER.read(request.query_params) == "desc":
         items.reverse()
-    after = request.query_params.get("after")
+    after = AFTER.read(request.query_params)
     ids = [item.id for item in items]
     if after is not None:
         if after not in ids:
             raise InvalidRequest(f"No item '{after}'.", code="invalid_value", param="after")
         items = items[ids.index(after) + 1 :]
-    limit = integer(request.query_params, "limit", default=20, least=1, most=100)
+    limit = LIMIT.read(request.query_params)
     return item_list(items[:limit], has_more=len(items) > limit)
 
 

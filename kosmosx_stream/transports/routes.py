@@ -3,28 +3,40 @@
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 
 from kosmosx_stream.transports import conversations, models, responses, sessions
-from kosmosx_stream.transports.endpoint import endpoint
+from kosmosx_stream.transports.asyncapi import asyncapi
+from kosmosx_stream.transports.endpoint import Endpoint, document
+from kosmosx_stream.transports.openapi import openapi
 from kosmosx_stream.transports.page import Page
 from kosmosx_stream.transports.websocket import responses_socket
 
 
+def endpoints() -> list[Endpoint]:
+    """The HTTP API."""
+    return [
+        Endpoint("POST", "/v1/responses", responses.create),
+        Endpoint("GET", "/v1/responses/{response_id}", responses.retrieve),
+        Endpoint("DELETE", "/v1/responses/{response_id}", responses.delete),
+        Endpoint("POST", "/v1/responses/{response_id}/cancel", responses.cancel),
+        Endpoint("GET", "/v1/responses/{response_id}/input_items", responses.list_input_items),
+        Endpoint("POST", "/v1/conversations", conversations.create),
+        Endpoint("GET", "/v1/conversations/{conversation_id}", conversations.retrieve),
+        Endpoint("POST", "/v1/sessions", sessions.open_session),
+        Endpoint("GET", "/v1/sessions", sessions.list_all),
+        Endpoint("GET", "/v1/sessions/{session_id}", sessions.retrieve),
+        Endpoint("DELETE", "/v1/sessions/{session_id}", sessions.close),
+        Endpoint("GET", "/v1/models", models.list_all),
+        Endpoint("GET", "/v1/models/{model}", models.retrieve),
+    ]
+
+
 def routes() -> list[BaseRoute]:
     """Every path that the server answers."""
+    api = endpoints()
     return [
         WebSocketRoute("/v1/responses", responses_socket),
-        endpoint("POST", "/v1/responses", responses.create),
-        endpoint("GET", "/v1/responses/{response_id}", responses.retrieve),
-        endpoint("DELETE", "/v1/responses/{response_id}", responses.delete),
-        endpoint("POST", "/v1/responses/{response_id}/cancel", responses.cancel),
-        endpoint("GET", "/v1/responses/{response_id}/input_items", responses.list_input_items),
-        endpoint("POST", "/v1/conversations", conversations.create),
-        endpoint("GET", "/v1/conversations/{conversation_id}", conversations.retrieve),
-        endpoint("POST", "/v1/sessions", sessions.open_session),
-        endpoint("GET", "/v1/sessions", sessions.list_all),
-        endpoint("GET", "/v1/sessions/{session_id}", sessions.retrieve),
-        endpoint("DELETE", "/v1/sessions/{session_id}", sessions.close),
-        endpoint("GET", "/v1/models", models.list_all),
-        endpoint("GET", "/v1/models/{model}", models.retrieve),
+        *api,
+        document("/openapi.json", openapi(api)),
+        document("/asyncapi.json", asyncapi()),
         Route("/health/live", models.live),
         Route("/health/ready", models.ready),
         Mount("/", Page()),

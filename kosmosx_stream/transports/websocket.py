@@ -33,8 +33,12 @@ from kosmosx_stream.protocol.errors import (
 from kosmosx_stream.protocol.sessions import encode_session_closed
 from kosmosx_stream.services import Services
 from kosmosx_stream.transports.failures import to_api_error
-from kosmosx_stream.transports.query import integer
+from kosmosx_stream.transports.query import STARTING_AFTER, Text
 from metering.authenticator import Principal
+
+SESSION_ID = Text(name="session_id", says="The session that a client comes back to.")
+RESPONSE_ID = Text(name="response_id", says="The response that it was reading.")
+QUERY = (SESSION_ID, RESPONSE_ID, STARTING_AFTER)
 
 NORMAL_CLOSURE = 1000
 POLICY_VIOLATION = 1008
@@ -197,11 +201,11 @@ class Connection:
         """A client that reconnects names its session, and the response that it was reading."""
         query = self._socket.query_params
         try:
-            if session_id := query.get("session_id"):
+            if session_id := SESSION_ID.read(query):
                 self._attach(await self._hub.sessions.join(session_id, self._principal))
                 self._announced = True
-            if response_id := query.get("response_id"):
-                after = integer(query, "starting_after", default=-1, least=-1)
+            if response_id := RESPONSE_ID.read(query):
+                after = STARTING_AFTER.read(query)
                 await self._services.require(self._principal, response_id)
                 self._spawn(self._resume(response_id, after))
         except _Gone:

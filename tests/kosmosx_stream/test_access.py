@@ -1,29 +1,18 @@
 """Nothing without a key, except health and the page's own files."""
 
+import re
+
 import httpx
 import openai
 import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
+from kosmosx_stream.transports.routes import endpoints
 from tests.kosmosx_stream.clients import MODEL, client
 from tests.server_process import ServerProcess
 
-PATHS = [
-    ("POST", "/v1/responses"),
-    ("GET", "/v1/responses/resp_0"),
-    ("DELETE", "/v1/responses/resp_0"),
-    ("POST", "/v1/responses/resp_0/cancel"),
-    ("GET", "/v1/responses/resp_0/input_items"),
-    ("POST", "/v1/conversations"),
-    ("GET", "/v1/conversations/conv_0"),
-    ("POST", "/v1/sessions"),
-    ("GET", "/v1/sessions"),
-    ("GET", "/v1/sessions/sess_0"),
-    ("DELETE", "/v1/sessions/sess_0"),
-    ("GET", "/v1/models"),
-    ("GET", "/v1/models/kosmos-x"),
-]
+PATHS = [(each.method, re.sub(r"{\w+}", "x_0", each.path)) for each in endpoints()]
 WRONG = [None, "Bearer", "Bearer kx_live_no_such", "Bearer x", "Basic abc", "Bearer \xe9"]
 
 

@@ -1,0 +1,196 @@
+"""JSON Schema of what clients send: the decoders' contract, as the API documents show it.
+
+The decoders themselves are written by hand, for their error messages; the tests hold them to these
+schemas field by field. An optional field may be null, which is the same as leaving it out; fields
+that no schema names are ignored, but for `kosmosx:` ones.
+"""
+
+from typing import get_args
+
+from kosmosx_stream.protocol import client_events
+from kosmosx_stream.protocol.fields import MAX_INTEGER
+from kosmosx_stream.protocol.inputs import DETAILS
+from kosmosx_stream.protocol.requests import (
+    MAX_LABEL,
+    MIN_OUTPUT_TOKENS,
+    Effort,
+    Summary,
+    Truncation,
+)
+from kosmosx_stream.protocol.schemas import Schema, ref
+
+TEXT: Schema = {"type": "string"}
+BOOLEAN: Schema = {"type": "boolean"}
+LABEL: Schema = {"type": "string", "maxLength": MAX_LABEL}
+
+
+def one_of(*values: str) -> Schema:
+    """One of these words."""
+    return {"type": "string", "enum": list(values)}
+
+
+def integer(low: int) -> Schema:
+    """A whole number of at least `low`."""
+    return {"type": "integer", "minimum": low, "maximum": MAX_INTEGER}
+
+
+def number(low: float, high: float) -> Schema:
+    """A number within bounds."""
+    return {"type": "number", "minimum": low, "maximum": high}
+
+
+def array(items: Schema, *, least: int = 0) -> Schema:
+    """An array of at least so many."""
+    return {"type": "array", "items": items, "minItems": least}
+
+
+def any_of(*schemas: Schema) -> Schema:
+    """Whatever one of these takes."""
+    return {"anyOf": list(schemas)}
+
+
+def says(schema: Schema, description: str) -> Schema:
+    """The schema with a description."""
+    return schema | {"description": description}
+
+
+def body(description: str, required: dict[str, Schema], **optional: Schema) -> Schema:
+    """An object; optional fields may be null. `extension_x` is the field `kosmosx:x`."""
+    fields = {
+        name.replace("extension_", "kosmosx:"): _nullable(schema)
+        for name, schema in optional.items()
+    }
+    return {
+        "type": "object",
+        "description": description,
+        "properties": required | fields,
+        "required": list(required),
+    }
+
+
+def _nullable(schema: Schema) -> Schema:
+    match schema:
+        case {"type": str(kind), "enum": list(values)}:
+            return schema | {"type": [kind, "null"], "enum": [*values, None]}
+        case {"type": str(kind)}:
+            return schema | {"type": [kind, "null"]}
+        case {"anyOf": list(choices)}:
+            return schema | {"anyOf": [*choices, {"type": "null"}]}
+        case _:
+            return any_of(schema, {"type": "null"})
+
+
+_INPUT_TEXT = body(
+    "What a user or a developer wrote.", {"type": one_of("input_text"), "text": TEXT}
+)
+_INPUT_IMAGE = body(
+    "A picture.",
+    {
+        "type": one_of("input_image"),
+        "image_url": says(TEXT, "A data: URL of a PNG, JPEG or WebP picture."),
+    },
+    detail=one_of(*DETAILS),
+)
+_OUTPUT_TEXT = body(
+    "What the model answered earlier.", {"type": one_of("output_text"), "text": TEXT}
+)
+
+
+def _message(description: str, roles: tuple[str, ...], *parts: str) -> Schema:
+    content = any_of(TEXT, array(any_of(*map(ref, parts)), least=1))
+    return body(
+        description,
+        {"role": one_of(*roles), "content": content},
+        type=one_of("message"),
+        id=TEXT,
+        status=TEXT,
+    )
+
+
+METADATA: Schema = {
+    "type": "object",
+    "description": "Up to 16 pairs that are kept and given back.",
+    "maxProperties": 16,
+    "propertyNames": {"maxLength": 64},
+    "additionalProperties": {"type": "string", "maxLength": 512},
+}
+
+_CREATE_RESPONSE = body(
+    "What to answer, and how.",
+    {
+        "model": says(TEXT, "One of `GET /v1/models`."),
+        "input": says(
+            any_of(TEXT, array(ref("InputItem"), least=1)), "A user's words, or messages."
+        ),
+    },
+    instructions=says(TEXT, "What the model is told before all else, for this response only."),
+    previous_response_id=says(TEXT, "The response that this one goes on from."),
+    conversation=says(
+        any_of(TEXT, body("A conversation by its id.", {"id": TEXT})),
+        "The conversation that this turn is a part of; excludes `previous_response_id`.",
+    ),
+    stream=says(BOOLEAN, "Whether to send server-sent events as the answer comes."),
+    store=says(BOOLEAN, "Whether the response can be retrieved and continued later; default true."),
+    max_output_tokens=integer(MIN_OUTPUT_TOKENS),
+    temperature=says(number(0, 2), "Default 0: the likeliest token each time."),
+    top_p=number(0, 1),
+    truncation=says(
+        one_of(*get_args(Truncation)),
+        "What to do with a history beyond the context window: drop the oldest turns, or refuse.",
+    ),
+    metadata=METADATA,
+    extension_grounding=says(BOOLEAN, "Whether to tie phrases of the answer to boxes."),
+    parallel_tool_calls=BOOLEAN,
+    tool_choice=one_of("auto", "none"),
+    max_tool_calls=integer(1),
+    reasoning=body(
+        "Accepted and echoed; the model does not reason.",
+        {},
+        effort=one_of(*get_args(Effort)),
+        summary=one_of(*get_args(Summary)),
+    ),
+    user=TEXT,
+    safety_identifier=LABEL,
+    prompt_cache_key=LABEL,
+)
+
+STREAM_ID: Schema = {
+    "type": "string",
+    "pattern": f"^{client_events.STREAM_ID.pattern}$",
+    "description": "The command's lane: within one, commands wait for each other.",
+}
+
+BODIES: dict[str, Schema] = {
+    "CreateResponse": _CREATE_RESPONSE,
+    "InputItem": any_of(ref("UserMessage"), ref("AssistantMessage"), ref("InstructionMessage")),
+    "UserMessage": _message("What a user says.", ("user",), "InputText", "InputImage"),
+    "AssistantMessage": _message("What the model said earlier.", ("assistant",), "OutputText"),
+    "InstructionMessage": _message(
+        "What the developer tells the model.", ("system", "developer"), "InputText"
+    ),
+    "InputText": _INPUT_TEXT,
+    "InputImage": _INPUT_IMAGE,
+    "OutputText": _OUTPUT_TEXT,
+    "CreateConversation": body("A new conversation.", {}, metadata=METADATA),
+}
+"""By their names in the OpenAPI document."""
+
+COMMANDS: dict[str, Schema] = {
+    "response.create": {
+        "allOf": [
+            ref("CreateResponse"),
+            body("Begin a response.", {"type": one_of("response.create")}, stream_id=STREAM_ID),
+        ]
+    },
+    "kosmosx:response.cancel": body(
+        "Stop a response; it ends as incomplete.",
+        {"type": one_of("kosmosx:response.cancel"), "response_id": TEXT},
+        stream_id=STREAM_ID,
+    ),
+    "kosmosx:session.close": body(
+        "Stop what is live, and close the session; its receipt is the last event.",
+        {"type": one_of("kosmosx:session.close")},
+        stream_id=STREAM_ID,
+    ),
+}
+"""What clients say on a WebSocket, by `type`."""

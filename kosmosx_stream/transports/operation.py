@@ -1,0 +1,70 @@
+"""An operation: what answers a request, and what the OpenAPI document says of it.
+
+    @operation(body="CreateThing", answer=ThingObject, query=(LIMIT,), refuses=(NotFound,))
+    async def create(request: Request, services: Services, principal: Principal) -> Any:
+        \"\"\"`POST /v1/things`: begin one.\"\"\"
+
+The docstring is the summary. `body` names a schema of `protocol/body_schemas.py`, `answer` is the
+struct that is sent (`protocol/`), `query` what `query.py` reads. Statuses that come by themselves:
+401, 500 and 503; 400 where there is a body or a checked parameter; 413 where there is a body.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+
+from kosmosx_stream.protocol.body_schemas import BODIES
+from kosmosx_stream.protocol.errors import ApiError
+from kosmosx_stream.services import Services
+from kosmosx_stream.transports.query import Parameter, Text
+from metering.authenticator import Principal
+
+Handler = Callable[[Request, Services, Principal], Awaitable[Any]]
+"""Returns a response, or what is to be encoded as JSON."""
+
+
+class Operation(msgspec.Struct, frozen=True, kw_only=True):
+    """A handler with its documentation."""
+
+    handler: Handler
+    answer: Any
+    """The wire type of a success."""
+    body: str | None
+    """What it takes, by its name in `body_schemas.BODIES`."""
+    body_required: bool
+    query: tuple[Parameter, ...]
+    headers: tuple[Text, ...]
+    streams: bool
+    """Whether a success may be a stream of events instead."""
+    refuses: tuple[type[ApiError], ...]
+    """Refusals beyond those that every operation of its kind has."""
+
+
+def operation(
+    *,
+    answer: Any,
+    body: str | None = None,
+    body_required: bool = True,
+    query: tuple[Parameter, ...] = (),
+    headers: tuple[Text, ...] = (),
+    streams: bool = False,
+    refuses: tuple[type[ApiError], ...] = (),
+) -> Callable[[Handler], Operation]:
+    """Make an operation of a handler; see `Operation` for the arguments."""
+    assert body is None or body in BODIES, f"no schema is named {body}"
+
+    def document(handler: Handler) -> Operation:
+        return Operation(
+            handler=handler,
+            answer=answer,
+            body=body,
+            body_required=body_required,
+            query=query,
+            headers=headers,
+            streams=streams,
+            refuses=refuses,
+        )
+
+    return document

@@ -1,0 +1,150 @@
+"""The documented schemas and the hand-written decoders agree, in both directions."""
+
+import json
+from collections.abc import Callable
+from typing import Any, get_args
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from kosmosx_stream.protocol import client_events
+from kosmosx_stream.protocol.body_schemas import BODIES, COMMANDS
+from kosmosx_stream.protocol.client_events import decode_client_event
+from kosmosx_stream.protocol.errors import ApiError
+from kosmosx_stream.protocol.fields import Fields
+from kosmosx_stream.protocol.requests import decode_conversation, decode_create
+from kosmosx_stream.protocol.schemas import Schema
+from tests.kosmosx_stream.protocol.schema_values import values
+
+Decode = Callable[[bytes], Any]
+
+DECODERS: dict[str, tuple[Schema, Decode]] = {
+    "CreateResponse": (BODIES["CreateResponse"], decode_create),
+    "CreateConversation": (BODIES["CreateConversation"], decode_conversation),
+} | {kind: (schema, decode_client_event) for kind, schema in COMMANDS.items()}
+
+SEMANTIC = {"mutually_exclusive_parameters", "invalid_image_url", "invalid_stream_id"}
+"""What no schema can say. Whatever else a decoder finds wrong, the schema has to find wrong too."""
+
+
+def whole(schema: Schema) -> Schema:
+    """With all that it refers to."""
+    return schema | {"components": {"schemas": BODIES}}
+
+
+def encoded(value: Any) -> bytes:
+    return json.dumps(value).encode()
+
+
+def refusal(decode: Decode, body: Any) -> ApiError | None:
+    try:
+        decode(encoded(body))
+    except ApiError as error:
+        return error
+    return None
+
+
+VALUES = {name: values(schema, BODIES) for name, (schema, _) in DECODERS.items()}
+VALIDATORS = {name: Draft202012Validator(whole(schema)) for name, (schema, _) in DECODERS.items()}
+
+
+@pytest.mark.parametrize("name", DECODERS)
+@given(data=st.data())
+def test_what_the_schema_allows_is_understood(name: str, data: st.DataObject) -> None:
+    body = data.draw(VALUES[name])
+    refused = refusal(DECODERS[name][1], body)
+    assert refused is None or refused.code in SEMANTIC or "unsupported" in refused.code
+
+
+SCALARS = st.sampled_from(
+    [None, True, -1, 0, 1.5, 3, 10**12, "", "auto", "x" * 70, [], {}, ["x"], [{}], {"id": 1}]
+)
+
+
+def changed(draw: Callable[[Any], Any], value: Any) -> Any:
+    """The value with one thing in it replaced or left out."""
+    match value:
+        case dict() if value and draw(st.booleans()):
+            key = draw(st.sampled_from(sorted(value)))
+            if draw(st.integers(0, 4)) == 0:
+                return {other: value[other] for other in value if other != key}
+            return value | {key: changed(draw, value[key])}
+        case list() if value and draw(st.booleans()):
+            index = draw(st.integers(0, len(value) - 1))
+            return [*value[:index], changed(draw, value[index]), *value[index + 1 :]]
+        case _:
+            return draw(SCALARS)
+
+
+@pytest.mark.parametrize("name", DECODERS)
+@given(data=st.data())
+def test_what_the_schema_forbids_is_refused(name: str, data: st.DataObject) -> None:
+    body = changed(data.draw, data.draw(VALUES[name]))
+    assume(not VALIDATORS[name].is_valid(body))
+    assert refusal(DECODERS[name][1], body)
+
+
+def documented(schema: Any) -> set[str]:
+    """The names of fields in a schema and in all that it refers to."""
+    found: set[str] = set()
+    waiting, seen = [schema], set()
+    while waiting:
+        match waiting.pop():
+            case {"$ref": ref}:
+                if ref not in seen:
+                    seen.add(ref)
+                    waiting.append(BODIES[ref.rpartition("/")[2]])
+            case dict() as each:
+                found |= set(each.get("properties", ()))
+                waiting += each.get("properties", {}).values()
+                waiting += [inner for key, inner in each.items() if key != "properties"]
+            case list() as each:
+                waiting += each
+            case _:
+                pass
+    return found
+
+
+SILENT = {
+    "file_id", "tools", "text", "format", "verbosity", "background", "prompt", "include",
+    "top_logprobs", "presence_penalty", "frequency_penalty", "stream_options", "service_tier",
+    "items", "generate", "annotations", "logprobs",
+}  # fmt: skip
+"""Fields that are read only to refuse them, or to ignore them, in the right type."""
+
+
+def test_every_field_that_is_read_is_documented(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: set[str] = set()
+    get = Fields.get
+
+    def recording(fields: Fields, name: str) -> Any:
+        read.add(name)
+        return get(fields, name)
+
+    monkeypatch.setattr(Fields, "get", recording)
+    picture = {"type": "input_image", "image_url": "data:image/png;base64,AAAA"}
+    body = {
+        "model": "m",
+        "input": [
+            {"role": "user", "content": [{"type": "input_text", "text": "x"}, picture]},
+            {"role": "assistant", "content": [{"type": "output_text", "text": "x"}]},
+        ],
+        "conversation": {"id": "c"},
+        "reasoning": {},
+        "text": {"format": {"type": "text"}},
+        "metadata": {},
+    }
+    decode_create(encoded(body))
+    decode_conversation(b"{}")
+    decode_client_event(encoded(body | {"type": "response.create"}))
+    decode_client_event(encoded({"type": "kosmosx:response.cancel", "response_id": "r"}))
+    decode_client_event(encoded({"type": "kosmosx:session.close"}))
+    names = documented([schema for schema, _ in DECODERS.values()])
+    assert read - SILENT == names - SILENT
+
+
+def test_every_command_is_documented() -> None:
+    assert tuple(COMMANDS) == client_events._CLIENT_EVENTS
+    assert len(COMMANDS) == len(get_args(client_events.ClientEvent))
