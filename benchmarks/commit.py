@@ -1,6 +1,6 @@
 """How long a group commit takes, every write on disk before it is acknowledged.
 
-    python benchmarks/commit.py
+    python -m benchmarks.commit
 
 One entry for each of 64 and of 256 live responses per commit, on the embedded Valkey (AOF always).
 The peer is a plain XADD per response in one pipeline: as durable, but neither fenced nor

@@ -1,0 +1,288 @@
+"""The vLLM engine against transformers' `generate`, on one random checkpoint, in one run.
+
+    python -m benchmarks.engine [--rounds 3]
+
+Transformers runs with eager attention (its default makes Kosmos-2's image resampler causal), one
+prompt at a time, and in batches of prompts of equal length, the only batches it gets right; a batch
+goes on until its longest answer is done. Every prompt has an image and 64 words. The contenders
+take turns on the same requests and every number is a median over the rounds: compare ratios, not
+machines.
+
+The second table is what the prefix cache is worth: the time to the first token of a long second
+turn, and of the twentieth turn of a conversation against its first.
+"""
+
+import argparse
+import asyncio
+import hashlib
+import io
+import random
+import statistics
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import torch
+from PIL import Image
+from transformers import (
+    AutoImageProcessor,
+    Kosmos2ForConditionalGeneration,
+    StoppingCriteria,
+    StoppingCriteriaList,
+)
+
+from benchmarks.random_checkpoint import write_random_checkpoint
+from conversation.entries import Sampling
+from kosmosx_stream.engines.checkpoint import Checkpoint
+from kosmosx_stream.engines.port import Engine, Generate, ImageInput
+from kosmosx_stream.engines.supervisor import Supervisor
+from kosmosx_stream.engines.vllm_local import VllmEngine
+from kosmosx_stream.settings import Settings
+
+WORDS = 64
+EQUAL, SHORTEST, LONGEST = 64, 16, 256
+CONCURRENCY = (1, 8, 32)
+SECOND_TURN = 1_500  # tokens of the prompt
+CONVERSATION = 4_000  # tokens of twenty turns
+TURNS = 20
+
+
+class Run(msgspec.Struct, frozen=True):
+    """What one contender needed for one load."""
+
+    tokens_per_s: float
+    first_token_ms: float  # mean over the requests, all of which came at once
+
+
+Contender = Callable[[Sequence[Generate]], Awaitable[Run]]
+
+
+def picture(seed: int) -> ImageInput:
+    cells = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(cells).resize((224, 224), Image.Resampling.NEAREST).save(file, "PNG")
+    return ImageInput(hashlib.sha256(file.getvalue()).hexdigest(), file.getvalue())
+
+
+class Requests:
+    """Prompts that no one has seen before, so that no cache knows them."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self._checkpoint = checkpoint
+        self._rng = random.Random(0)
+        self._made = 0
+
+    def words(self, count: int) -> tuple[int, ...]:
+        return tuple(self._rng.randrange(200, 900) for _ in range(count))
+
+    def ask(self, prompt: tuple[int, ...], tokens: int, images: Sequence[ImageInput]) -> Generate:
+        self._made += 1
+        return Generate(
+            request_id=f"request-{self._made}",
+            prompt_ids=(self._checkpoint.begin, *prompt),
+            images=tuple(images),
+            sampling=Sampling(),
+            max_tokens=tokens,
+            cache_salt="benchmark",
+        )
+
+    def load(self, lengths: Sequence[int]) -> list[Generate]:
+        pair = self._checkpoint.pair
+        return [
+            self.ask((*pair, *self.words(WORDS)), length, [picture(self._rng.getrandbits(32))])
+            for length in lengths
+        ]
+
+
+class _Clock(StoppingCriteria):  # type: ignore[misc]
+    """Notes when transformers had its first token; stops nothing."""
+
+    def __init__(self) -> None:
+        self.first: float | None = None
+
+    def __call__(self, input_ids: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
+        self.first = self.first or time.perf_counter()
+        return torch.zeros(len(input_ids), dtype=torch.bool)
+
+
+class Transformers:
+    """The peer."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self._checkpoint = checkpoint
+        self._model = Kosmos2ForConditionalGeneration.from_pretrained(
+            checkpoint.folder, dtype=torch.bfloat16, attn_implementation="eager"
+        ).eval()
+        self._processor = AutoImageProcessor.from_pretrained(checkpoint.folder, backend="pil")
+
+    async def sequential(self, requests: Sequence[Generate]) -> Run:
+        return await asyncio.to_thread(self._run, [[request] for request in requests])
+
+    async def batched(self, requests: Sequence[Generate]) -> Run:
+        return await asyncio.to_thread(self._run, [requests])
+
+    def _run(self, batches: Sequence[Sequence[Generate]]) -> Run:
+        start = time.perf_counter()
+        waits = []
+        for batch in batches:
+            waits += [self._generate(batch) - start] * len(batch)
+        seconds = time.perf_counter() - start
+        tokens = sum(request.max_tokens for batch in batches for request in batch)
+        return Run(tokens / seconds, 1000 * statistics.mean(waits))
+
+    @torch.no_grad()
+    def _generate(self, batch: Sequence[Generate]) -> float:
+        """Answer a batch of equal prompt lengths; returns when its first tokens were there."""
+        begin, end = self._checkpoint.pair
+        latents = self._checkpoint.image_tokens
+        rows, masks = [], []
+        for request in batch:
+            first, opening, closing, *words = request.prompt_ids
+            assert (opening, closing) == (begin, end)
+            rows.append([first, begin, *[begin] * latents, end, *words])
+            masks.append([False] * 2 + [True] * latents + [False] * (1 + len(words)))
+        pictures = [Image.open(io.BytesIO(each.data)) for r in batch for each in r.images]
+        pixels = self._processor(images=pictures, return_tensors="pt")["pixel_values"]
+        clock = _Clock()
+        self._model.generate(
+            input_ids=torch.tensor(rows),
+            attention_mask=torch.ones(len(rows), len(rows[0]), dtype=torch.long),
+            pixel_values=pixels.to(torch.bfloat16),
+            image_embeds_position_mask=torch.tensor(masks),
+            do_sample=False,
+            max_new_tokens=max(request.max_tokens for request in batch),
+            stopping_criteria=StoppingCriteriaList([clock]),
+        )
+        assert clock.first is not None
+        return clock.first
+
+
+class Ours:
+    """The engine as the server runs it, in its own process behind the supervisor."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def run(self, requests: Sequence[Generate]) -> Run:
+        start = time.perf_counter()
+        waits = await asyncio.gather(*(self._answer(request) for request in requests))
+        seconds = time.perf_counter() - start
+        tokens = sum(request.max_tokens for request in requests)
+        return Run(tokens / seconds, 1000 * (statistics.mean(waits) - start))
+
+    async def first_token_ms(self, request: Generate) -> float:
+        start = time.perf_counter()
+        return 1000 * (await self._answer(request) - start)
+
+    async def _answer(self, request: Generate) -> float:
+        """Take the whole answer; returns when its first token was there."""
+        first, tokens = None, 0
+        async for delta in self._engine.generate(request):
+            first = first or time.perf_counter()
+            tokens += len(delta.token_ids)
+        assert first is not None
+        assert tokens == request.max_tokens
+        return first
+
+
+async def loads(contenders: dict[str, Contender], requests: Requests, rounds: int) -> None:
+    """Print tokens a second and milliseconds to the first token, and the ratios."""
+    rng = random.Random(1)
+    for kind in ("equal", "unequal"):
+        for count in CONCURRENCY:
+            runs: dict[str, list[Run]] = {name: [] for name in contenders}
+            for _ in range(rounds):
+                unequal = [rng.randint(SHORTEST, LONGEST) for _ in range(count)]
+                load = requests.load([EQUAL] * count if kind == "equal" else unequal)
+                for name, contender in contenders.items():
+                    runs[name].append(await contender(load))
+            _print_load(f"{count:2} x {kind}", runs)
+
+
+def _print_load(label: str, runs: dict[str, list[Run]]) -> None:
+    medians = {
+        name: Run(
+            statistics.median(run.tokens_per_s for run in some),
+            statistics.median(run.first_token_ms for run in some),
+        )
+        for name, some in runs.items()
+    }
+    ours, *peers = medians
+    for name, run in medians.items():
+        print(f"{label:12} {name:24} {run.tokens_per_s:7.0f} tok/s {run.first_token_ms:8.0f} ms")
+    for peer in peers:
+        speed = medians[ours].tokens_per_s / medians[peer].tokens_per_s
+        wait = medians[peer].first_token_ms / medians[ours].first_token_ms
+        print(f"{label:12} against {peer}: {speed:.2f} x tokens/s, first token {wait:.2f} x sooner")
+
+
+async def second_turn(ours: Ours, requests: Requests, rounds: int) -> None:
+    """A prompt of which all but the last words were said before, against one all new."""
+    cached, fresh = [], []
+    for _ in range(rounds):
+        past = requests.words(SECOND_TURN - 50)
+        await ours.first_token_ms(requests.ask(past, 1, []))
+        new = requests.words(50)
+        cached.append(await ours.first_token_ms(requests.ask((*past, *new), 8, [])))
+        other = requests.ask(requests.words(SECOND_TURN), 8, [])
+        fresh.append(await ours.first_token_ms(other))
+    old, new_ms = statistics.median(cached), statistics.median(fresh)
+    print(
+        f"second turn of {SECOND_TURN} tokens: first token after {old:.0f} ms, without the cache "
+        f"{new_ms:.0f} ms: {new_ms / old:.1f} x sooner"
+    )
+
+
+async def twentieth_turn(ours: Ours, requests: Requests, rounds: int) -> None:
+    """The same new input at the start of a conversation and after nineteen turns."""
+    first, last = [], []
+    size = CONVERSATION // TURNS
+    for _ in range(rounds):
+        prompt: tuple[int, ...] = ()
+        for turn in range(TURNS):
+            prompt += requests.words(size)
+            wait = await ours.first_token_ms(requests.ask(prompt, 4, []))
+            if turn == 0:
+                first.append(wait)
+        last.append(wait)
+    one, twenty = statistics.median(first), statistics.median(last)
+    print(
+        f"turn {TURNS} of {CONVERSATION} tokens: first token after {twenty:.0f} ms, turn 1 "
+        f"{one:.0f} ms: {twenty / one:.2f} x"
+    )
+
+
+async def main() -> None:
+    """Build the checkpoint, start both engines, print both tables."""
+    parser = argparse.ArgumentParser(description="vLLM engine against transformers.")
+    parser.add_argument("--rounds", type=int, default=3)
+    rounds = parser.parse_args().rounds
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        weights = write_random_checkpoint(folder)
+        print(f"{weights / 1e6:.1f} million weights, bfloat16, {torch.get_num_threads()} threads")
+        checkpoint = Checkpoint.read(folder)
+        requests = Requests(checkpoint)
+        peer = Transformers(checkpoint)
+        settings = Settings(model=folder, data_dir=folder)
+        async with Supervisor.running(partial(VllmEngine.running, settings)) as engine:
+            ours = Ours(engine)
+            contenders: dict[str, Contender] = {
+                "vLLM": ours.run,
+                "transformers": peer.sequential,
+                "transformers, batched": peer.batched,
+            }
+            for contender in contenders.values():
+                await contender(requests.load([8, 8]))
+            await loads(contenders, requests, rounds)
+            await second_turn(ours, requests, 2 * rounds)
+            await twentieth_turn(ours, requests, rounds)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
