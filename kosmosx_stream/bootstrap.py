@@ -65,8 +65,8 @@ def keep_temporary_files(settings: Settings) -> None:
 
 
 async def open_store(settings: Settings) -> SqliteStore:
-    """The books of this data folder."""
-    return await SqliteStore.open(settings.data_dir / "kosmosx.db")
+    """The books of this data folder, or those that it shares."""
+    return await SqliteStore.open(settings.database or settings.data_dir / "kosmosx.db")
 
 
 def load_pepper(settings: Settings) -> bytes:

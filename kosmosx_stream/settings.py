@@ -22,6 +22,8 @@ class Settings(BaseSettings):
     """Everything the server writes lies below this folder."""
     redis_url: SecretStr | None = Field(default=None, validation_alias="REDIS_URL")
     """Redis or Valkey for memory and log; by default the server starts an own Valkey."""
+    database: Path | None = None
+    """SQLite file of the books; by default in the data folder. Servers on one host may share it."""
     key_pepper: SecretStr | None = None
     """Secret mixed into the hashes of keys; by default made once and kept in the data folder."""
 

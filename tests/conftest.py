@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.pair import Pair
 from tests.server_process import ServerProcess
 
 
@@ -66,3 +67,17 @@ def mortal(folder: Path, **environment: str) -> Iterator[ServerProcess]:
 def other_key(server: ServerProcess) -> str:
     """The key of another account."""
     return server.create_key()
+
+
+@pytest.fixture(scope="session")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    """Two servers over one Valkey and one set of books; they say 20 tokens a second."""
+    pair = Pair(
+        tmp_path_factory.mktemp("pair"),
+        KOSMOSX_LEASE_TTL_S="2",
+        KOSMOSX_SWEEP_INTERVAL_S="0.2",
+        KOSMOSX_DETERMINISTIC_RATE="20",
+    )
+    pair.start()
+    yield pair
+    pair.stop()

@@ -1,0 +1,41 @@
+"""Two servers over one Redis: an answer is one's, and every other's to read and to go on with."""
+
+from tests.kosmosx_stream.clients import MODEL, client, text_of
+from tests.pair import Pair
+
+
+def test_an_answer_is_followed_on_the_other_server(pair: Pair) -> None:
+    here, there = client(pair.one), client(pair.two, pair.one.key)
+    with here.responses.create(
+        model=MODEL, input="Say something.", max_output_tokens=20, stream=True
+    ) as stream:
+        events = iter(stream)
+        seen = [next(events) for _ in range(5)]
+        response_id = seen[0].response.id
+        with there.responses.retrieve(response_id, stream=True, starting_after=1) as other:
+            followed = list(other)
+        seen += events
+    assert [event.to_dict() for event in followed] == [event.to_dict() for event in seen[2:]]
+
+
+def test_the_other_server_takes_over(pair: Pair) -> None:
+    """A server dies in mid-answer; its readers go on elsewhere, as if nothing had happened."""
+    here, there = client(pair.one), client(pair.two, pair.one.key)
+    asked = {"model": MODEL, "input": "Say something else.", "max_output_tokens": 40}
+    undisturbed = there.responses.create(**asked)
+    seen = []
+    with here.responses.create(**asked, stream=True) as stream:
+        for event in stream:
+            seen.append(event)
+            if len(seen) == 8:
+                break
+        pair.one.kill()
+    try:
+        response_id, after = seen[0].response.id, seen[-1].sequence_number
+        with there.responses.retrieve(response_id, stream=True, starting_after=after) as rest:
+            seen += rest
+    finally:
+        pair.one.start()
+    assert [event.sequence_number for event in seen] == list(range(len(seen)))
+    assert text_of(seen) == undisturbed.output_text
+    assert seen[-1].response.usage == undisturbed.usage
