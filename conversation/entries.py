@@ -1,7 +1,7 @@
 """Entries of a response's log: small facts, from which every protocol's events are projected.
 
 A response's log is `Started`, any number of `Delta`, one `Ended`. The packed form is a version
-byte and then MessagePack, so that a reader meets a newer entry with a clear refusal.
+byte and then MessagePack, so that a reader meets what it cannot read with a clear refusal.
 """
 
 from typing import Literal
@@ -10,7 +10,7 @@ import msgspec
 
 from conversation.items import Grounding, Item
 
-VERSION = 1
+VERSION = 2
 
 EndReason = Literal["stop", "length", "cancelled", "budget", "error"]
 
@@ -53,6 +53,7 @@ class Started(msgspec.Struct, frozen=True, kw_only=True, tag=0):
     an answer: both are the turn's. `conversation_revision` is what the prompt was built on.
     `opens_session`: this is the first response of its session on a WebSocket. `single_turn`: the
     session is this turn's own and closes with it. `stop`: the answer ends before any of these.
+    `calls`: the answer's text may hold calls of functions.
     """
 
     response_id: str
@@ -81,6 +82,7 @@ class Started(msgspec.Struct, frozen=True, kw_only=True, tag=0):
     single_turn: bool = False
     dropped: Dropped | None = None
     stop: tuple[str, ...] = ()
+    calls: bool = False
 
 
 class Delta(msgspec.Struct, frozen=True, tag=1):
@@ -111,7 +113,7 @@ _decoder = msgspec.msgpack.Decoder(Entry)
 
 
 class UnknownEntryVersion(Exception):
-    """The entry was written by a newer server than this one."""
+    """The entry was written by a server of another version than this one."""
 
 
 def pack(entry: Entry) -> bytes:
@@ -123,7 +125,7 @@ def unpack(data: bytes) -> Entry:
     """Read an entry back.
 
     Raises:
-        UnknownEntryVersion: written by a newer version.
+        UnknownEntryVersion: written by another version.
     """
     if data[0] != VERSION:
         raise UnknownEntryVersion(f"log entry of version {data[0]}, this server reads {VERSION}")

@@ -6,6 +6,7 @@ from typing import Literal
 import msgspec
 
 Role = Literal["user", "assistant", "system", "developer"]
+ItemStatus = Literal["in_progress", "completed", "incomplete"]
 
 
 class Grounding(msgspec.Struct, frozen=True, array_like=True):
@@ -44,17 +45,65 @@ class Answer(msgspec.Struct, frozen=True, tag="answer"):
 Part = Text | Image | Answer
 
 
-class Message(msgspec.Struct, frozen=True, kw_only=True):
+class Message(msgspec.Struct, frozen=True, kw_only=True, tag="message"):
     """One message. `status` is `incomplete` for an answer that was cut off."""
 
     id: str
     role: Role
     content: tuple[Part, ...]
-    status: Literal["in_progress", "completed", "incomplete"] = "completed"
+    status: ItemStatus = "completed"
 
 
-Item = Message
-"""Whatever stands in a conversation under an id of its own."""
+class FunctionCall(msgspec.Struct, frozen=True, kw_only=True, tag="function_call"):
+    """The model asks its client to call a function; `arguments` is JSON, as it was generated.
+
+    The arguments of an `incomplete` call were cut off and may not parse.
+    """
+
+    id: str
+    call_id: str
+    name: str
+    arguments: str
+    status: ItemStatus = "completed"
+
+
+class FunctionCallOutput(msgspec.Struct, frozen=True, kw_only=True, tag="function_call_output"):
+    """What the function gave; `call_id` is that of the call. Text, or texts and pictures."""
+
+    id: str
+    call_id: str
+    output: str | tuple[Text | Image, ...]
+
+
+Item = Message | FunctionCall | FunctionCallOutput
+"""Whatever is said in a conversation, each under an id of its own."""
+
+
+def parts(item: Item) -> tuple[Part, ...]:
+    """The texts and pictures of an item; a call has none."""
+    match item:
+        case Message():
+            return item.content
+        case FunctionCall():
+            return ()
+        case FunctionCallOutput():
+            return (Text(item.output),) if isinstance(item.output, str) else item.output
+
+
+def is_answer(item: Item) -> bool:
+    """Whether the model says such things, and not its user."""
+    match item:
+        case Message(role=role):
+            return role == "assistant"
+        case FunctionCall():
+            return True
+        case FunctionCallOutput():
+            return False
+
+
+def image_ids(items: Iterable[Item]) -> tuple[str, ...]:
+    """The images that the items show, in order; one that is shown twice stands there twice."""
+    return tuple(part.image_id for item in items for part in parts(item) if isinstance(part, Image))
 
 
 class Turn(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,15 +153,3 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     head_id: str | None = None
     pending: tuple[Item, ...] = ()
     revision: str = ""
-
-
-def is_answer(item: Item) -> bool:
-    """Whether the model says such things, and not its user."""
-    return item.role == "assistant"
-
-
-def image_ids(items: Iterable[Item]) -> tuple[str, ...]:
-    """The images that the items show, in order; one that is shown twice stands there twice."""
-    return tuple(
-        part.image_id for item in items for part in item.content if isinstance(part, Image)
-    )

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import msgspec
 
-from conversation.items import Grounding, Message
+from conversation.items import Grounding, Item
 
 
 class Released(msgspec.Struct, frozen=True):
@@ -42,11 +42,11 @@ class ChatFormat(Protocol):
         """What every prompt begins with."""
         ...
 
-    def segment(self, messages: Sequence[Message], *, grounding: bool) -> tuple[int, ...]:
+    def segment(self, items: Sequence[Item], *, grounding: bool) -> tuple[int, ...]:
         """A turn's stretch of the prompt, up to where the answer begins.
 
-        Images stand as one adjacent begin/end pair each, in the order of the messages' images.
-        `messages` may hold assistant messages (a client that keeps its own history).
+        Images stand as one adjacent begin/end pair each, in the order of the items' images.
+        `items` may hold messages and calls of the model (a client that keeps its own history).
         """
         ...
 

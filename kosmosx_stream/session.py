@@ -11,7 +11,8 @@ from typing import Literal
 import msgspec
 
 from conversation.entries import Delta, Ended, EndReason, Entry, Started
-from conversation.items import Answer, Grounding, Message, Turn, image_ids
+from conversation.items import Turn, image_ids
+from kosmosx_stream.answer import AnswerItems
 from kosmosx_stream.chat_format import AnswerDecoder, Released
 from kosmosx_stream.engines.port import FinishReason
 from kosmosx_stream.stop_strings import StopStrings
@@ -73,12 +74,10 @@ class _Turn:
         self.held: list[int] = []
         """Ids generated but not yet published, because they released nothing to show."""
         self.answer_ids: list[int] = []
-        self.text: list[str] = []
-        self.grounding: list[Grounding] = []
+        self.answer = AnswerItems(started.output_item_id, calls=started.calls)
 
     def remember(self, released: Released) -> None:
-        self.text.append(released.text)
-        self.grounding.extend(released.grounding)
+        self.answer.feed(released.text, released.grounding)
 
     def take_held(self) -> tuple[int, ...]:
         held, self.held = tuple(self.held), []
@@ -90,12 +89,7 @@ class _Turn:
             return None
         started = self.started
         asked = (*started.pending, *started.input)
-        answer = Message(
-            id=started.output_item_id,
-            role="assistant",
-            content=(Answer(text="".join(self.text), grounding=tuple(self.grounding)),),
-            status="completed" if reason == "stop" else "incomplete",
-        )
+        self.answer.finish(reason)
         return Turn(
             response_id=started.response_id,
             parent_id=started.parent_id,
@@ -103,7 +97,7 @@ class _Turn:
             account_id=started.account_id,
             created_at=started.created_at,
             input=asked,
-            output=(answer,),
+            output=self.answer.items,
             prompt_ids=started.turn_ids,
             answer_ids=tuple(self.answer_ids),
             image_ids=image_ids(asked),

@@ -7,6 +7,9 @@ microsoft/unilm kosmos-2), repeated for every turn, each answer closed by `</s>`
     <image></image>… <grounding> Question: text Answer:   answer </s>
     …
 
+A call of a function is answered as `<tool_call>{"name":…,"arguments":…}</tool_call>`, and what it
+gave is asked as `<tool_response>…</tool_response>`: the convention of Hermes, in plain text.
+
 Control tokens are put in by id, here and nowhere else. Text is tokenised segment by segment with
 a tokenizer that has no control tokens, so that a user who types `</s>` gets its letters.
 """
@@ -20,7 +23,17 @@ from typing import Any, Self
 
 from tokenizers import Tokenizer
 
-from conversation.items import Image, Message
+from conversation.items import (
+    FunctionCall,
+    FunctionCallOutput,
+    Image,
+    Item,
+    Message,
+    image_ids,
+    is_answer,
+    parts,
+)
+from kosmosx_stream.call_reader import said_call
 from kosmosx_stream.chat_format import Released
 from kosmosx_stream.kosmosx.grounding import SIDE, GroundingParser, Piece, Tag
 
@@ -166,44 +179,50 @@ class Kosmos2Format:
     def opening(self, instructions: str | None) -> tuple[int, ...]:
         return (self._vocabulary.tags[Tag.BOS], *self.encode(instructions or ""))
 
-    def segment(self, messages: Sequence[Message], *, grounding: bool) -> tuple[int, ...]:
+    def segment(self, items: Sequence[Item], *, grounding: bool) -> tuple[int, ...]:
         """A turn's stretch, up to where the answer begins.
 
-        Messages with no answer between them make one question, their texts a line each; so does
-        what a system or developer message adds to a question. One that comes before any user
-        message of its question stands in front of it as plain text.
+        Items with no answer between them make one question, their texts a line each; so does
+        what a system or developer message adds to a question. One that comes before anything of
+        the user in its question stands in front of it as plain text.
 
-        The last message, if it is an assistant's, is left open: what is generated continues it,
-        and `closing` closes it, as it does every answer.
+        An assistant's message and the calls after it are one answer. The last answer, if nothing
+        is asked after it, is left open: what is generated continues it, and `closing` closes it,
+        as it does every answer.
         """
         ids: list[int] = []
-        for assistant, group in groupby(messages, lambda message: message.role == "assistant"):
-            if assistant:
-                ids += [each for message in group for each in (*self._said(message), self._end)]
+        for answered, group in groupby(items, is_answer):
+            if answered:
+                ids += self._answered(list(group))
             else:
                 ids += self._asked(list(group), grounding=grounding)
-        if messages and messages[-1].role == "assistant":
+        if items and is_answer(items[-1]):
             ids.pop()
         return tuple(ids)
 
-    def _said(self, message: Message) -> tuple[int, ...]:
-        return (*self._images([message]), *self.encode(_text([message])))
+    def _answered(self, items: Sequence[Item]) -> Iterator[int]:
+        for at, item in enumerate(items):
+            if at and isinstance(item, Message):
+                yield self._end
+            yield from self._said(item)
+        yield self._end
 
-    def _asked(self, messages: Sequence[Message], *, grounding: bool) -> tuple[int, ...]:
+    def _said(self, item: Item) -> tuple[int, ...]:
+        return (*self._images([item]), *self.encode(_text([item])))
+
+    def _asked(self, items: Sequence[Item], *, grounding: bool) -> tuple[int, ...]:
         """What stands before one answer."""
-        first = next((at for at, each in enumerate(messages) if each.role == "user"), len(messages))
-        before = tuple(each for message in messages[:first] for each in self._said(message))
-        asked = messages[first:]
+        first = next((at for at, item in enumerate(items) if _is_of_user(item)), len(items))
+        before = tuple(each for item in items[:first] for each in self._said(item))
+        asked = items[first:]
         if not asked:
             return before
         grounded = (self._vocabulary.tags[Tag.GROUNDING],) if grounding else ()
         question = (*self._question, *self.encode(_text(asked)), *self._answer)
         return (*before, *self._images(asked), *grounded, *question)
 
-    def _images(self, messages: Sequence[Message]) -> tuple[int, ...]:
-        return self._image * sum(
-            isinstance(part, Image) for message in messages for part in message.content
-        )
+    def _images(self, items: Sequence[Item]) -> tuple[int, ...]:
+        return self._image * len(image_ids(items))
 
     def closing(self, answer_ids: Sequence[int]) -> tuple[int, ...]:
         return () if answer_ids and answer_ids[-1] == self._end else (self._end,)
@@ -212,7 +231,23 @@ class Kosmos2Format:
         return Kosmos2Decoder(self._vocabulary)
 
 
-def _text(messages: Sequence[Message]) -> str:
-    """All text of the messages, a line for each part."""
-    parts = (part for message in messages for part in message.content)
-    return "\n".join(part.text for part in parts if not isinstance(part, Image))
+def _is_of_user(item: Item) -> bool:
+    return isinstance(item, FunctionCallOutput) or (
+        isinstance(item, Message) and item.role == "user"
+    )
+
+
+def _text(items: Sequence[Item]) -> str:
+    """All text of the items, a line for each part."""
+    return "\n".join(line for item in items for line in _lines(item))
+
+
+def _lines(item: Item) -> Iterator[str]:
+    if isinstance(item, FunctionCall):
+        yield said_call(item.name, item.arguments)
+        return
+    lines = (part.text for part in parts(item) if not isinstance(part, Image))
+    if isinstance(item, FunctionCallOutput):
+        yield f"<tool_response>{' '.join(lines)}</tool_response>"
+    else:
+        yield from lines

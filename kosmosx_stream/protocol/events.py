@@ -8,13 +8,8 @@ from typing import Literal
 import msgspec
 
 from kosmosx_stream.protocol.frames import Event
-from kosmosx_stream.protocol.responses import (
-    GroundingField,
-    LiveUsage,
-    MessageItem,
-    OutputTextPart,
-    ResponseObject,
-)
+from kosmosx_stream.protocol.items import GroundingField, OutputItem, OutputTextPart
+from kosmosx_stream.protocol.responses import LiveUsage, ResponseObject
 
 _encoder = msgspec.json.Encoder()
 
@@ -59,7 +54,7 @@ class SessionOpened(WireEvent, tag="kosmosx:session.opened"):
 
 class _ItemEvent(WireEvent, kw_only=True):
     output_index: int = 0
-    item: MessageItem
+    item: OutputItem
 
 
 class OutputItemAdded(_ItemEvent, tag="response.output_item.added"):
@@ -98,6 +93,25 @@ class OutputTextDelta(_PartEvent, tag="response.output_text.delta", kw_only=True
 class OutputTextDone(_PartEvent, tag="response.output_text.done", kw_only=True):
     text: str
     logprobs: tuple[()] = ()
+
+
+class FunctionCallArgumentsDelta(
+    WireEvent, tag="response.function_call_arguments.delta", kw_only=True
+):
+    """`usage` is the bill so far."""
+
+    item_id: str
+    output_index: int
+    delta: str
+    usage: LiveUsage = msgspec.field(name="kosmosx:usage")
+
+
+class FunctionCallArgumentsDone(
+    WireEvent, tag="response.function_call_arguments.done", kw_only=True
+):
+    item_id: str
+    output_index: int
+    arguments: str
 
 
 def wire_events() -> list[type[WireEvent]]:

@@ -3,38 +3,36 @@
 | entry        | events                                                                         |
 |--------------|--------------------------------------------------------------------------------|
 | Started      | response.created, [kosmosx:session.opened,] response.in_progress               |
-| Delta, first | response.output_item.added, response.content_part.added, and the delta         |
-| Delta        | response.output_text.delta; none if it released neither text nor boxes         |
-| Ended        | [a delta with what was held back,] response.output_text.done,                  |
-|              | response.content_part.done, response.output_item.done, and the terminal event  |
+| Delta        | the events of the items that it opens, adds to and closes (see `output`); none |
+|              | if it released neither text nor boxes                                          |
+| Ended        | the same for what was held back and the item that is open; the terminal event  |
 
 The terminal event is response.completed, response.failed, or response.incomplete: the length, a
 cancellation or the budget cut the answer, and clients know no other event for that. An answer that
 was cancelled, cut by the budget or failed before anything was released has no item.
 """
 
+from collections.abc import Sequence
 from typing import Literal, assert_never
 
 import msgspec
 
 from conversation.entries import Delta, Dropped, Ended, EndReason, Entry, Started
-from conversation.items import Grounding
+from kosmosx_stream.answer import AnswerItems, Change
 from kosmosx_stream.protocol import events
 from kosmosx_stream.protocol.counting import CostFn, UsageCounter
 from kosmosx_stream.protocol.events import WireEvent
 from kosmosx_stream.protocol.frames import Event
+from kosmosx_stream.protocol.items import output_item
+from kosmosx_stream.protocol.output import OutputEvents
 from kosmosx_stream.protocol.responses import (
     Context,
     ConversationRef,
     IncompleteDetails,
-    ItemStatus,
-    MessageItem,
     ResponseError,
     ResponseObject,
     SessionRef,
     Status,
-    grounding_fields,
-    output_text,
     read_echo,
     standard_usage,
 )
@@ -108,13 +106,8 @@ class _Fold:
         self._echo = read_echo(started.request)
         self._usage = UsageCounter(started, cost)
         self._sequence = -1
-        self._has_item = False
-        self._text: list[str] = []
-        self._grounding: list[Grounding] = []
-        # One struct for all deltas: only what changes is set anew.
-        self._delta = events.OutputTextDelta(
-            item_id=started.output_item_id, usage=self._usage.live()
-        )
+        self._answer = AnswerItems(started.output_item_id, calls=started.calls)
+        self._output = OutputEvents(started.output_item_id, self._usage.live())
 
     def start(self) -> list[Event]:
         response, started = self.response(), self._started
@@ -124,27 +117,24 @@ class _Fold:
             created.append(self._encode(events.SessionOpened(session=session)))
         return [*created, self._encode(events.ResponseInProgress(response=response))]
 
-    def delta(self, entry: Delta | Ended) -> list[Event]:
+    def delta(self, entry: Delta) -> list[Event]:
         self._usage.add(entry)
-        if not entry.text and not entry.grounding:
-            return []
-        opening = [] if self._has_item else self._open_item()
-        self._text.append(entry.text)
-        self._grounding.extend(entry.grounding)
-        delta = self._delta
-        delta.delta = entry.text
-        delta.usage = self._usage.live()
-        delta.grounding = grounding_fields(entry.grounding) if entry.grounding else msgspec.UNSET
-        return [*opening, self._encode(delta)]
+        return self._projected(self._answer.feed(entry.text, entry.grounding))
 
     def end(self, entry: Ended) -> list[Event]:
-        projected = self.delta(entry)
+        self._usage.add(entry)
         self.ended = entry
-        if not self._has_item and entry.reason in {"stop", "length"}:
-            projected += self._open_item()  # The model had its say, and it was nothing.
-        if self._has_item:
-            projected += self._close_item()
-        return [*projected, self._encode(self._terminal(self.response()))]
+        changes = self._answer.feed(entry.text, entry.grounding)
+        changes += self._answer.finish(entry.reason)
+        return [*self._projected(changes), self._encode(self._terminal(self.response()))]
+
+    def _projected(self, changes: Sequence[Change]) -> list[Event]:
+        if not changes:
+            return []
+        usage = self._usage.live()
+        return [
+            self._encode(event) for change in changes for event in self._output.of(change, usage)
+        ]
 
     def response(self) -> ResponseObject:
         started, usage = self._started, self._usage.metered()
@@ -160,7 +150,7 @@ class _Fold:
             conversation=(
                 ConversationRef(started.conversation_id) if started.conversation_id else None
             ),
-            output=(self._item(),) if self._has_item else (),
+            output=tuple(map(output_item, self._answer.items)),
             usage=standard_usage(usage) if self.ended else None,
             store=started.store,
             own_usage=usage,
@@ -168,31 +158,6 @@ class _Fold:
             own_reason=_own_reason(self.ended),
             context=_context(started.dropped),
             **msgspec.structs.asdict(self._echo),
-        )
-
-    def _open_item(self) -> list[Event]:
-        self._has_item = True
-        item_id = self._started.output_item_id
-        item = MessageItem(id=item_id, status="in_progress", role="assistant", content=())
-        part = events.ContentPartAdded(item_id=item_id, part=output_text(""))
-        return [self._encode(events.OutputItemAdded(item=item)), self._encode(part)]
-
-    def _close_item(self) -> list[Event]:
-        item_id, item = self._started.output_item_id, self._item()
-        text = "".join(self._text)
-        part = output_text(text, self._grounding)
-        return [
-            self._encode(events.OutputTextDone(item_id=item_id, text=text)),
-            self._encode(events.ContentPartDone(item_id=item_id, part=part)),
-            self._encode(events.OutputItemDone(item=item)),
-        ]
-
-    def _item(self) -> MessageItem:
-        return MessageItem(
-            id=self._started.output_item_id,
-            status=_item_status(self.ended),
-            role="assistant",
-            content=(output_text("".join(self._text), self._grounding),),
         )
 
     def _terminal(self, response: ResponseObject) -> WireEvent:
@@ -207,12 +172,6 @@ class _Fold:
     def _encode(self, event: WireEvent) -> Event:
         self._sequence += 1
         return events.encode(event, self._sequence)
-
-
-def _item_status(ended: Ended | None) -> ItemStatus:
-    if ended is None:
-        return "in_progress"
-    return "completed" if ended.reason == "stop" else "incomplete"
 
 
 def _incomplete_details(ended: Ended | None) -> IncompleteDetails | None:

@@ -1,15 +1,14 @@
-"""Response objects, items and lists as clients see them: every field that the schema requires.
+"""Response objects as clients see them: every field that the schema requires.
 
-Open Responses 2026-04-24: ResponseResource, Message, Usage and the content parts. Where OpenAI's
-clients require more than the document (`cache_write_tokens`), that is there too.
+Open Responses 2026-04-24: ResponseResource and Usage. Where OpenAI's clients require more than the
+document (`cache_write_tokens`), that is there too.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Literal, assert_never
+from typing import Literal
 
 import msgspec
 
-from conversation.items import Answer, Grounding, Image, Message, Part, Role, Text
+from kosmosx_stream.protocol.items import OutputItem
 from kosmosx_stream.protocol.requests import (
     DEFAULT_TEMPERATURE,
     CreateResponse,
@@ -18,11 +17,7 @@ from kosmosx_stream.protocol.requests import (
     Truncation,
 )
 
-ImageUrl = Callable[[str], str | None]
-"""From an image id to a data: URL; None where the bytes are not to be sent or are gone."""
-
 Status = Literal["in_progress", "completed", "incomplete", "failed"]
-ItemStatus = Literal["in_progress", "completed", "incomplete"]
 
 
 class Echo(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,110 +47,6 @@ def echoed_fields(request: CreateResponse) -> bytes:
 def read_echo(data: bytes) -> Echo:
     """Read `Started.request` back."""
     return msgspec.json.decode(data or b"{}", type=Echo)
-
-
-# -- content -------------------------------------------------------------------------------
-
-
-class GroundingField(msgspec.Struct, frozen=True):
-    """`kosmosx:grounding`: a phrase of the text, where it stands, and where it is seen."""
-
-    phrase: str
-    start: int
-    end: int
-    boxes: tuple[tuple[float, float, float, float], ...]
-
-
-class InputTextPart(msgspec.Struct, frozen=True, tag="input_text"):
-    text: str
-
-
-class InputImagePart(msgspec.Struct, frozen=True, kw_only=True, tag="input_image"):
-    """The schema allows a null `image_url`; the id tells which picture it was."""
-
-    image_url: str | None
-    detail: Literal["auto", "low", "high"]
-    image_id: str = msgspec.field(name="kosmosx:image_id")
-
-
-class OutputTextPart(msgspec.Struct, frozen=True, kw_only=True, tag="output_text"):
-    text: str
-    annotations: tuple[()] = ()
-    logprobs: tuple[()] = ()
-    grounding: tuple[GroundingField, ...] | msgspec.UnsetType = msgspec.field(
-        name="kosmosx:grounding", default=msgspec.UNSET
-    )
-
-
-ContentPart = InputTextPart | InputImagePart | OutputTextPart
-
-
-class MessageItem(msgspec.Struct, frozen=True, kw_only=True, tag="message"):
-    id: str
-    status: ItemStatus
-    role: Role
-    content: tuple[ContentPart, ...]
-
-
-class ItemList(msgspec.Struct, frozen=True, kw_only=True):
-    """A page of items."""
-
-    object: Literal["list"] = "list"
-    data: Sequence[MessageItem]
-    first_id: str | None
-    last_id: str | None
-    has_more: bool
-
-
-def grounding_fields(grounding: Sequence[Grounding]) -> tuple[GroundingField, ...]:
-    """Groundings as the wire has them: objects with names."""
-    return tuple(GroundingField(g.phrase, g.start, g.end, g.boxes) for g in grounding)
-
-
-def output_text(text: str, grounding: Sequence[Grounding] = ()) -> OutputTextPart:
-    """The model's text; `kosmosx:grounding` is there if something was grounded."""
-    if not grounding:
-        return OutputTextPart(text=text)
-    return OutputTextPart(text=text, grounding=grounding_fields(grounding))
-
-
-def message_item(message: Message, image_url: ImageUrl) -> MessageItem:
-    """A stored message as the wire has it."""
-    return MessageItem(
-        id=message.id,
-        status=message.status,
-        role=message.role,
-        content=tuple(_content_part(part, message.role, image_url) for part in message.content),
-    )
-
-
-def input_items(messages: Sequence[Message], image_url: ImageUrl) -> list[MessageItem]:
-    """Messages as `GET /v1/responses/{id}/input_items` lists them."""
-    return [message_item(message, image_url) for message in messages]
-
-
-def item_list(items: Sequence[MessageItem], *, has_more: bool = False) -> ItemList:
-    """Items as a page of a list."""
-    return ItemList(
-        data=items,
-        first_id=items[0].id if items else None,
-        last_id=items[-1].id if items else None,
-        has_more=has_more,
-    )
-
-
-def _content_part(part: Part, role: Role, image_url: ImageUrl) -> ContentPart:
-    match part:
-        case Text(text):
-            # An assistant's words are output, also where a client kept the history.
-            return OutputTextPart(text=text) if role == "assistant" else InputTextPart(text)
-        case Answer(text, grounding):
-            return output_text(text, grounding)
-        case Image(image_id, detail):
-            url = image_url(image_id)
-            return InputImagePart(image_url=url, detail=detail, image_id=image_id)
-        case never:
-            assert_never(never)
 
 
 # -- usage ---------------------------------------------------------------------------------
@@ -260,7 +151,7 @@ class ResponseObject(msgspec.Struct, frozen=True, kw_only=True):
     previous_response_id: str | None
     conversation: ConversationRef | None
     instructions: str | None
-    output: tuple[MessageItem, ...]
+    output: tuple[OutputItem, ...]
     tools: tuple[()] = ()
     tool_choice: ToolChoice
     truncation: Truncation

@@ -12,15 +12,10 @@ from starlette.types import ASGIApp
 from conversation import ports
 from conversation.entries import Started
 from kosmosx_stream.protocol.errors import Conflict, InvalidRequest, NotFound
+from kosmosx_stream.protocol.items import ItemList, input_items, item_list
 from kosmosx_stream.protocol.projection import Event
 from kosmosx_stream.protocol.requests import decode_create
-from kosmosx_stream.protocol.responses import (
-    DeletedResponse,
-    ItemList,
-    ResponseObject,
-    input_items,
-    item_list,
-)
+from kosmosx_stream.protocol.responses import DeletedResponse, ResponseObject
 from kosmosx_stream.services import Services
 from kosmosx_stream.transports.endpoint import json_response, read_body
 from kosmosx_stream.transports.operation import operation

@@ -16,7 +16,7 @@ from conversation.entries import (
     pack,
     unpack,
 )
-from conversation.items import Grounding, Image, Message, Text
+from conversation.items import FunctionCall, FunctionCallOutput, Grounding, Image, Message, Text
 
 STARTED = Started(
     response_id="resp_1",
@@ -39,7 +39,12 @@ STARTED = Started(
     turn_ids=(7, 8),
     image_ids=("i1",),
     new_images=("i1",),
-    input=(Message(id="msg_1", role="user", content=(Text("What?"), Image("i1"))),),
+    input=(
+        FunctionCall(id="fc_1", call_id="call_1", name="look", arguments="{}"),
+        FunctionCallOutput(id="fco_1", call_id="call_1", output="A dog."),
+        FunctionCallOutput(id="fco_2", call_id="call_1", output=(Text("A dog."), Image("i2"))),
+        Message(id="msg_1", role="user", content=(Text("What?"), Image("i1"))),
+    ),
     output_item_id="msg_2",
     dropped=Dropped(turns=3, tokens=900, window=2048),
 )
@@ -68,5 +73,5 @@ def test_a_field_that_a_newer_server_added_is_passed_over() -> None:
 
 
 def test_a_newer_version_is_refused() -> None:
-    with pytest.raises(UnknownEntryVersion, match="version 2"):
+    with pytest.raises(UnknownEntryVersion, match=f"version {VERSION + 1}"):
         unpack(bytes((VERSION + 1,)) + pack(STARTED)[1:])

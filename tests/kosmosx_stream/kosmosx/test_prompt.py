@@ -13,7 +13,7 @@ from transformers.models.kosmos2.processing_kosmos2 import (
     clean_text_and_extract_entities_with_bboxes,
 )
 
-from conversation.items import Answer, Image, Message, Text
+from conversation.items import Answer, FunctionCall, FunctionCallOutput, Image, Message, Text
 from kosmosx_stream.kosmosx.grounding import Tag
 from kosmosx_stream.kosmosx.nano import CHECKPOINT
 from kosmosx_stream.kosmosx.prompt import (
@@ -124,6 +124,30 @@ def test_system_and_developer_messages_are_text_in_their_place(name):
     said = [message("system", "be brief"), message("user", "a"), message("developer", "now")]
     assert FORMATS[name].segment(said, grounding=False) == ids(
         name, "be brief", "Question:", "a\nnow", "Answer:"
+    )
+
+
+@both
+def test_calls_and_what_they_gave(name):
+    call = FunctionCall(id="f", call_id="c", name="look", arguments='{"at":1}')
+    gave = FunctionCallOutput(id="o", call_id="c", output="a dog")
+    shown = FunctionCallOutput(id="o", call_id="c", output=(Text("this"), IMAGE))
+    said = '<tool_call>{"name":"look","arguments":{"at":1}}</tool_call>'
+    given = "<tool_response>a dog</tool_response>"
+    chat = FORMATS[name]
+    assert chat.segment([gave], grounding=False) == ids(name, "Question:", given, "Answer:")
+    assert chat.segment([shown, gave, message("user", "so?")], grounding=True) == ids(
+        name,
+        *PAIR,
+        "<grounding>",
+        "Question:",
+        f"<tool_response>this</tool_response>\n{given}\nso?",
+        "Answer:",
+    )
+    answer = [message("assistant", "well"), call, call]
+    asked = [message("user", "a"), *answer, gave]
+    assert chat.segment(asked, grounding=False) == ids(
+        name, "Question:", "a", "Answer:", "well", said, said, "</s>", "Question:", given, "Answer:"
     )
 
 

@@ -16,6 +16,7 @@ from pydantic import TypeAdapter
 
 from conversation.entries import Delta, Dropped, Ended, Entry, Price, Started
 from conversation.items import Grounding
+from kosmosx_stream.call_reader import said_call
 from kosmosx_stream.protocol import frames
 from kosmosx_stream.protocol.projection import Event, OutOfOrder, Projector
 from kosmosx_stream.protocol.requests import decode_create
@@ -33,6 +34,8 @@ SCHEMAS = {
     "response.content_part.done": "ResponseContentPartDoneStreamingEvent",
     "response.output_text.delta": "ResponseOutputTextDeltaStreamingEvent",
     "response.output_text.done": "ResponseOutputTextDoneStreamingEvent",
+    "response.function_call_arguments.delta": "ResponseFunctionCallArgumentsDeltaStreamingEvent",
+    "response.function_call_arguments.done": "ResponseFunctionCallArgumentsDoneStreamingEvent",
 }
 OVER_SSE: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
 OVER_WEBSOCKET: TypeAdapter[Any] = TypeAdapter(ResponsesServerEvent)
@@ -327,6 +330,54 @@ def test_the_official_client_streams_it(started, log) -> None:
             assert [event.type for event in helper] == types(events)
 
 
+# -- calls of functions --------------------------------------------------------------------
+
+CALLED = said_call("look", '{"at":"dog"}')
+ADDED, ITEM_DONE = "response.output_item.added", "response.output_item.done"
+ARGUED = "response.function_call_arguments.delta"
+CALL_DONE = ["response.function_call_arguments.done", ITEM_DONE]
+
+
+def test_order_of_words_and_calls(make_started) -> None:
+    text = f"Let me see. {CALLED}{CALLED}"
+    log = [make_started(calls=True), *(Delta((1,), sign) for sign in text), ended()]
+    events = [event.type for event in project(log)]
+    short = [kind for kind, before in zip(events, ["", *events], strict=False) if kind != before]
+    assert short == [
+        *OPENED, *ITEM, DELTA, *DONE, ADDED, ARGUED, *CALL_DONE, ADDED, ARGUED, *CALL_DONE,
+        "response.completed",
+    ]  # fmt: skip
+
+
+def test_the_arguments_arrive_as_they_were_generated(make_started) -> None:
+    log = [make_started(calls=True), *(Delta((1,), sign) for sign in CALLED), ended()]
+    wire = decoded(project(log))
+    deltas = [event for event in wire if event["type"] == ARGUED]
+    assert "".join(event["delta"] for event in deltas) == '{"at":"dog"}'
+    assert {(event["item_id"], event["output_index"]) for event in deltas} == {("fc_1_0", 0)}
+    # What came before the first arguments is on the bill, though nothing of it was shown.
+    counted = [event["kosmosx:usage"]["output_tokens"] for event in deltas]
+    assert counted == list(range(counted[0], counted[0] + 12))
+    (item,) = wire[-1]["response"]["output"]
+    assert item == wire[-2]["item"]
+    assert item == {
+        "type": "function_call",
+        "id": "fc_1_0",
+        "call_id": "call_1_0",
+        "name": "look",
+        "arguments": '{"at":"dog"}',
+        "status": "completed",
+    }
+
+
+def test_a_call_that_was_cut_is_incomplete(make_started) -> None:
+    log = [make_started(calls=True), Delta((1,), CALLED[:-16]), ended("length")]
+    response = decoded(project(log))[-1]["response"]
+    assert response["incomplete_details"] == {"reason": "max_output_tokens"}
+    (item,) = response["output"]
+    assert (item["status"], item["arguments"]) == ("incomplete", '{"at":"do')
+
+
 # -- random logs ---------------------------------------------------------------------------
 
 TOKENS = st.lists(st.integers(0, 65_000), max_size=4).map(tuple)
@@ -342,7 +393,8 @@ GROUNDINGS = st.lists(
     ),
     max_size=2,
 ).map(tuple)
-RANDOM_DELTAS = st.lists(st.builds(Delta, TOKENS, TEXT, GROUNDINGS), max_size=8)
+SAYINGS = TEXT | st.sampled_from([CALLED, CALLED[:9], CALLED[9:30], CALLED[30:]])
+RANDOM_DELTAS = st.lists(st.builds(Delta, TOKENS, SAYINGS, GROUNDINGS), max_size=8)
 RANDOM_ENDS = st.builds(
     Ended,
     reason=st.sampled_from(["stop", "length", "cancelled", "budget", "error"]),
@@ -361,9 +413,13 @@ RANDOM_LOGS = st.tuples(RANDOM_DELTAS, st.none() | RANDOM_ENDS).map(
 )
 
 
-@given(entries=RANDOM_LOGS, opens=st.booleans(), data=st.data())
-def test_any_log(validate, make_started, entries, opens, data) -> None:
-    log: list[Entry] = [make_started(opens_session=opens), *entries]
+@given(
+    entries=RANDOM_LOGS,
+    started=st.fixed_dictionaries({"opens_session": st.booleans(), "calls": st.booleans()}),
+    data=st.data(),
+)
+def test_any_log(validate, make_started, entries, started, data) -> None:
+    log: list[Entry] = [make_started(**started), *entries]
     events = project(log)
     wire = decoded(events)
 
@@ -374,7 +430,9 @@ def test_any_log(validate, make_started, entries, opens, data) -> None:
         if not event.extension:
             validate(SCHEMAS[event.type], fields)
             OVER_SSE.validate_json(event.data)
-    _check_text(log, wire)
+    if not started["calls"]:
+        _check_text(log, wire)
+    _check_items(wire)
 
     # Whoever joins later, and projects anew, continues with the same bytes.
     cut = data.draw(st.integers(0, len(log)))
@@ -398,3 +456,21 @@ def _check_text(log: Sequence[Entry], wire: list[dict[str, Any]]) -> None:
         assert response["usage"]["output_tokens"] == tokens
         assert response["kosmosx:usage"]["detections"] == boxes
         assert bool(done) == bool(response["output"])
+
+
+def _check_items(wire: list[dict[str, Any]]) -> None:
+    """Each item is added, goes on and is done in its place, one after the other."""
+    items: list[dict[str, Any]] = []
+    for event in wire:
+        match event:
+            case {"type": "response.output_item.added", "item": item}:
+                assert event["output_index"] == len(items)
+                items.append(item)
+            case {"type": "response.output_item.done", "item": item}:
+                assert event["output_index"] == len(items) - 1
+                assert item["id"] == items[-1]["id"]
+                items[-1] = item
+            case {"output_index": index}:
+                assert (index, event["item_id"]) == (len(items) - 1, items[-1]["id"])
+            case {"type": "response.completed" | "response.incomplete" | "response.failed"}:
+                assert event["response"]["output"] == items
