@@ -48,7 +48,7 @@ class MemoryEventLog:
                 self._leases[lease.response_id] = self._clock() + ttl_s
         return ours
 
-    async def release(self, lease: Lease) -> None:
+    async def release(self, lease: Lease, *, keep_s: float | None = None) -> None:  # noqa: ARG002
         if self._ours(lease):
             self._epochs[lease.response_id] += 1
             self._leases.pop(lease.response_id, None)

@@ -90,10 +90,11 @@ class EventLog(Protocol):
         """Prolong leases that are still ours, in one round trip; a ttl of 0 hands them over."""
         ...
 
-    async def release(self, lease: Lease) -> None:
+    async def release(self, lease: Lease, *, keep_s: float | None = None) -> None:
         """Give the lease up: the response is settled and no longer anybody's work.
 
-        What its owner still writes is refused, and the log's retention begins.
+        What its owner still writes is refused. The log is kept for `keep_s`, or for as long as
+        logs are kept here.
         """
         ...
 

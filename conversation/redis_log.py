@@ -87,9 +87,10 @@ class RedisEventLog:
         fields = [field for lease in leases for field in (lease.response_id, lease.epoch)]
         return [bool(code) for code in await self._renew(milliseconds(ttl_s), *fields)]
 
-    async def release(self, lease: Lease) -> None:
-        """Give the lease up; the log's retention begins."""
-        await self._release(lease.response_id, lease.epoch, self._retention_ms)
+    async def release(self, lease: Lease, *, keep_s: float | None = None) -> None:
+        """Give the lease up; the log's retention begins, or `keep_s`."""
+        keep_ms = self._retention_ms if keep_s is None else milliseconds(keep_s)
+        await self._release(lease.response_id, lease.epoch, keep_ms)
 
     async def expired(self, limit: int) -> list[str]:
         """Responses whose lease lapsed, the longest lapsed first."""

@@ -5,7 +5,7 @@ context window, and the price is frozen.
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import takewhile
 
 import msgspec
@@ -23,6 +23,7 @@ from kosmosx_stream.protocol.requests import CreateResponse, InputImage, InputMe
 from kosmosx_stream.protocol.responses import echoed_fields
 from kosmosx_stream.settings import Settings
 from kosmosx_stream.settlement import freeze
+from kosmosx_stream.unstored import Chain, UnstoredTurns
 from metering.authenticator import Principal
 from metering.prices import PriceBook
 
@@ -74,13 +75,13 @@ class Admission:
         request: CreateResponse,
         session_id: str,
         *,
-        unstored: Mapping[str, Turn],
+        unstored: UnstoredTurns,
         opens_session: bool = False,
         single_turn: bool = False,
     ) -> Started:
         """Check the request against model, history and window, and write down all it takes.
 
-        `unstored` are turns that the client's connection remembers, by response id.
+        `unstored` are turns that live on the client's connection only.
 
         Raises:
             ApiError: the request cannot be served; nothing was generated or billed.
@@ -133,7 +134,7 @@ class Admission:
         )
 
     async def _past(
-        self, account_id: str, request: CreateResponse, unstored: Mapping[str, Turn]
+        self, account_id: str, request: CreateResponse, unstored: UnstoredTurns
     ) -> Past:
         if request.conversation is not None:
             return await self._conversation(account_id, request.conversation)
@@ -150,22 +151,20 @@ class Admission:
             raise errors.conversation_not_found(conversation_id) from error
         return Past(tuple(turns), head, conversation_id, found.pending, found.revision)
 
-    async def _chain(self, account_id: str, response_id: str, unstored: Mapping[str, Turn]) -> Past:
+    async def _chain(self, account_id: str, response_id: str, unstored: UnstoredTurns) -> Past:
         """The chain of a response: the connection's own turns first, then the stored ones."""
-        newest: list[Turn] = []
-        parent: str | None = response_id
-        while parent is not None and (turn := unstored.get(parent)) is not None:
-            newest.append(turn)
-            parent = turn.parent_id
+        chain = unstored.chain(response_id) or Chain((), response_id)
         try:
-            stored = await self._history.chain(account_id, parent) if parent else []
+            stored = (
+                await self._history.chain(account_id, chain.stored_id) if chain.stored_id else []
+            )
         except NotFound as error:
             raise errors.InvalidRequest(
                 f"Previous response with id '{response_id}' not found.",
                 code="previous_response_not_found",
                 param="previous_response_id",
             ) from error
-        return Past((*stored, *reversed(newest)), response_id)
+        return Past((*stored, *chain.turns), response_id)
 
     async def take_in(self, account_id: str, messages: Sequence[InputMessage]) -> tuple[Item, ...]:
         """Items of a request as they are stored; their pictures are checked and kept.

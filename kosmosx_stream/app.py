@@ -88,7 +88,12 @@ async def _start_services(
         logger.warning("redis: %s", finding)
     log = RedisEventLog(redis, retention_s=settings.retention_s)
     history = RedisHistory(redis, retention_s=settings.retention_s)
-    responses = ResponseLog(log, store, silence_s=3 * settings.lease_ttl_s)
+    responses = ResponseLog(
+        log,
+        store,
+        silence_s=3 * settings.lease_ttl_s,
+        keep_unstored_s=settings.unstored_retention_s,
+    )
     hub = Hub(log=log, store=store, responses=responses, settings=settings)
     await stack.enter_async_context(hub.running())
     sweeper = Sweeper(log=log, responses=responses, store=store, hub=hub, settings=settings)

@@ -69,8 +69,9 @@ class Ending:
             if not isinstance(entries[-1], Ended):
                 ended = await self._write_end(lease, entries, reason, error_code, error_message)
                 entries = [*entries, ended]
-            await self._settle(entries)
-        await self._log.release(lease)
+            await self._settle(lease, entries)
+        else:
+            await self._log.release(lease)
 
     async def _write_end(
         self,
@@ -122,7 +123,7 @@ class Ending:
         (last,) = (effect for effect in effects if isinstance(effect, Publish))
         return last
 
-    async def _settle(self, entries: Sequence[Entry]) -> None:
+    async def _settle(self, lease: Lease, entries: Sequence[Entry]) -> None:
         await self._responses.record(entries)
         started = entries[0]
         assert isinstance(started, Started)
@@ -130,3 +131,4 @@ class Ending:
             await self._store.close_session(
                 started.account_id, started.session_id, time.time(), "finished"
             )
+        await self._responses.release(lease, started)

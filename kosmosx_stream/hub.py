@@ -333,7 +333,7 @@ class Hub:
         if settled:
             # Before the readers: whoever sees that a turn failed may try again at once.
             with contextlib.suppress(LogUnavailable):
-                await self._log.release(live.lease)
+                await self._responses.release(live.lease, live.started)
         live.finish()
 
     async def _record(self, live: LiveResponse) -> bool:

@@ -4,11 +4,9 @@ import asyncio
 
 from conversation.items import Turn
 from kosmosx_stream.session import Session
+from kosmosx_stream.unstored import UnstoredTurns
 from metering.authenticator import Principal
 from metering.store import SessionRecord
-
-REMEMBERED_TURNS = 64
-"""Unstored turns that a session keeps for continuation; the oldest go first."""
 
 
 class LiveSession:
@@ -23,8 +21,7 @@ class LiveSession:
         """Whether it is here for lost turns only; its client is with another instance, or gone."""
         self.machine = Session()
         self.connections = 0
-        self.remembered: dict[str, Turn] = {}
-        """Unstored turns by response id."""
+        self.unstored = UnstoredTurns()
         self.closed: asyncio.Future[SessionRecord] = asyncio.get_running_loop().create_future()
 
     @property
@@ -33,7 +30,6 @@ class LiveSession:
         return self.connections > 0 or not self.machine.idle
 
     def remember(self, turn: Turn) -> None:
-        """Keep an unstored turn for as long as the session lives here."""
-        self.remembered[turn.response_id] = turn
-        while len(self.remembered) > REMEMBERED_TURNS:
-            del self.remembered[next(iter(self.remembered))]
+        """Keep an unstored turn for as long as somebody is connected."""
+        if self.connections:
+            self.unstored.remember(turn)

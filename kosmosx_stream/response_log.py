@@ -5,7 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Iterable, Sequence
 
 from conversation.entries import Ended, Entry, Price, Started, unpack
-from conversation.ports import EventLog, LogUnavailable
+from conversation.ports import EventLog, Lease, LogUnavailable
 from kosmosx_stream.protocol.errors import Unavailable, response_not_found
 from kosmosx_stream.protocol.fold import Fold, Projection
 from kosmosx_stream.protocol.frames import Event
@@ -24,9 +24,15 @@ POLL_INTERVAL_S = 0.1
 class ResponseLog:
     """The log of every response, as entries, as events and as usage."""
 
-    def __init__(self, log: EventLog, store: Store, *, silence_s: float) -> None:
-        """`silence_s`: a follower of a log that gets nothing for so long gives up."""
+    def __init__(
+        self, log: EventLog, store: Store, *, silence_s: float, keep_unstored_s: float
+    ) -> None:
+        """`silence_s`: a follower of a log that gets nothing for so long gives up.
+
+        `keep_unstored_s`: what was not to be stored can be followed for so long after its end.
+        """
         self._log = log
+        self._keep_unstored_s = keep_unstored_s
         self._store = store
         self._silence_s = silence_s
 
@@ -63,6 +69,14 @@ class ResponseLog:
             case [Started(account_id=owner, store=True), *_] if owner == account_id:
                 return entries
         raise response_not_found(response_id)
+
+    async def release(self, lease: Lease, started: Started) -> None:
+        """Let go of a settled response; one that was not to be stored is soon forgotten.
+
+        Raises:
+            LogUnavailable: the log cannot be written.
+        """
+        await self._log.release(lease, keep_s=None if started.store else self._keep_unstored_s)
 
     async def delete(self, response_id: str) -> None:
         """Forget the log; the ledger stays."""

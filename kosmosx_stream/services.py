@@ -14,6 +14,7 @@ from kosmosx_stream.protocol.requests import CreateResponse
 from kosmosx_stream.protocol.resources import ModelObject
 from kosmosx_stream.response_log import ResponseLog
 from kosmosx_stream.settings import Settings
+from kosmosx_stream.unstored import UnstoredTurns
 from metering.authenticator import Authenticator, Principal
 from metering.store import Store
 
@@ -61,7 +62,7 @@ class Services(msgspec.Struct, kw_only=True):
             principal,
             request,
             session.id if session else new_id("sess"),
-            unstored=session.remembered if session else {},
+            unstored=session.unstored if session else UnstoredTurns(),
             single_turn=session is None,
         )
         if session is None:

@@ -84,6 +84,8 @@ class Sessions:
             yield
         finally:
             session.connections -= 1
+            if not session.connections:
+                session.unstored.clear()
             loop = asyncio.get_running_loop()
             loop.call_later(self._grace_s, self._close_if_left, session)
 

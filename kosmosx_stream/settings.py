@@ -45,6 +45,8 @@ class Settings(BaseSettings):
 
     retention_s: float = Field(default=30 * 86400, gt=0)
     """How long history and finished logs are kept after their last use, in seconds."""
+    unstored_retention_s: float = Field(default=600, gt=0)
+    """How long the log of a response with `store: false` is kept after its end, in seconds."""
     lease_ttl_s: float = Field(default=10, gt=0)
     """A live response whose owner was silent for so long is taken over."""
     sweep_interval_s: float = Field(default=2, gt=0)
@@ -66,10 +68,14 @@ class Settings(BaseSettings):
     first_message_timeout_s: float = Field(default=60, gt=0)
     """A WebSocket that says nothing for so long after connecting is closed."""
     max_connection_s: float = Field(default=3600, gt=0)
-    """Age at which a WebSocket is closed."""
+    """Age at which a WebSocket is closed, in seconds."""
     max_request_bytes: int = Field(default=48 * 2**20, ge=1024)
     """Largest request body or WebSocket message; four images of 8 MB fit in as base64."""
     max_in_flight: int = Field(default=16, ge=1)
-    """Responses that one WebSocket may have live at a time."""
+    """Responses that one WebSocket may have live at a time; more of them wait."""
+    max_lanes: int = Field(default=32, ge=1)
+    """Distinct `stream_id`s that one WebSocket may use."""
+    max_waiting: int = Field(default=16, ge=0)
+    """Requests that may wait in one lane of a WebSocket; together at most `max_request_bytes`."""
     allowed_origins: tuple[str, ...] = ()
     """Origins besides the server's own from which browsers may open WebSockets."""

@@ -5,18 +5,12 @@ A refused command is answered with an error event, and the connection stays usab
 """
 
 import asyncio
-import contextlib
-from collections import defaultdict
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import Coroutine
 
 from starlette.responses import Response
 from starlette.websockets import WebSocket
 
 from kosmosx_stream.auth import SUBPROTOCOL, authenticate, check_origin, offered_subprotocols
-from kosmosx_stream.ids import new_id
-from kosmosx_stream.live_response import LiveResponse
-from kosmosx_stream.live_session import LiveSession
-from kosmosx_stream.protocol import frames
 from kosmosx_stream.protocol.client_events import (
     CancelResponse,
     CloseSession,
@@ -26,24 +20,28 @@ from kosmosx_stream.protocol.client_events import (
 from kosmosx_stream.protocol.errors import (
     ApiError,
     InvalidRequest,
-    RateLimited,
     encode_http,
     encode_websocket,
 )
 from kosmosx_stream.protocol.sessions import encode_session_closed
 from kosmosx_stream.services import Services
-from kosmosx_stream.transports.failures import to_api_error
+from kosmosx_stream.transports.client_socket import (
+    GOING_AWAY,
+    NORMAL_CLOSURE,
+    POLICY_VIOLATION,
+    TRY_AGAIN_LATER,
+    ClientSocket,
+    Gone,
+)
+from kosmosx_stream.transports.lanes import Lanes
 from kosmosx_stream.transports.query import STARTING_AFTER, Text
+from kosmosx_stream.transports.socket_session import SocketSession
+from kosmosx_stream.transports.socket_turns import SocketTurns
 from metering.authenticator import Principal
 
 SESSION_ID = Text(name="session_id", says="The session that a client comes back to.")
 RESPONSE_ID = Text(name="response_id", says="The response that it was reading.")
 QUERY = (SESSION_ID, RESPONSE_ID, STARTING_AFTER)
-
-NORMAL_CLOSURE = 1000
-POLICY_VIOLATION = 1008
-TRY_AGAIN_LATER = 1013
-CLOSE_TIMEOUT_S = 1.0
 
 
 async def responses_socket(socket: WebSocket) -> None:
@@ -60,199 +58,134 @@ async def responses_socket(socket: WebSocket) -> None:
     await Connection(socket, services, principal).run()
 
 
-class _Gone(Exception):
-    """The client is not there any more."""
-
-
 class Connection:
     """One WebSocket and the session that it is."""
 
     def __init__(self, socket: WebSocket, services: Services, principal: Principal) -> None:
-        self._socket = socket
+        settings = services.settings
+        self._query = socket.query_params
+        self._socket = ClientSocket(socket, send_timeout_s=settings.send_timeout_s)
         self._services = services
-        self._hub = services.hub
         self._principal = principal
-        self._session_id = new_id("sess")
-        self._session: LiveSession | None = None
-        self._announced = False
-        self._attachment = contextlib.ExitStack()
-        self._lanes: defaultdict[str | None, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._session = SocketSession(services.hub.sessions, principal)
+        self._turns = SocketTurns(self._socket, self._session, services, principal)
+        self._lanes = Lanes[CreateOnStream](
+            max_named=settings.max_lanes,
+            max_in_flight=settings.max_in_flight,
+            max_waiting=settings.max_waiting,
+            max_waiting_bytes=settings.max_request_bytes,
+        )
         self._tasks: asyncio.TaskGroup
-        self._in_flight: set[asyncio.Task[None]] = set()
-        self._sequence = -1
+        self._running: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Serve until the connection ends. What is live then goes on, for a while, without it."""
         max_age_s = self._services.settings.max_connection_s
-        with self._attachment:
+        with self._session:
             try:
                 async with asyncio.timeout(max_age_s), asyncio.TaskGroup() as self._tasks:
                     await self._serve()
-                    for task in self._in_flight:
+                    for task in self._running:
                         task.cancel()
-            except* _Gone:
-                await self._close(TRY_AGAIN_LATER, "nothing was taken for too long")
+            except* Gone:
+                await self._socket.close(TRY_AGAIN_LATER, "nothing was taken for too long")
             except* TimeoutError:
-                await self._close(POLICY_VIOLATION, "websocket_connection_limit_reached")
+                limit = _connection_limit(max_age_s)
+                # Clients reconnect on this code, as they are to.
+                last = encode_websocket(limit).decode()
+                await self._socket.close(GOING_AWAY, limit.code, last=last)
 
     async def _serve(self) -> None:
         await self._rejoin()
-        async for text in self._messages():
-            if await self._obey(text):
+        # A client that came back to its session has said something before.
+        first_s = None if self._session.began else self._services.settings.first_message_timeout_s
+        while True:
+            try:
+                async with asyncio.timeout(None if self._running else first_s):
+                    message = await self._socket.receive()
+            except TimeoutError:
+                await self._socket.close(POLICY_VIOLATION, "no message arrived in time")
+                return
+            first_s = None
+            if isinstance(message, bytes):
+                await self._socket.refuse(_not_text())
+            elif message is None or await self._obey(message):
                 return
 
     # -- commands --------------------------------------------------------------------------
 
-    async def _messages(self) -> AsyncIterator[str]:
-        # A client that came back to its session has said something before.
-        silence_s = self._services.settings.first_message_timeout_s
-        first = None if self._session else silence_s
-        while True:
-            try:
-                async with asyncio.timeout(None if self._in_flight else first):
-                    message = await self._socket.receive()
-            except TimeoutError:
-                await self._close(POLICY_VIOLATION, "no message arrived in time")
-                return
-            first = None
-            if message["type"] == "websocket.disconnect":
-                return
-            if (text := message.get("text")) is not None:
-                yield text
-            else:
-                binary = InvalidRequest("Messages are text frames.", code="invalid_message")
-                await self._refuse(binary, None)
-
-    async def _obey(self, text: str) -> bool:
+    async def _obey(self, message: str) -> bool:
         """Carry out one command; True when it ended the connection."""
         stream_id: str | None = None
         try:
-            match decode_client_event(text.encode()):
+            match decode_client_event(data := message.encode()):
                 case CreateOnStream() as create:
                     stream_id = create.stream_id
-                    self._start(create)
-                case CancelResponse(response_id=response_id):
-                    await self._services.cancel(self._principal, response_id)
+                    self._begin(self._lanes.enter(stream_id, create, len(data)))
+                case CancelResponse() as cancel:
+                    self._spawn(self._cancel(cancel))
                 case CloseSession():
                     await self._close_session()
                     return True
-        except _Gone:
+        except Gone:
             raise
         except Exception as error:  # noqa: BLE001 - a command must not end the connection
-            await self._refuse(error, stream_id)
+            await self._socket.refuse(error, stream_id)
         return False
 
-    def _start(self, create: CreateOnStream) -> None:
-        if len(self._in_flight) >= self._services.settings.max_in_flight:
-            raise RateLimited(
-                f"{len(self._in_flight)} responses are in flight on this connection already.",
-                code="websocket_stream_limit_reached",
-            )
-        self._spawn(self._turn(create))
+    def _begin(self, creates: list[CreateOnStream]) -> None:
+        for create in creates:
+            self._spawn(self._turn(create))
 
     async def _turn(self, create: CreateOnStream) -> None:
-        async with self._lanes[create.stream_id]:
-            try:
-                live = await self._say(create)
-                await self._follow(live.started.response_id, create.stream_id)
-            except _Gone:
-                raise
-            except Exception as error:  # noqa: BLE001 - the edge of a task
-                await self._refuse(error, create.stream_id)
+        await self._turns.run(create)
+        self._begin(self._lanes.leave(create.stream_id))
 
-    async def _say(self, create: CreateOnStream) -> LiveResponse:
-        opens_session, self._announced = not self._announced, True
+    async def _cancel(self, cancel: CancelResponse) -> None:
         try:
-            started = await self._services.gate().admit(
-                self._principal,
-                create.request,
-                self._session_id,
-                unstored=self._session.remembered if self._session else {},
-                opens_session=opens_session,
-            )
-            session = await self._open_session()
-            return await self._hub.say(session, started)
-        except Exception:
-            self._announced = not opens_session
-            raise
-
-    async def _open_session(self) -> LiveSession:
-        if self._session is None:
-            session = await self._hub.sessions.open(self._session_id, self._principal)
-            self._attach(session)
-        assert self._session is not None
-        return self._session
-
-    def _attach(self, session: LiveSession) -> None:
-        if self._session is None:
-            self._session, self._session_id = session, session.id
-            self._attachment.enter_context(self._hub.sessions.connection(session))
+            await self._services.cancel(self._principal, cancel.response_id)
+        except Exception as error:  # noqa: BLE001 - the edge of a task
+            await self._socket.refuse(error, cancel.stream_id)
 
     async def _close_session(self) -> None:
         """Stop what is live, let its readers see the end, hand out the receipt, and close."""
-        session = await self._open_session()
-        record = await self._hub.sessions.close(session.id, self._principal)
-        await asyncio.gather(*self._in_flight, return_exceptions=True)
+        session = await self._session.open()
+        record = await self._services.hub.sessions.close(session.id, self._principal)
+        while self._running:  # Those that waited in their lanes are refused now.
+            await asyncio.wait(self._running)
         usage = await self._services.store.session_usage(record.account_id, record.id)
-        await self._send(encode_session_closed(record, usage, self._sequence + 1).decode())
-        await self._close(NORMAL_CLOSURE, "session closed")
+        await self._socket.send(
+            encode_session_closed(record, usage, self._turns.sequence + 1).decode()
+        )
+        await self._socket.close(NORMAL_CLOSURE, "session closed")
 
     async def _rejoin(self) -> None:
         """A client that reconnects names its session, and the response that it was reading."""
-        query = self._socket.query_params
         try:
-            if session_id := SESSION_ID.read(query):
-                self._attach(await self._hub.sessions.join(session_id, self._principal))
-                self._announced = True
-            if response_id := RESPONSE_ID.read(query):
-                after = STARTING_AFTER.read(query)
+            if session_id := SESSION_ID.read(self._query):
+                await self._session.rejoin(session_id)
+            if response_id := RESPONSE_ID.read(self._query):
+                after = STARTING_AFTER.read(self._query)
                 await self._services.require(self._principal, response_id)
-                self._spawn(self._resume(response_id, after))
-        except _Gone:
+                self._spawn(self._turns.resume(response_id, after))
+        except Gone:
             raise
         except Exception as error:  # noqa: BLE001 - as for any command
-            await self._refuse(error, None)
-
-    async def _resume(self, response_id: str, after: int) -> None:
-        try:
-            await self._follow(response_id, None, after)
-        except _Gone:
-            raise
-        except Exception as error:  # noqa: BLE001 - the edge of a task
-            await self._refuse(error, None)
-
-    # -- events ----------------------------------------------------------------------------
-
-    async def _follow(self, response_id: str, stream_id: str | None, after: int = -1) -> None:
-        async for batch in self._hub.follow(response_id, after):
-            for event in batch:
-                await self._send(frames.websocket(event, stream_id))
-            self._sequence = batch[-1].sequence
-
-    async def _refuse(self, error: Exception, stream_id: str | None) -> None:
-        refusal = to_api_error(error)
-        await self._send(encode_websocket(refusal, stream_id=stream_id).decode())
-
-    async def _send(self, text: str) -> None:
-        """Send one frame. A client that takes nothing for too long is dropped; its log is kept.
-
-        Raises:
-            _Gone: the client is not there, or was dropped.
-        """
-        try:
-            async with asyncio.timeout(self._services.settings.send_timeout_s):
-                await self._socket.send({"type": "websocket.send", "text": text})
-        except (TimeoutError, RuntimeError, OSError) as error:
-            # Starlette raises RuntimeError for a send after the close.
-            raise _Gone from error
-
-    async def _close(self, code: int, reason: str) -> None:
-        with contextlib.suppress(RuntimeError, OSError, TimeoutError):
-            # A client that takes nothing does not take this either.
-            async with asyncio.timeout(CLOSE_TIMEOUT_S):
-                await self._socket.close(code, reason)
+            await self._socket.refuse(error)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = self._tasks.create_task(work)
-        self._in_flight.add(task)
-        task.add_done_callback(self._in_flight.discard)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+
+def _not_text() -> InvalidRequest:
+    return InvalidRequest("Messages are text frames.", code="invalid_message")
+
+
+def _connection_limit(max_age_s: float) -> InvalidRequest:
+    return InvalidRequest(
+        f"This WebSocket connection has reached its age limit ({max_age_s / 60:g} minutes). "
+        "Open another one to go on.",
+        code="websocket_connection_limit_reached",
+    )

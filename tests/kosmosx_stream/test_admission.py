@@ -16,6 +16,7 @@ from kosmosx_stream.protocol.errors import InvalidRequest
 from kosmosx_stream.protocol.inputs import InputMessage, InputText
 from kosmosx_stream.protocol.requests import CreateResponse
 from kosmosx_stream.settings import NANO_CHECKPOINT, Settings
+from kosmosx_stream.unstored import UnstoredTurns
 from metering.authenticator import Principal
 from metering.prices import default_price_book
 
@@ -73,7 +74,9 @@ async def admitted(images: Sequence[int], **changes: Any) -> Started:
         "truncation": "auto",
         "previous_response_id": f"resp_{len(images) - 1}" if images else None,
     }
-    return await admission.admit(ALICE, CreateResponse(**(fields | changes)), "s", unstored={})
+    return await admission.admit(
+        ALICE, CreateResponse(**(fields | changes)), "s", unstored=UnstoredTurns()
+    )
 
 
 @pytest.mark.parametrize("truncation", ["auto", "disabled"])

@@ -141,7 +141,7 @@ class Cluster:
 
     @contextlib.asynccontextmanager
     async def instance(self, engine: Engine) -> AsyncIterator[Instance]:
-        responses = ResponseLog(self.log, self.store, silence_s=5)
+        responses = ResponseLog(self.log, self.store, silence_s=5, keep_unstored_s=1)
         hub = Hub(log=self.log, store=self.store, responses=responses, settings=self.settings)
         sweeper = Sweeper(
             log=self.log, responses=responses, store=self.store, hub=hub, settings=self.settings

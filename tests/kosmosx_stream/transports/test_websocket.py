@@ -1,0 +1,208 @@
+"""Lanes, and what one connection remembers, on a server with small limits and no model."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
+
+from tests.kosmosx_stream.clients import MODEL, TERMINAL, client
+from tests.server_process import ServerProcess
+
+LANES, IN_FLIGHT, WAITING = 3, 2, 2
+SHORT = {"max_output_tokens": 16}
+
+
+@pytest.fixture(scope="module")
+def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """Few lanes, few in flight; answers are long unless they are cut."""
+    process = ServerProcess(
+        tmp_path_factory.mktemp("narrow") / "data",
+        KOSMOSX_ENGINE="deterministic",
+        KOSMOSX_DETERMINISTIC_RATE="50",
+        KOSMOSX_DETERMINISTIC_LENGTH="1000",
+        KOSMOSX_MAX_LANES=str(LANES),
+        KOSMOSX_MAX_IN_FLIGHT=str(IN_FLIGHT),
+        KOSMOSX_MAX_WAITING=str(WAITING),
+    )
+    process.data_dir.mkdir()
+    process.start()
+    yield process
+    process.stop()
+
+
+class Socket:
+    """A connection of the official client, read lane by lane."""
+
+    def __init__(self, connection: Any) -> None:
+        self.connection = connection
+        self.seen: list[Any] = []
+
+    def say(self, text: str, lane: str | None = None, **request: Any) -> None:
+        named = {} if lane is None else {"stream_id": lane}
+        self.connection.response.create(
+            model=MODEL, input=text, metadata={"text": text[:20]}, **named, **request
+        )
+
+    def read(self) -> Any:
+        self.seen.append(self.connection.recv())
+        return self.seen[-1]
+
+    def until(self, event_type: str, lane: str | None = None) -> Any:
+        while (event := self.read()).type != event_type or stream(event) != lane:
+            pass
+        return event
+
+    def ends(self, count: int) -> list[Any]:
+        """Read on until so many responses or requests have ended."""
+        ends: list[Any] = []
+        while len(ends) < count:
+            if (event := self.read()).type in TERMINAL:
+                ends.append(event)
+        return ends
+
+    def ask(self, text: str, lane: str | None = None, **request: Any) -> Any:
+        """Say something short; its last event."""
+        self.say(text, lane, **SHORT, **request)
+        (end,) = self.ends(1)
+        return end
+
+
+def stream(event: Any) -> str | None:
+    return getattr(event, "stream_id", None)
+
+
+def text(event: Any) -> str:
+    return event.response.metadata["text"]
+
+
+@contextmanager
+def socket(server: ServerProcess) -> Iterator[Socket]:
+    with client(server).responses.connect() as connection:
+        yield Socket(connection)
+
+
+def began(ws: Socket) -> dict[str, int]:
+    """Where each response's first event stands among all that were read."""
+    return {text(each): at for at, each in enumerate(ws.seen) if each.type == "response.created"}
+
+
+def ended(ws: Socket) -> dict[str, int]:
+    return {text(each): at for at, each in enumerate(ws.seen) if each.type in TERMINAL}
+
+
+def test_a_lane_is_fifo_and_lanes_run_side_by_side(narrow: ServerProcess) -> None:
+    with socket(narrow) as ws:
+        ws.say("long", "a", max_output_tokens=100)
+        ws.say("one", **SHORT)
+        ws.say("two", **SHORT)
+        ws.ends(3)
+    assert {stream(each) for each in ws.seen} == {"a", None}
+    assert began(ws)["one"] < ended(ws)["one"] < began(ws)["two"] < ended(ws)["two"]
+    assert began(ws)["long"] < ended(ws)["one"] < ended(ws)["long"]
+    for lane in ("a", None):
+        numbers = [each.sequence_number for each in ws.seen if stream(each) == lane]
+        again = numbers.index(0, 1) if lane is None else len(numbers)
+        for response in (numbers[:again], numbers[again:]):
+            assert response == sorted(set(response))
+
+
+def test_what_exceeds_the_responses_in_flight_waits_for_its_turn(narrow: ServerProcess) -> None:
+    with socket(narrow) as ws:
+        ws.say("first", "a", max_output_tokens=100)
+        ws.say("second", "b", **SHORT)
+        ws.say("third", "c", **SHORT)
+        ws.ends(3)
+    assert began(ws)["first"] < ended(ws)["second"] < ended(ws)["first"]
+    assert began(ws)["third"] > ended(ws)["second"]
+
+
+def test_names_of_lanes_are_limited(narrow: ServerProcess) -> None:
+    with socket(narrow) as ws:
+        for lane in ("a", "b", "c", None):
+            assert ws.ask("Hi", lane).type == "response.incomplete"
+        refused = ws.ask("Hi", "d").to_dict()
+        assert refused["stream_id"] == "d"
+        assert refused["status"] == 400
+        assert refused["error"].pop("message")
+        assert refused["error"] == {
+            "type": "invalid_request_error",
+            "code": "websocket_stream_limit_reached",
+            "param": "stream_id",
+        }
+        assert ws.ask("Hi", "a").type == "response.incomplete"
+        assert ws.ask("Hi", "a/b").error.code == "invalid_stream_id"
+
+
+def test_a_queue_is_bounded_and_a_closed_session_refuses_what_waits(
+    narrow: ServerProcess,
+) -> None:
+    with socket(narrow) as ws:
+        ws.say("runs", "a")
+        ws.until("response.in_progress", "a")
+        for number in range(WAITING + 1):
+            ws.say(f"waits {number}", "a")
+        (full,) = ws.ends(1)
+        assert (full.status, full.error.code, stream(full)) == (429, "rate_limit_exceeded", "a")
+        assert f"{WAITING} requests" in full.error.message
+        ws.connection.send({"type": "kosmosx:session.close"})
+        cut, *refused = ws.ends(1 + WAITING)
+        assert (cut.type, text(cut)) == ("response.incomplete", "runs")
+        assert {each.error.code for each in refused} == {"session_closed"}
+        assert ws.read().session["usage"]["turns"] == 1
+
+
+def test_a_failed_continuation_forgets_what_it_continued(narrow: ServerProcess) -> None:
+    with socket(narrow) as ws:
+        first = ws.ask("Hi", store=False).response.id
+        second = ws.ask("Go on", store=False, previous_response_id=first).response.id
+        too_long = "word " * 30_000
+        failed = ws.ask(too_long, previous_response_id=first)
+        assert failed.error.code == "context_length_exceeded"
+        gone = ws.ask("Again", previous_response_id=first)
+        assert (gone.status, gone.error.code) == (400, "previous_response_not_found")
+        # What had continued it already goes on.
+        assert ws.ask("And?", previous_response_id=second).type == "response.incomplete"
+
+
+def test_a_failed_fork_leaves_the_lane_that_it_came_from_alone(narrow: ServerProcess) -> None:
+    with socket(narrow) as ws:
+        parent = ws.ask("Hi", "a", store=False).response.id
+        failed = ws.ask("word " * 30_000, "b", previous_response_id=parent)
+        assert failed.error.code == "context_length_exceeded"
+        assert ws.ask("Go on", "a", previous_response_id=parent).type == "response.incomplete"
+
+
+def test_cancelling_what_is_unknown_is_an_error(narrow: ServerProcess) -> None:
+    with socket(narrow) as ws:
+        ws.connection.send({"type": "kosmosx:response.cancel", "response_id": "resp_0"})
+        (error,) = ws.ends(1)
+        assert (error.status, error.error.code) == (404, "response_not_found")
+        ws.say("Hi", "a")
+        created = ws.until("response.created", "a")
+        ws.connection.send({"type": "kosmosx:response.cancel", "response_id": created.response.id})
+        (end,) = ws.ends(1)
+        assert getattr(end.response, "kosmosx:reason") == "cancelled"
+
+
+def test_a_connection_has_an_age_limit(tmp_path: Any) -> None:
+    server = ServerProcess(
+        tmp_path / "data", KOSMOSX_ENGINE="deterministic", KOSMOSX_MAX_CONNECTION_S="1.5"
+    )
+    server.data_dir.mkdir()
+    server.start()
+    try:
+        url = f"ws://127.0.0.1:{server.port}/v1/responses"
+        headers = {"Authorization": f"Bearer {server.key}"}
+        with connect(url, additional_headers=headers) as raw:
+            last = raw.recv()
+            with pytest.raises(ConnectionClosed):
+                raw.recv()
+        assert '"code":"websocket_connection_limit_reached"' in last
+        assert '"status":400' in last
+        assert "0.025 minutes" in last
+        assert raw.close_code == 1001
+    finally:
+        server.stop()
