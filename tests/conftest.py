@@ -19,6 +19,17 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     process.stop()
 
 
+@pytest.fixture(scope="session")
+def wordy_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """As `server`, without a model: reproducible words at once, for what they do not matter to."""
+    folder = tmp_path_factory.mktemp("wordy") / "data"
+    process = ServerProcess(folder, KOSMOSX_ENGINE="deterministic")
+    folder.mkdir()
+    process.start()
+    yield process
+    process.stop()
+
+
 @pytest.fixture
 def mortal_server(mortal_process: ServerProcess) -> ServerProcess:
     """A server that tests may stop, kill and start again; it is running when a test gets it."""

@@ -27,7 +27,7 @@ from kosmosx_stream.transports.query import Parameter, Text
 INFO = {
     "title": "kosmosx_stream",
     "version": version("kosmosx-stream"),
-    "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+    "license": {"name": "Apache-2.0"},
 }
 KEY = {"type": "http", "scheme": "bearer", "description": "A key, as `kosmosx keys create` prints."}
 
