@@ -1,10 +1,12 @@
 """Fixtures for tests against the real server: one process, one engine, shared by the run."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
+from kosmosx_stream.embedded_valkey import embedded_valkey
 from tests.pair import Pair
 from tests.server_process import ServerProcess
 
@@ -92,3 +94,51 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     pair.start()
     yield pair
     pair.stop()
+
+
+class Twins(NamedTuple):
+    """Two servers over one Redis and one store; an answer of theirs ends where it is cut."""
+
+    first: ServerProcess
+    second: ServerProcess
+
+
+@pytest.fixture(scope="session")
+async def twins_redis(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
+    async with embedded_valkey(tmp_path_factory.mktemp("valkey")) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def twin_processes(twins_redis: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Twins]:
+    folder = tmp_path_factory.mktemp("twins")
+    twins = Twins(
+        *(
+            ServerProcess(
+                folder / name,
+                REDIS_URL=twins_redis,
+                KOSMOSX_ENGINE="deterministic",
+                KOSMOSX_DETERMINISTIC_RATE="100",
+                KOSMOSX_DETERMINISTIC_LENGTH="1000000",
+                KOSMOSX_LEASE_TTL_S="2",
+                KOSMOSX_SWEEP_INTERVAL_S="0.2",
+            )
+            for name in ("first", "second")
+        )
+    )
+    for each in twins:
+        each.data_dir.mkdir()
+    twins.first.start()
+    for shared in ("kosmosx.db", "pepper", "first_key"):
+        (twins.second.data_dir / shared).symlink_to(twins.first.data_dir / shared)
+    yield twins
+    for each in twins:
+        each.stop()
+
+
+@pytest.fixture
+def twins(twin_processes: Twins) -> Twins:
+    """As `Twins` says; both are running when a test gets them."""
+    for each in twin_processes:
+        each.ensure_running()
+    return twin_processes

@@ -8,6 +8,7 @@ that no schema names are ignored, but for `kosmosx:` ones.
 from typing import get_args
 
 from kosmosx_stream.protocol import client_events
+from kosmosx_stream.protocol.conversations import MAX_ITEMS
 from kosmosx_stream.protocol.fields import MAX_INTEGER
 from kosmosx_stream.protocol.inputs import DETAILS
 from kosmosx_stream.protocol.requests import (
@@ -160,6 +161,8 @@ STREAM_ID: Schema = {
     "description": "The command's lane: within one, commands wait for each other.",
 }
 
+_ITEMS = array(ref("InputItem")) | {"maxItems": MAX_ITEMS}
+
 BODIES: dict[str, Schema] = {
     "CreateResponse": _CREATE_RESPONSE,
     "InputItem": any_of(ref("UserMessage"), ref("AssistantMessage"), ref("InstructionMessage")),
@@ -171,7 +174,11 @@ BODIES: dict[str, Schema] = {
     "InputText": _INPUT_TEXT,
     "InputImage": _INPUT_IMAGE,
     "OutputText": _OUTPUT_TEXT,
-    "CreateConversation": body("A new conversation.", {}, metadata=METADATA),
+    "CreateConversation": body("A new conversation.", {}, items=_ITEMS, metadata=METADATA),
+    "UpdateConversation": body(
+        "What is to be known of a conversation.", {"metadata": any_of(METADATA, {"type": "null"})}
+    ),
+    "CreateItems": body("More items of a conversation.", {"items": _ITEMS | {"minItems": 1}}),
 }
 """By their names in the OpenAPI document."""
 

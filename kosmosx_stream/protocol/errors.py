@@ -129,6 +129,11 @@ def conversation_locked() -> Conflict:
     )
 
 
+def item_not_found(item_id: str) -> NotFound:
+    """The conversation has no such item, or no more."""
+    return NotFound(f"Item with id '{item_id}' not found.", code="item_not_found", param="item_id")
+
+
 def conversation_not_found(conversation_id: str | None) -> NotFound:
     """There is none, or it is another account's."""
     return NotFound(

@@ -69,6 +69,10 @@ class Fields:
         """The raw value; None if it is absent."""
         return self._data.get(name)
 
+    def has(self, name: str) -> bool:
+        """Whether the field is there, be it null."""
+        return name in self._data
+
     def refuse_extensions(self, *known: str) -> None:
         """Unknown fields are the future's and ignored, but ours we know.
 
@@ -204,9 +208,11 @@ def unsupported(param: str, why: str) -> InvalidRequest:
 
 
 def too_long(param: str, what: str, limit: int, length: int) -> InvalidRequest:
-    code = {"a string": "string_above_max_length", "a key": "string_above_max_length"}.get(
-        what, "object_above_max_properties"
-    )
+    code = {
+        "a string": "string_above_max_length",
+        "a key": "string_above_max_length",
+        "an array": "array_above_max_length",
+    }.get(what, "object_above_max_properties")
     message = (
         f"Invalid '{param}': too long. "
         f"Expected {what} with maximum length {limit}, but got {length} instead."

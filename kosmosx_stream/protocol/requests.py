@@ -26,7 +26,6 @@ from kosmosx_stream.protocol.inputs import (
 from kosmosx_stream.protocol.refusals import refuse_unsupported
 
 __all__ = [
-    "CreateConversation",
     "CreateResponse",
     "InputImage",
     "InputMessage",
@@ -34,9 +33,9 @@ __all__ = [
     "InputText",
     "OutputText",
     "Reasoning",
-    "decode_conversation",
     "decode_create",
     "read_create",
+    "read_metadata",
 ]
 
 MIN_OUTPUT_TOKENS = 16
@@ -85,12 +84,6 @@ class CreateResponse(msgspec.Struct, frozen=True, kw_only=True):
     prompt_cache_key: str | None = None
 
 
-class CreateConversation(msgspec.Struct, frozen=True):
-    """The body of `POST /v1/conversations`."""
-
-    metadata: dict[str, str]
-
-
 def decode_create(body: bytes | str) -> CreateResponse:
     """Decode the body of `POST /v1/responses`.
 
@@ -99,19 +92,6 @@ def decode_create(body: bytes | str) -> CreateResponse:
         PayloadTooLarge: too much text.
     """
     return read_create(decode_object(body))
-
-
-def decode_conversation(body: bytes | str) -> CreateConversation:
-    """Decode the body of `POST /v1/conversations`; an empty one is allowed.
-
-    Raises:
-        InvalidRequest: wrong types, or initial items, which are not supported yet.
-    """
-    fields = decode_object(body or b"{}")
-    fields.refuse_extensions()
-    if fields.array("items"):
-        raise unsupported("items", "a conversation begins empty here")
-    return CreateConversation(_metadata(fields))
 
 
 def read_create(fields: Fields) -> CreateResponse:
@@ -138,7 +118,7 @@ def read_create(fields: Fields) -> CreateResponse:
         stream=fields.boolean("stream") is True,
         previous_response_id=previous_response_id,
         conversation=conversation,
-        metadata=_metadata(fields),
+        metadata=read_metadata(fields),
         truncation=fields.choice("truncation", get_args(Truncation)) or "disabled",
         grounding=fields.boolean("kosmosx:grounding"),
         parallel_tool_calls=fields.boolean("parallel_tool_calls") is not False,
@@ -151,7 +131,8 @@ def read_create(fields: Fields) -> CreateResponse:
     )
 
 
-def _metadata(fields: Fields) -> dict[str, str]:
+def read_metadata(fields: Fields) -> dict[str, str]:
+    """The `metadata` of whatever can have some; none if it is absent."""
     return fields.string_map("metadata", max_pairs=16, max_key=64, max_value=512)
 
 

@@ -14,6 +14,14 @@ class ConversationObject(msgspec.Struct, frozen=True, kw_only=True):
     metadata: dict[str, str]
 
 
+class DeletedConversation(msgspec.Struct, frozen=True):
+    """What is left of a deleted conversation."""
+
+    id: str
+    object: Literal["conversation.deleted"] = "conversation.deleted"
+    deleted: Literal[True] = True
+
+
 class ModelObject(msgspec.Struct, frozen=True, kw_only=True):
     """A served model; `context_window` in tokens, null until the model is loaded."""
 

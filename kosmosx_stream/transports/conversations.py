@@ -1,17 +1,31 @@
-"""`/v1/conversations`: named lines of turns."""
+"""`/v1/conversations`: named lines of turns, and the items in them."""
 
 import time
 from typing import Any
 
 from starlette.requests import Request
 
-from conversation.items import Conversation
+from conversation import ports
+from conversation.editing import put_in, take_out
+from conversation.items import Conversation, Item, Turn
 from kosmosx_stream.ids import new_id
-from kosmosx_stream.protocol.errors import NotFound
-from kosmosx_stream.protocol.requests import decode_conversation
-from kosmosx_stream.protocol.resources import ConversationObject
+from kosmosx_stream.protocol.conversations import (
+    decode_conversation,
+    decode_items,
+    decode_update,
+)
+from kosmosx_stream.protocol.errors import (
+    Conflict,
+    NotFound,
+    conversation_not_found,
+    item_not_found,
+)
+from kosmosx_stream.protocol.inputs import InputMessage
+from kosmosx_stream.protocol.items import ItemList, WireItem, item_list
+from kosmosx_stream.protocol.resources import ConversationObject, DeletedConversation
 from kosmosx_stream.services import Services
 from kosmosx_stream.transports.endpoint import read_body
+from kosmosx_stream.transports.item_pages import PAGING, item_page, wire_items
 from kosmosx_stream.transports.operation import operation
 from metering.authenticator import Principal
 
@@ -20,6 +34,7 @@ from metering.authenticator import Principal
 async def create(request: Request, services: Services, principal: Principal) -> Any:
     """`POST /v1/conversations`: begin one."""
     body = decode_conversation(await read_body(request, services.settings.max_request_bytes))
+    items = await _take_in(services, principal, body.items)
     conversation = Conversation(
         id=new_id("conv"),
         account_id=principal.account_id,
@@ -27,15 +42,108 @@ async def create(request: Request, services: Services, principal: Principal) -> 
         metadata=body.metadata,
     )
     await services.history.create_conversation(conversation)
+    if items:
+        await _put_in(services, conversation, items)
     return _conversation_object(conversation)
 
 
 @operation(answer=ConversationObject, refuses=(NotFound,))
 async def retrieve(request: Request, services: Services, principal: Principal) -> Any:
     """`GET /v1/conversations/{id}`: what it was made with."""
+    return _conversation_object(await _find(request, services, principal))
+
+
+@operation(body="UpdateConversation", answer=ConversationObject, refuses=(NotFound,))
+async def update(request: Request, services: Services, principal: Principal) -> Any:
+    """`POST /v1/conversations/{id}`: replace its metadata, also while a turn is live."""
+    metadata = decode_update(await read_body(request, services.settings.max_request_bytes))
+    found = await _find(request, services, principal)
+    described = await services.history.describe_conversation(
+        principal.account_id, found.id, metadata
+    )
+    return _conversation_object(described)
+
+
+@operation(answer=DeletedConversation, refuses=(NotFound, Conflict))
+async def delete(request: Request, services: Services, principal: Principal) -> Any:
+    """`DELETE /v1/conversations/{id}`: forget the line. Responses and bill stay."""
+    found = await _find(request, services, principal)
+    await services.history.delete_conversation(principal.account_id, found.id)
+    return DeletedConversation(found.id)
+
+
+@operation(body="CreateItems", answer=ItemList, refuses=(NotFound, Conflict))
+async def create_items(request: Request, services: Services, principal: Principal) -> Any:
+    """`POST /v1/conversations/{id}/items`: put items at its end; the next turn reads them."""
+    body = decode_items(await read_body(request, services.settings.max_request_bytes))
+    await _find(request, services, principal)  # Before its pictures are worked on.
+    items = await _take_in(services, principal, body)
+    await _put_in(services, await _find(request, services, principal), items)
+    return item_list(await wire_items(services.history, principal.account_id, items))
+
+
+@operation(answer=ItemList, query=PAGING, refuses=(NotFound,))
+async def list_items(request: Request, services: Services, principal: Principal) -> Any:
+    """`GET /v1/conversations/{id}/items`: a page of all that was said in it."""
+    found = await _find(request, services, principal)
+    items = _items(found, await _turns(services, found))
+    return await item_page(services.history, principal.account_id, items, request.query_params)
+
+
+@operation(answer=WireItem, refuses=(NotFound,))
+async def retrieve_item(request: Request, services: Services, principal: Principal) -> Any:
+    """`GET /v1/conversations/{id}/items/{item_id}`: one thing that was said."""
+    found = await _find(request, services, principal)
+    item_id = request.path_params["item_id"]
+    for item in _items(found, await _turns(services, found)):
+        if item.id == item_id:
+            (shown,) = await wire_items(services.history, principal.account_id, [item])
+            return shown
+    raise item_not_found(item_id)
+
+
+@operation(answer=ConversationObject, refuses=(NotFound, Conflict))
+async def delete_item(request: Request, services: Services, principal: Principal) -> Any:
+    """`DELETE /v1/conversations/{id}/items/{item_id}`: unsay it; the next turn does not read it."""
+    found = await _find(request, services, principal)
+    item_id = request.path_params["item_id"]
+    try:
+        edited, turns = take_out(found, await _turns(services, found), item_id)
+    except ports.NotFound as error:
+        raise item_not_found(item_id) from error
+    await services.history.revise_conversation(edited, new_id("rev"), turns)
+    return _conversation_object(edited)
+
+
+async def _find(request: Request, services: Services, principal: Principal) -> Conversation:
     conversation_id = request.path_params["conversation_id"]
-    found = await services.history.conversation(principal.account_id, conversation_id)
-    return _conversation_object(found)
+    try:
+        return await services.history.conversation(principal.account_id, conversation_id)
+    except ports.NotFound as error:
+        raise conversation_not_found(conversation_id) from error
+
+
+async def _turns(services: Services, conversation: Conversation) -> list[Turn]:
+    if conversation.head_id is None:
+        return []
+    return await services.history.chain(conversation.account_id, conversation.head_id)
+
+
+def _items(conversation: Conversation, turns: list[Turn]) -> list[Item]:
+    return [*(item for turn in turns for item in turn.items), *conversation.pending]
+
+
+async def _take_in(
+    services: Services, principal: Principal, messages: tuple[InputMessage, ...]
+) -> tuple[Item, ...]:
+    if not messages:
+        return ()
+    return await services.gate().take_in(principal.account_id, messages)
+
+
+async def _put_in(services: Services, conversation: Conversation, items: tuple[Item, ...]) -> None:
+    edited, turns = put_in(conversation, items, at=time.time(), new_id=lambda: new_id("turn"))
+    await services.history.revise_conversation(edited, new_id("rev"), turns)
 
 
 def _conversation_object(conversation: Conversation) -> ConversationObject:

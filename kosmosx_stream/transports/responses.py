@@ -1,6 +1,5 @@
 """`/v1/responses` over HTTP: create, retrieve, replay, cancel, delete, input items."""
 
-import base64
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
@@ -11,15 +10,16 @@ from starlette.types import ASGIApp
 
 from conversation import ports
 from conversation.entries import Started
-from kosmosx_stream.protocol.errors import Conflict, InvalidRequest, NotFound
-from kosmosx_stream.protocol.items import ItemList, input_items, item_list
+from kosmosx_stream.protocol.errors import Conflict, NotFound
+from kosmosx_stream.protocol.items import ItemList
 from kosmosx_stream.protocol.projection import Event
 from kosmosx_stream.protocol.requests import decode_create
 from kosmosx_stream.protocol.responses import DeletedResponse, ResponseObject
 from kosmosx_stream.services import Services
 from kosmosx_stream.transports.endpoint import json_response, read_body
+from kosmosx_stream.transports.item_pages import PAGING, item_page
 from kosmosx_stream.transports.operation import operation
-from kosmosx_stream.transports.query import AFTER, LIMIT, ORDER, STARTING_AFTER, STREAM, Text
+from kosmosx_stream.transports.query import STARTING_AFTER, STREAM, Text
 from kosmosx_stream.transports.sse import EventStream
 from kosmosx_stream.transports.waiting import CLIENT_CLOSED_REQUEST, until_ended
 from metering.authenticator import Principal
@@ -64,7 +64,7 @@ async def retrieve(request: Request, services: Services, principal: Principal) -
     return _stream(services, services.hub.follow(response_id, after), started.session_id)
 
 
-@operation(answer=DeletedResponse, refuses=(NotFound,))
+@operation(answer=DeletedResponse, refuses=(NotFound, Conflict))
 async def delete(request: Request, services: Services, principal: Principal) -> Any:
     """`DELETE /v1/responses/{id}`: out of the history and the log; the bill stays."""
     response_id = request.path_params["response_id"]
@@ -85,34 +85,15 @@ async def cancel(request: Request, services: Services, principal: Principal) -> 
     return services.responses.response(entries)
 
 
-@operation(answer=ItemList, query=(LIMIT, ORDER, AFTER), refuses=(NotFound, InvalidRequest))
+@operation(answer=ItemList, query=PAGING, refuses=(NotFound,))
 async def list_input_items(request: Request, services: Services, principal: Principal) -> Any:
     """`GET /v1/responses/{id}/input_items`: what the request brought."""
     response_id = request.path_params["response_id"]
     started, *_ = await services.responses.stored(principal.account_id, response_id)
     assert isinstance(started, Started)
-    urls = {
-        image_id: await _data_url(services, principal, image_id) for image_id in started.new_images
-    }
-    items = input_items(started.input, urls.get)
-    if ORDER.read(request.query_params) == "desc":
-        items.reverse()
-    after = AFTER.read(request.query_params)
-    ids = [item.id for item in items]
-    if after is not None:
-        if after not in ids:
-            raise InvalidRequest(f"No item '{after}'.", code="invalid_value", param="after")
-        items = items[ids.index(after) + 1 :]
-    limit = LIMIT.read(request.query_params)
-    return item_list(items[:limit], has_more=len(items) > limit)
-
-
-async def _data_url(services: Services, principal: Principal, image_id: str) -> str | None:
-    try:
-        data = await services.history.image(principal.account_id, image_id)
-    except ports.NotFound:
-        return None
-    return f"data:image/png;base64,{base64.b64encode(data).decode()}"
+    return await item_page(
+        services.history, principal.account_id, started.input, request.query_params
+    )
 
 
 def _stream(

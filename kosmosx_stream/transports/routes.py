@@ -9,6 +9,8 @@ from kosmosx_stream.transports.openapi import openapi
 from kosmosx_stream.transports.page import Page
 from kosmosx_stream.transports.websocket import responses_socket
 
+ITEMS = "/v1/conversations/{conversation_id}/items"
+
 
 def endpoints() -> list[Endpoint]:
     """The HTTP API."""
@@ -20,6 +22,12 @@ def endpoints() -> list[Endpoint]:
         Endpoint("GET", "/v1/responses/{response_id}/input_items", responses.list_input_items),
         Endpoint("POST", "/v1/conversations", conversations.create),
         Endpoint("GET", "/v1/conversations/{conversation_id}", conversations.retrieve),
+        Endpoint("POST", "/v1/conversations/{conversation_id}", conversations.update),
+        Endpoint("DELETE", "/v1/conversations/{conversation_id}", conversations.delete),
+        Endpoint("POST", ITEMS, conversations.create_items),
+        Endpoint("GET", ITEMS, conversations.list_items),
+        Endpoint("GET", f"{ITEMS}/{{item_id}}", conversations.retrieve_item),
+        Endpoint("DELETE", f"{ITEMS}/{{item_id}}", conversations.delete_item),
         Endpoint("POST", "/v1/sessions", sessions.open_session),
         Endpoint("GET", "/v1/sessions", sessions.list_all),
         Endpoint("GET", "/v1/sessions/{session_id}", sessions.retrieve),

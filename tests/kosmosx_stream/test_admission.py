@@ -5,8 +5,9 @@ from typing import Any, cast
 
 import pytest
 
+from conversation.editing import put_in, take_out
 from conversation.entries import Dropped, Started
-from conversation.items import Turn
+from conversation.items import Conversation, Image, Item, Message, Role, Text, Turn, image_ids
 from conversation.memory_history import MemoryHistory
 from kosmosx_stream.admission import Admission
 from kosmosx_stream.engines.port import Engine
@@ -59,6 +60,11 @@ async def admitted(images: Sequence[int], **changes: Any) -> Started:
     history = MemoryHistory()
     for number, count in enumerate(images):
         await history.add_turn(turn(number, count))
+    previous = f"resp_{len(images) - 1}" if images else None
+    return await admit(history, **{"previous_response_id": previous} | changes)
+
+
+async def admit(history: MemoryHistory, **changes: Any) -> Started:
     admission = Admission(
         engine=cast("Engine", CountingEngine()),
         chat_format=FORMAT,
@@ -72,7 +78,6 @@ async def admitted(images: Sequence[int], **changes: Any) -> Started:
         "messages": (InputMessage("user", (InputText("Hello!"),)),),
         "max_output_tokens": MAX_OUTPUT_TOKENS,
         "truncation": "auto",
-        "previous_response_id": f"resp_{len(images) - 1}" if images else None,
     }
     return await admission.admit(
         ALICE, CreateResponse(**(fields | changes)), "s", unstored=UnstoredTurns()
@@ -111,3 +116,129 @@ async def test_a_longer_answer_leaves_less_to_remember() -> None:
 async def test_without_truncation_a_history_too_long_is_refused() -> None:
     with pytest.raises(InvalidRequest, match="context window is 200 tokens"):
         await admitted([0] * 10, truncation="disabled")
+
+
+# -- conversations that were edited by hand ----------------------------------------------------
+
+
+def said(item_id: str, role: Role = "user", *image_ids: str) -> Item:
+    images = tuple(Image(image_id) for image_id in image_ids)
+    return Message(id=item_id, role=role, content=(Text(f"I am {item_id}."), *images))
+
+
+async def conversing(*items: Item) -> MemoryHistory:
+    """A conversation that begins with these items."""
+    history = MemoryHistory()
+    conversation = Conversation(id="conv", account_id=ALICE.account_id, created_at=1.0, metadata={})
+    await history.create_conversation(conversation)
+    if items:
+        await put(history, *items)
+    return history
+
+
+async def put(history: MemoryHistory, *items: Item) -> None:
+    found = await history.conversation(ALICE.account_id, "conv")
+    ids = (f"{items[0].id}-turn-{number}" for number in range(100))
+    edited, turns = put_in(found, items, at=1.0, new_id=lambda: next(ids))
+    await history.revise_conversation(edited, f"put {items[0].id}", turns)
+
+
+async def take(history: MemoryHistory, item_id: str) -> None:
+    found = await history.conversation(ALICE.account_id, "conv")
+    turns = await history.chain(ALICE.account_id, found.head_id) if found.head_id else []
+    edited, changed = take_out(found, turns, item_id)
+    await history.revise_conversation(edited, f"take {item_id}", changed)
+
+
+async def answer(history: MemoryHistory, started: Started, answer_ids: tuple[int, ...]) -> None:
+    """The turn ends with these tokens."""
+    asked = (*started.pending, *started.input)
+    output = Message(id=f"{started.response_id}-out", role="assistant", content=(Text("?"),))
+    await history.add_turn(
+        Turn(
+            response_id=started.response_id,
+            parent_id=started.parent_id,
+            conversation_id="conv",
+            account_id=ALICE.account_id,
+            created_at=1.0,
+            input=asked,
+            output=(output,),
+            prompt_ids=started.turn_ids,
+            answer_ids=answer_ids,
+            image_ids=image_ids(asked),
+            grounding=started.grounding,
+        )
+    )
+
+
+def ids_of(*items: Item) -> tuple[int, ...]:
+    return FORMAT.segment(items, grounding=False)
+
+
+HELLO = Message(id="hello", role="user", content=(Text("Hello!"),))
+END = FORMAT.closing(())
+
+
+async def test_items_that_were_put_in_are_said_as_if_a_client_had_sent_them() -> None:
+    items = (said("a"), said("b", "assistant"), said("c", "system"), said("d"))
+    started = await admit(await conversing(*items), conversation="conv")
+    assert started.prompt_ids == FORMAT.opening(None) + ids_of(*items, HELLO)
+    assert started.turn_ids == ids_of(*items[2:], HELLO)
+    assert started.pending == items[2:]
+
+
+async def test_a_prompt_begins_with_the_one_before_and_its_answer() -> None:
+    history = await conversing(said("a"), said("b", "assistant"), said("c"))
+    first = await admit(history, conversation="conv")
+    await answer(history, first, (500, 501, *END))
+    second = await admit(history, conversation="conv")
+    before = (*first.prompt_ids, 500, 501, *END)
+    assert second.prompt_ids == before + ids_of(HELLO)
+    assert (second.pending, second.turn_ids) == ((), ids_of(HELLO))
+
+
+async def test_what_was_taken_out_is_not_said_and_the_rest_keeps_its_ids() -> None:
+    history = await conversing()
+    for number in range(3):
+        await put(history, said(f"q{number}"))
+        await answer(history, await admit(history, conversation="conv"), (500 + number, *END))
+    turns = await history.chain(
+        ALICE.account_id, (await history.conversation(ALICE.account_id, "conv")).head_id or ""
+    )
+    await take(history, "q1")
+    said_by = [(*FORMAT.segment(turn.input, grounding=False), *turn.answer_ids) for turn in turns]
+    said_by[1] = (*FORMAT.segment(turns[1].input[1:], grounding=False), *turns[1].answer_ids)
+    expected = [*FORMAT.opening(None), *(each for stretch in said_by for each in stretch)]
+    started = await admit(history, conversation="conv")
+    assert list(started.prompt_ids) == [*expected, *ids_of(HELLO)]
+    for item in turns[1].input[1:] + turns[1].output:
+        await take(history, item.id)
+    expected = [*FORMAT.opening(None), *said_by[0], *said_by[2], *ids_of(HELLO)]
+    assert list((await admit(history, conversation="conv")).prompt_ids) == expected
+
+
+async def test_an_unanswered_question_is_closed() -> None:
+    history = await conversing(said("a"), said("b", "assistant"))
+    await take(history, "b")
+    started = await admit(history, conversation="conv")
+    assert started.prompt_ids == FORMAT.opening(None) + ids_of(said("a")) + END + ids_of(HELLO)
+
+
+async def test_images_that_were_put_in_are_billed_with_the_next_answer_only() -> None:
+    history = await conversing(said("a", "user", "x"), said("b", "assistant"))
+    await put(history, said("c", "user", "y"))
+    first = await admit(history, conversation="conv")
+    assert first.image_ids == first.new_images == ("x", "y")
+    assert first.grounding
+    await answer(history, first, (500, *END))
+    second = await admit(history, conversation="conv")
+    assert second.new_images == ()
+
+
+async def test_exchanges_that_were_put_in_leave_the_window_one_by_one() -> None:
+    items = [said(f"{n}", role) for n in range(40) for role in ("user", "assistant")]
+    started = await admit(await conversing(*items), conversation="conv")
+    assert started.dropped is not None
+    assert 0 < started.dropped.turns < 40
+    kept = items[2 * started.dropped.turns :]
+    assert started.prompt_ids == FORMAT.opening(None) + ids_of(*kept, HELLO)

@@ -12,9 +12,14 @@ from jsonschema import Draft202012Validator
 from kosmosx_stream.protocol import client_events
 from kosmosx_stream.protocol.body_schemas import BODIES, COMMANDS
 from kosmosx_stream.protocol.client_events import decode_client_event
+from kosmosx_stream.protocol.conversations import (
+    decode_conversation,
+    decode_items,
+    decode_update,
+)
 from kosmosx_stream.protocol.errors import ApiError
 from kosmosx_stream.protocol.fields import Fields
-from kosmosx_stream.protocol.requests import decode_conversation, decode_create
+from kosmosx_stream.protocol.requests import decode_create
 from kosmosx_stream.protocol.schemas import Schema
 from tests.kosmosx_stream.protocol.schema_values import values
 
@@ -23,6 +28,8 @@ Decode = Callable[[bytes], Any]
 DECODERS: dict[str, tuple[Schema, Decode]] = {
     "CreateResponse": (BODIES["CreateResponse"], decode_create),
     "CreateConversation": (BODIES["CreateConversation"], decode_conversation),
+    "UpdateConversation": (BODIES["UpdateConversation"], decode_update),
+    "CreateItems": (BODIES["CreateItems"], decode_items),
 } | {kind: (schema, decode_client_event) for kind, schema in COMMANDS.items()}
 
 SEMANTIC = {"mutually_exclusive_parameters", "invalid_image_url", "invalid_stream_id"}
@@ -110,7 +117,7 @@ def documented(schema: Any) -> set[str]:
 SILENT = {
     "file_id", "tools", "text", "format", "verbosity", "background", "prompt", "include",
     "top_logprobs", "presence_penalty", "frequency_penalty", "stream_options", "service_tier",
-    "items", "generate", "annotations", "logprobs",
+    "generate", "annotations", "logprobs",
 }  # fmt: skip
 """Fields that are read only to refuse them, or to ignore them, in the right type."""
 
@@ -137,7 +144,7 @@ def test_every_field_that_is_read_is_documented(monkeypatch: pytest.MonkeyPatch)
         "metadata": {},
     }
     decode_create(encoded(body))
-    decode_conversation(b"{}")
+    decode_conversation(encoded({"items": body["input"]}))
     decode_client_event(encoded(body | {"type": "response.create"}))
     decode_client_event(encoded({"type": "kosmosx:response.cancel", "response_id": "r"}))
     decode_client_event(encoded({"type": "kosmosx:session.close"}))

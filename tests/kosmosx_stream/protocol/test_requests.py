@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kosmosx_stream.protocol.client_events import decode_client_event
+from kosmosx_stream.protocol.conversations import decode_conversation, decode_items
 from kosmosx_stream.protocol.errors import ApiError, InvalidRequest, PayloadTooLarge
 from kosmosx_stream.protocol.requests import (
     CreateResponse,
@@ -15,7 +16,6 @@ from kosmosx_stream.protocol.requests import (
     InputText,
     OutputText,
     Reasoning,
-    decode_conversation,
     decode_create,
 )
 
@@ -341,20 +341,12 @@ def test_text_is_bounded_but_pictures_are_not() -> None:
     assert decode(input=parts(IMAGE | {"image_url": big}))
 
 
-def test_conversation_bodies() -> None:
-    assert decode_conversation(b"").metadata == {}
-    assert decode_conversation(b'{"metadata":{"a":"b"},"items":[]}').metadata == {"a": "b"}
-    with pytest.raises(InvalidRequest) as refused:
-        decode_conversation(b'{"items":[{"role":"user","content":"x"}]}')
-    assert refused.value.param == "items"
-
-
 # Random JSON from the words of real requests, so that much of it gets past the first check.
 WORDS = st.sampled_from(
     ["model", "input", "type", "role", "user", "assistant", "content", "message", "text", "id",
      "input_text", "input_image", "image_url", "output_text", "metadata", "tools", "format",
      "conversation", "reasoning", "effort", "include", "stream_id", "response.create",
-     "kosmosx:response.cancel", "response_id", "temperature", "kosmosx:grounding", PICTURE]
+     "kosmosx:response.cancel", "response_id", "items", "temperature", "kosmosx:grounding", PICTURE]
 )  # fmt: skip
 SCALARS = (
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | WORDS
@@ -375,7 +367,7 @@ OBJECTS = st.dictionaries(WORDS, JSON, max_size=8)
 def test_any_json_is_decoded_or_refused(data: Any, complete: bool) -> None:  # noqa: FBT001
     if complete and isinstance(data, dict):
         data = GOOD | {"type": "response.create"} | data
-    for decoder in (decode_create, decode_client_event, decode_conversation):
+    for decoder in (decode_create, decode_client_event, decode_conversation, decode_items):
         with contextlib.suppress(InvalidRequest):
             decoder(json.dumps(data))
 

@@ -1,0 +1,67 @@
+"""What clients say of conversations: a new one, more items, other metadata."""
+
+import msgspec
+
+from kosmosx_stream.protocol.fields import Fields, decode_object, missing, too_long
+from kosmosx_stream.protocol.inputs import InputMessage, read_items
+from kosmosx_stream.protocol.requests import read_metadata
+
+MAX_ITEMS = 20
+"""Items that may be put in at a time, as OpenAI documents it."""
+
+
+class CreateConversation(msgspec.Struct, frozen=True):
+    """The body of `POST /v1/conversations`."""
+
+    items: tuple[InputMessage, ...]
+    metadata: dict[str, str]
+
+
+def decode_conversation(body: bytes | str) -> CreateConversation:
+    """Decode the body of `POST /v1/conversations`; an empty one is allowed.
+
+    Raises:
+        InvalidRequest: wrong types, too many items, or items that this server does not take.
+        PayloadTooLarge: too much text.
+    """
+    fields = decode_object(body or b"{}")
+    fields.refuse_extensions()
+    return CreateConversation(_items(fields), read_metadata(fields))
+
+
+def decode_items(body: bytes | str) -> tuple[InputMessage, ...]:
+    """Decode the body of `POST /v1/conversations/{id}/items`.
+
+    Raises:
+        InvalidRequest: as `decode_conversation`, or there are none.
+        PayloadTooLarge: too much text.
+    """
+    fields = decode_object(body)
+    fields.refuse_extensions()
+    items = _items(fields)
+    if not items:
+        raise missing("items")
+    return items
+
+
+def decode_update(body: bytes | str) -> dict[str, str]:
+    """Decode the body of `POST /v1/conversations/{id}`: the new metadata, none if it is null.
+
+    Raises:
+        InvalidRequest: there is no `metadata`, or it is not of its type.
+        PayloadTooLarge: too much text.
+    """
+    fields = decode_object(body)
+    fields.refuse_extensions()
+    if not fields.has("metadata"):
+        raise missing("metadata")
+    return read_metadata(fields)
+
+
+def _items(fields: Fields) -> tuple[InputMessage, ...]:
+    items = fields.array("items")
+    if not items:
+        return ()
+    if len(items) > MAX_ITEMS:
+        raise too_long("items", "an array", MAX_ITEMS, len(items))
+    return read_items(items, "items")

@@ -1,0 +1,61 @@
+"""Items of a list as a client asks for them: a page, with its pictures as data: URLs."""
+
+import base64
+from collections.abc import Mapping, Sequence
+
+from conversation.items import Item, image_ids
+from conversation.ports import History, NotFound
+from kosmosx_stream.protocol.errors import InvalidRequest
+from kosmosx_stream.protocol.items import ItemList, WireItem, input_items, item_list
+from kosmosx_stream.transports.query import AFTER, LIMIT, ORDER, Parameter
+
+PAGING: tuple[Parameter, ...] = (LIMIT, ORDER, AFTER)
+LARGEST_PAGE = 32 * 2**20
+"""Characters of pictures after which a page ends early: it is made in memory."""
+
+
+async def item_page(
+    history: History, account_id: str, items: Sequence[Item], query: Mapping[str, str]
+) -> ItemList:
+    """The page that the query asks for; `items` are oldest first.
+
+    `include` is not looked at: what it could ask for is always there (pictures), or never.
+
+    Raises:
+        InvalidRequest: a parameter is none, or no item has the id that the page begins after.
+    """
+    if ORDER.read(query) == "desc":
+        items = items[::-1]
+    rest = items[_begin(items, AFTER.read(query)) :]
+    page = await wire_items(history, account_id, rest[: LIMIT.read(query)])
+    return item_list(page, has_more=len(page) < len(rest))
+
+
+async def wire_items(history: History, account_id: str, items: Sequence[Item]) -> list[WireItem]:
+    """Items as clients see them: all of them, or the first ones up to `LARGEST_PAGE`."""
+    shown: list[WireItem] = []
+    size = 0
+    for item in items:
+        urls = {each: await _data_url(history, account_id, each) for each in image_ids([item])}
+        size += sum(len(url) for url in urls.values() if url)
+        if shown and size > LARGEST_PAGE:
+            break
+        shown += input_items([item], urls.get)
+    return shown
+
+
+def _begin(items: Sequence[Item], after: str | None) -> int:
+    if after is None:
+        return 0
+    for index, item in enumerate(items):
+        if item.id == after:
+            return index + 1
+    raise InvalidRequest(f"No item '{after[:64]}'.", code="invalid_value", param="after")
+
+
+async def _data_url(history: History, account_id: str, image_id: str) -> str | None:
+    try:
+        data = await history.image(account_id, image_id)
+    except NotFound:
+        return None
+    return f"data:image/png;base64,{base64.b64encode(data).decode()}"
