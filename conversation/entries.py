@@ -12,7 +12,8 @@ from conversation.items import Grounding, Item
 
 VERSION = 2
 
-EndReason = Literal["stop", "length", "cancelled", "budget", "error"]
+EndReason = Literal["stop", "length", "cancelled", "budget", "error", "warmed"]
+"""`warmed`: nothing was to be said; the engine has read the prompt."""
 
 
 class Sampling(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,6 +84,8 @@ class Started(msgspec.Struct, frozen=True, kw_only=True, tag=0):
     dropped: Dropped | None = None
     stop: tuple[str, ...] = ()
     calls: bool = False
+    background: bool = False
+    generate: bool = True
 
 
 class Delta(msgspec.Struct, frozen=True, tag=1):

@@ -30,6 +30,9 @@ from metering.prices import PriceBook
 MAX_IMAGES = 4
 """Images that one request may bring."""
 
+WARM_UP_TOKENS = 1
+"""The fewest that make an engine read a prompt; they are thrown away."""
+
 
 class Past(msgspec.Struct, frozen=True):
     """What a request continues: its turns, oldest first, and items that await an answer."""
@@ -114,7 +117,7 @@ class Admission:
             request=echoed_fields(request),
             price=self._price,
             sampling=Sampling(temperature=request.temperature, top_p=request.top_p),
-            max_tokens=fitted.max_tokens,
+            max_tokens=fitted.max_tokens if request.generate else WARM_UP_TOKENS,
             input_tokens=self._engine.count(prompt_ids, len(all_images)),
             prompt_ids=prompt_ids,
             turn_ids=turn_ids,
@@ -128,6 +131,8 @@ class Admission:
             pending=past.pending,
             grounding=grounding,
             store=request.store,
+            background=request.background,
+            generate=request.generate,
             opens_session=opens_session,
             single_turn=single_turn,
             dropped=fitted.dropped,
@@ -237,6 +242,6 @@ class Admission:
 
 
 def _unbilled(turns: Sequence[Turn]) -> tuple[str, ...]:
-    """Images that were put in by hand since the last answer: no response has paid for them."""
-    since_answer = takewhile(lambda turn: turn.by_hand, reversed(turns))
+    """Images that were put in since the last answer: no response has paid for them."""
+    since_answer = takewhile(lambda turn: not turn.answer_ids, reversed(turns))
     return tuple(image_id for turn in since_answer for image_id in turn.image_ids)

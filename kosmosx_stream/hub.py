@@ -279,7 +279,7 @@ class Hub:
         self._apply(session, effects)
 
     def _stop_if_unread(self, session: LiveSession, live: LiveResponse) -> None:
-        if not live.readers:
+        if not live.readers and not live.started.background:
             self._stop(session, live.started.response_id, "cancelled")
 
     def _give_up(self, session: LiveSession, live: LiveResponse) -> None:

@@ -177,11 +177,16 @@ class Session:
         finish_reason: FinishReason | None = None,
         cached_tokens: int = 0,
     ) -> list[Effect]:
-        """The engine generated tokens; with a `finish_reason` they are the last."""
+        """The engine generated tokens; with a `finish_reason` they are the last.
+
+        Those of a turn that is only to be read are nobody's.
+        """
         turn = self._turns.get(response_id)
         if turn is None or not turn.live:
             return []  # An aborted engine may still deliver a step that was under way.
         turn.cached_tokens = cached_tokens
+        if not turn.started.generate:
+            return [] if finish_reason is None else self._end(turn, "warmed", now)
         turn.held.extend(token_ids)
         turn.answer_ids.extend(token_ids)
         released = turn.decoder.feed(token_ids)

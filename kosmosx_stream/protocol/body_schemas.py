@@ -132,6 +132,10 @@ _CREATE_RESPONSE = body(
     ),
     stream=says(BOOLEAN, "Whether to send server-sent events as the answer comes."),
     store=says(BOOLEAN, "Whether the response can be retrieved and continued later; default true."),
+    background=says(
+        BOOLEAN, "Whether to return at once, and go on though nobody reads; needs `store`."
+    ),
+    generate=says(BOOLEAN, "False warms up: the prompt is read and kept, and nothing is said."),
     max_output_tokens=integer(MIN_OUTPUT_TOKENS),
     temperature=says(number(0, 2), "Default 0: the likeliest token each time."),
     top_p=number(0, 1),

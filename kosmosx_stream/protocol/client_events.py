@@ -55,9 +55,8 @@ def decode_client_event(message: bytes | str) -> ClientEvent:
 def _read_event(fields: Fields, stream_id: str | None) -> ClientEvent:
     match fields.required_string("type"):
         case "response.create":
-            # `generate: false` warms a prompt up; it would have to return no output.
-            if fields.boolean("generate") is False:
-                raise unsupported("generate", "this server does not warm prompts up")
+            if fields.boolean("background"):
+                raise unsupported("background", "it is for POST; over a WebSocket, read on later")
             return CreateOnStream(read_create(fields), stream_id)
         case "kosmosx:response.cancel":
             return CancelResponse(fields.required_string("response_id"), stream_id)

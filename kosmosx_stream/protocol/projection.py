@@ -9,7 +9,10 @@
 
 The terminal event is response.completed, response.failed, or response.incomplete: the length, a
 cancellation or the budget cut the answer, and clients know no other event for that. An answer that
-was cancelled, cut by the budget or failed before anything was released has no item.
+was cancelled, cut by the budget or failed before anything was released has no item, and neither has
+one that was not to be generated.
+
+A background response that was cancelled has the status `cancelled`, as those who poll it expect.
 """
 
 from collections.abc import Sequence
@@ -45,6 +48,7 @@ _STATUS: dict[EndReason, Status] = {
     "cancelled": "incomplete",
     "budget": "incomplete",
     "error": "failed",
+    "warmed": "completed",
 }
 # OpenAI's clients know a closed set of codes in a response's `error`.
 _STANDARD_ERRORS = frozenset({"server_error", "rate_limit_exceeded", "invalid_prompt"})
@@ -138,12 +142,11 @@ class _Fold:
 
     def response(self) -> ResponseObject:
         started, usage = self._started, self._usage.metered()
-        status = _STATUS[self.ended.reason] if self.ended else "in_progress"
         return ResponseObject(
             id=started.response_id,
             created_at=int(started.created_at),
             completed_at=_completed_at(self.ended),
-            status=status,
+            status=_status(started, self.ended),
             incomplete_details=_incomplete_details(self.ended),
             error=_error(self.ended),
             model=started.model,
@@ -153,6 +156,7 @@ class _Fold:
             output=tuple(map(output_item, self._answer.items)),
             usage=standard_usage(usage) if self.ended else None,
             store=started.store,
+            background=started.background,
             own_usage=usage,
             session=SessionRef(started.session_id),
             own_reason=_own_reason(self.ended),
@@ -164,7 +168,7 @@ class _Fold:
         match response.status:
             case "completed":
                 return events.ResponseCompleted(response=response)
-            case "incomplete":
+            case "incomplete" | "cancelled":
                 return events.ResponseIncomplete(response=response)
             case _:
                 return events.ResponseFailed(response=response)
@@ -172,6 +176,14 @@ class _Fold:
     def _encode(self, event: WireEvent) -> Event:
         self._sequence += 1
         return events.encode(event, self._sequence)
+
+
+def _status(started: Started, ended: Ended | None) -> Status:
+    if ended is None:
+        return "in_progress"
+    if started.background and ended.reason == "cancelled":
+        return "cancelled"
+    return _STATUS[ended.reason]
 
 
 def _incomplete_details(ended: Ended | None) -> IncompleteDetails | None:
@@ -197,7 +209,7 @@ def _context(dropped: Dropped | None) -> Context | msgspec.UnsetType:
 
 def _completed_at(ended: Ended | None) -> int | None:
     """Only a completed response has it, as OpenAI documents the field."""
-    return int(ended.at) if ended is not None and ended.reason == "stop" else None
+    return int(ended.at) if ended is not None and _STATUS[ended.reason] == "completed" else None
 
 
 def _error(ended: Ended | None) -> ResponseError | None:

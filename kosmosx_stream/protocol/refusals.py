@@ -1,6 +1,6 @@
 """What the Responses API has and this server lacks: refused by name if it would change the answer.
 
-Values that ask for nothing (an empty list of tools, penalties of 0, `background: false`) pass.
+Values that ask for nothing (an empty list of tools, penalties of 0) pass.
 """
 
 from kosmosx_stream.protocol.errors import InvalidRequest
@@ -19,8 +19,6 @@ def refuse_unsupported(fields: Fields) -> None:
     for penalty in ("presence_penalty", "frequency_penalty"):
         if fields.number(penalty, low=-2, high=2):
             raise unsupported(penalty, "only 0 is supported")
-    if fields.boolean("background"):
-        raise unsupported("background", "responses do not run in the background here")
     if fields.get("prompt") is not None:
         raise unsupported("prompt", "there are no stored prompts here")
     fields.object("stream_options")  # Nothing is obfuscated, whatever they say.

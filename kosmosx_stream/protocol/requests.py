@@ -70,6 +70,8 @@ class CreateResponse(msgspec.Struct, frozen=True, kw_only=True):
     top_p: float = 1.0
     store: bool = True
     stream: bool = False
+    background: bool = False
+    generate: bool = True
     previous_response_id: str | None = None
     conversation: str | None = None
     metadata: dict[str, str] = {}
@@ -116,6 +118,8 @@ def read_create(fields: Fields) -> CreateResponse:
         top_p=1.0 if top_p is None else top_p,
         store=fields.boolean("store") is not False,
         stream=fields.boolean("stream") is True,
+        background=_background(fields),
+        generate=fields.boolean("generate") is not False,
         previous_response_id=previous_response_id,
         conversation=conversation,
         metadata=read_metadata(fields),
@@ -129,6 +133,17 @@ def read_create(fields: Fields) -> CreateResponse:
         safety_identifier=fields.string("safety_identifier", max_length=MAX_LABEL),
         prompt_cache_key=fields.string("prompt_cache_key", max_length=MAX_LABEL),
     )
+
+
+def _background(fields: Fields) -> bool:
+    if fields.boolean("background") is not True:
+        return False
+    if fields.boolean("store") is False:
+        message = (
+            "Invalid 'background': it needs 'store', or nobody could come back for the response."
+        )
+        raise InvalidRequest(message, code="invalid_value", param="background")
+    return True
 
 
 def read_metadata(fields: Fields) -> dict[str, str]:

@@ -17,7 +17,7 @@ from kosmosx_stream.protocol.requests import (
     Truncation,
 )
 
-Status = Literal["in_progress", "completed", "incomplete", "failed"]
+Status = Literal["in_progress", "completed", "incomplete", "failed", "cancelled"]
 
 
 class Echo(msgspec.Struct, frozen=True, kw_only=True):

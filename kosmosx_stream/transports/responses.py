@@ -36,14 +36,14 @@ SESSION = Text(name="X-Kosmosx-Session", says="The open session that this respon
     refuses=(NotFound, Conflict),
 )
 async def create(request: Request, services: Services, principal: Principal) -> ASGIApp:
-    """`POST /v1/responses`: as one JSON object, or streamed."""
+    """`POST /v1/responses`: as one JSON object, or streamed; at once, if in the background."""
     create = decode_create(await read_body(request, services.settings.max_request_bytes))
     session_id = request.headers.get(SESSION_HEADER)
     session, live = await services.say_alone(principal, create, session_id)
     response_id = live.started.response_id
     if create.stream:
         return _stream(services, services.hub.follow(response_id), session.id)
-    if not await until_ended(request, services, response_id):
+    if not create.background and not await until_ended(request, services, response_id):
         return Response(status_code=CLIENT_CLOSED_REQUEST)
     entries = await services.responses.entries(response_id)
     response = json_response(services.responses.response(entries))
@@ -68,8 +68,8 @@ async def retrieve(request: Request, services: Services, principal: Principal) -
 async def delete(request: Request, services: Services, principal: Principal) -> Any:
     """`DELETE /v1/responses/{id}`: out of the history and the log; the bill stays."""
     response_id = request.path_params["response_id"]
-    await services.cancel(principal, response_id)
     await services.responses.stored(principal.account_id, response_id)
+    await services.cancel(principal, response_id)
     with contextlib.suppress(ports.NotFound):  # A failed turn is in the log only.
         await services.history.delete_turn(principal.account_id, response_id)
     await services.responses.delete(response_id)

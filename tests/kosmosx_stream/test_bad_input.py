@@ -51,7 +51,7 @@ CASES: dict[str, tuple[dict[str, Any], int, str | None, str | None]] = {
         {"text": {"format": {"type": "json_object"}}}, 400, "unsupported_parameter",
         "text.format.type",
     ),
-    "background": ({"background": True}, 400, "unsupported_parameter", "background"),
+    "background and unstored": ({"background": True, "store": False}, 400, None, "background"),
     "broken image": ({"input": picture(png(64, 64))}, 400, "invalid_image", IMAGE_PARAM),
     "svg": ({"input": picture(b"<svg/>", "svg+xml")}, 400, "unsupported_image", IMAGE_PARAM),
     "huge image": ({"input": picture(png(30_000, 30_000))}, 400, "image_too_large", IMAGE_PARAM),

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from conversation.entries import Delta, Ended, Entry, Price, Sampling, Started
 from conversation.items import Turn
@@ -261,6 +262,18 @@ def test_a_failed_turn_is_billed_but_not_remembered() -> None:
     effects = session.stop("r", "error", 2.0, error_code="server_error", error_message="sorry")
     assert turns(effects) == []
     assert Settle("r") in effects
+
+
+def test_a_warm_up_throws_away_what_the_engine_says() -> None:
+    session = Session()
+    session.say(replace(started("r"), generate=False), Pairs())
+    assert session.delta("r", [1, 2], 2.0) == []
+    publish, settle = session.delta("r", [3], 3.0, finish_reason="length", cached_tokens=4)
+    assert isinstance(publish, Publish)
+    assert publish.entry == Ended(reason="warmed", at=3.0, cached_tokens=4)
+    assert publish.turn is not None
+    assert (publish.turn.output, publish.turn.answer_ids) == ((), ())
+    assert settle == Settle("r")
 
 
 def test_an_unstored_turn_is_remembered_by_its_connection_only() -> None:

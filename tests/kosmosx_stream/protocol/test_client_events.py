@@ -26,6 +26,8 @@ def test_client_events() -> None:
     assert event(type="response.create", stream_id="a.B-1_", **GOOD).stream_id == "a.B-1_"
     assert event(type="kosmosx:response.cancel", response_id="r") == CancelResponse("r")
     assert event(type="kosmosx:session.close") == CloseSession()
+    assert not event(type="response.create", **GOOD, generate=False).request.generate
+    assert not event(type="response.create", **GOOD, background=False).request.background
 
 
 BAD_EVENTS: list[tuple[dict[str, Any], str, str]] = [
@@ -38,7 +40,6 @@ BAD_EVENTS: list[tuple[dict[str, Any], str, str]] = [
     ({"type": "response.create", "stream_id": 'a"b'}, "invalid_stream_id", "stream_id"),
     ({"type": "response.create", "stream_id": "a\n"}, "invalid_stream_id", "stream_id"),
     ({"type": "response.create", "stream_id": 5}, "invalid_type", "stream_id"),
-    ({"type": "response.create", **GOOD, "generate": False}, "unsupported_parameter", "generate"),
     (
         {"type": "response.create", **GOOD, "background": True},
         "unsupported_parameter",

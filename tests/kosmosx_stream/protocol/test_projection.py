@@ -474,3 +474,24 @@ def _check_items(wire: list[dict[str, Any]]) -> None:
                 assert (index, event["item_id"]) == (len(items) - 1, items[-1]["id"])
             case {"type": "response.completed" | "response.incomplete" | "response.failed"}:
                 assert event["response"]["output"] == items
+
+
+@pytest.mark.parametrize(("background", "status"), [(False, "incomplete"), (True, "cancelled")])
+def test_a_cancelled_background_response_says_so(
+    validate: Any, make_started: Any, *, background: bool, status: str
+) -> None:
+    events = project((make_started(background=background), *DELTAS, ended("cancelled")))
+    last = decoded(events)[-1]
+    assert (last["type"], last["response"]["status"]) == ("response.incomplete", status)
+    assert last["response"]["background"] is background
+    validate("ResponseIncompleteStreamingEvent", last)
+
+
+def test_a_warm_up_has_no_items(validate: Any, make_started: Any) -> None:
+    started = make_started(generate=False, max_tokens=1)
+    events = project((started, ended("warmed", token_ids=())))
+    assert types(events) == [*OPENED, "response.completed"]
+    last = decoded(events)[-1]["response"]
+    assert (last["status"], last["output"]) == ("completed", [])
+    assert last["kosmosx:usage"]["cost_usd"] == "0.00"
+    validate("ResponseResource", last)

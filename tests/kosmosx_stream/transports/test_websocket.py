@@ -9,28 +9,10 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from tests.kosmosx_stream.clients import MODEL, TERMINAL, client
+from tests.kosmosx_stream.transports.conftest import LANES, WAITING
 from tests.server_process import ServerProcess
 
-LANES, IN_FLIGHT, WAITING = 3, 2, 2
 SHORT = {"max_output_tokens": 16}
-
-
-@pytest.fixture(scope="module")
-def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """Few lanes, few in flight; answers are long unless they are cut."""
-    process = ServerProcess(
-        tmp_path_factory.mktemp("narrow") / "data",
-        KOSMOSX_ENGINE="deterministic",
-        KOSMOSX_DETERMINISTIC_RATE="50",
-        KOSMOSX_DETERMINISTIC_LENGTH="1000",
-        KOSMOSX_MAX_LANES=str(LANES),
-        KOSMOSX_MAX_IN_FLIGHT=str(IN_FLIGHT),
-        KOSMOSX_MAX_WAITING=str(WAITING),
-    )
-    process.data_dir.mkdir()
-    process.start()
-    yield process
-    process.stop()
 
 
 class Socket:
@@ -121,10 +103,10 @@ def test_what_exceeds_the_responses_in_flight_waits_for_its_turn(narrow: ServerP
 
 def test_names_of_lanes_are_limited(narrow: ServerProcess) -> None:
     with socket(narrow) as ws:
-        for lane in ("a", "b", "c", None):
+        for lane in [*"abcdefgh"[:LANES], None]:
             assert ws.ask("Hi", lane).type == "response.incomplete"
-        refused = ws.ask("Hi", "d").to_dict()
-        assert refused["stream_id"] == "d"
+        refused = ws.ask("Hi", "new").to_dict()
+        assert refused["stream_id"] == "new"
         assert refused["status"] == 400
         assert refused["error"].pop("message")
         assert refused["error"] == {
@@ -173,6 +155,26 @@ def test_a_failed_fork_leaves_the_lane_that_it_came_from_alone(narrow: ServerPro
         failed = ws.ask("word " * 30_000, "b", previous_response_id=parent)
         assert failed.error.code == "context_length_exceeded"
         assert ws.ask("Go on", "a", previous_response_id=parent).type == "response.incomplete"
+
+
+@pytest.mark.parametrize("store", [True, False])
+def test_a_warm_up_says_nothing_costs_nothing_and_can_be_continued(
+    narrow: ServerProcess, *, store: bool
+) -> None:
+    with socket(narrow) as ws:
+        ws.say("Remember the red circle.", generate=False, store=store)
+        (warm,) = ws.ends(1)
+        assert warm.type == "response.completed"
+        assert [event.type for event in ws.seen if not event.type.startswith("kosmosx:")] == [
+            "response.created", "response.in_progress", "response.completed",
+        ]  # fmt: skip
+        assert warm.response.output == []
+        assert warm.response.usage.output_tokens == 0
+        assert getattr(warm.response, "kosmosx:usage")["cost_usd"] == "0.00"
+        answer = ws.ask("Where is it?", previous_response_id=warm.response.id, store=store)
+        alone = ws.ask("Where is it?")
+        asked, unasked = (each.response.usage.input_tokens for each in (answer, alone))
+        assert asked > unasked + warm.response.usage.input_tokens / 2
 
 
 def test_cancelling_what_is_unknown_is_an_error(narrow: ServerProcess) -> None:
