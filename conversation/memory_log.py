@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from conversation.memory_history import MemoryHistory
-from conversation.ports import Claim, Conflict, Fenced, Lease, Write
+from conversation.ports import Claim, Conflict, Fenced, Lease, Reservation, Reserved, Write
 
 
 class MemoryEventLog:
@@ -18,18 +18,44 @@ class MemoryEventLog:
         self._logs: dict[str, list[bytes]] = {}
         self._epochs: dict[str, int] = {}
         self._leases = history.leases
+        self._reserved: dict[str, tuple[str, str]] = {}
 
     async def acquire(
-        self, response_id: str, ttl_s: float, claim: Claim | None = None
+        self,
+        response_id: str,
+        ttl_s: float,
+        claim: Claim | None = None,
+        held: Lease | None = None,
     ) -> Lease | None:
-        now = self._clock()
-        if self._leases.get(response_id, now) > now:
+        if not self._ours(held) if held else self._alive(response_id):
             return None
         if claim is not None:
             self._history.hold(claim, response_id)
-        epoch = self._epochs[response_id] = self._epochs.get(response_id, 0) + 1
-        self._leases[response_id] = now + ttl_s
-        return Lease(response_id, epoch)
+        return self._lend(response_id, ttl_s, 0 if held else 1)
+
+    async def reserve(
+        self,
+        reservation: Reservation,
+        response_id: str,
+        *,
+        ttl_s: float,
+        kept_s: float,  # noqa: ARG002 - nothing expires here
+    ) -> Lease | Reserved:
+        if found := self._reserved.get(reservation.name):
+            former, fingerprint = found
+            started = bool(self._logs.get(former))
+            if started or self._alive(former):
+                return Reserved(former, fingerprint, started)
+            self._fence(former)
+        self._reserved[reservation.name] = response_id, reservation.fingerprint
+        return self._lend(response_id, ttl_s, 1)
+
+    async def unreserve(self, reservation: Reservation, lease: Lease) -> None:
+        if not self._ours(lease) or self._logs.get(lease.response_id):
+            return
+        if self._reserved.get(reservation.name, ("",))[0] == lease.response_id:
+            del self._reserved[reservation.name]
+        self._fence(lease.response_id)
 
     async def seize(self, response_id: str, ttl_s: float) -> Lease | None:
         if response_id not in self._leases:
@@ -50,8 +76,7 @@ class MemoryEventLog:
 
     async def release(self, lease: Lease, *, keep_s: float | None = None) -> None:  # noqa: ARG002
         if self._ours(lease):
-            self._epochs[lease.response_id] += 1
-            self._leases.pop(lease.response_id, None)
+            self._fence(lease.response_id)
 
     async def expired(self, limit: int) -> list[str]:
         now = self._clock()
@@ -63,6 +88,19 @@ class MemoryEventLog:
 
     async def delete(self, response_id: str) -> None:
         self._logs.pop(response_id, None)
+
+    def _alive(self, response_id: str) -> bool:
+        now = self._clock()
+        return self._leases.get(response_id, now) > now
+
+    def _lend(self, response_id: str, ttl_s: float, epochs: int) -> Lease:
+        self._epochs[response_id] = self._epochs.get(response_id, 0) + epochs
+        self._leases[response_id] = self._clock() + ttl_s
+        return Lease(response_id, self._epochs[response_id])
+
+    def _fence(self, response_id: str) -> None:
+        self._epochs[response_id] += 1
+        self._leases.pop(response_id, None)
 
     def _ours(self, lease: Lease) -> bool:
         return self._epochs.get(lease.response_id) == lease.epoch

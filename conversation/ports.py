@@ -23,6 +23,24 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     revision: str
 
 
+class Reservation(msgspec.Struct, frozen=True, kw_only=True):
+    """A response that is to be generated once, whoever asks for it by this name.
+
+    `name` is the account's and secret; `fingerprint` tells what was asked for.
+    """
+
+    name: str
+    fingerprint: str
+
+
+class Reserved(msgspec.Struct, frozen=True):
+    """A name's response is another's work, or was: `started` once its log has begun."""
+
+    response_id: str
+    fingerprint: str
+    started: bool
+
+
 class Write(msgspec.Struct, frozen=True, kw_only=True):
     """One response's share of a group commit.
 
@@ -57,9 +75,15 @@ class EventLog(Protocol):
     """Durable, fenced, append-only log of each response."""
 
     async def acquire(
-        self, response_id: str, ttl_s: float, claim: Claim | None = None
+        self,
+        response_id: str,
+        ttl_s: float,
+        claim: Claim | None = None,
+        held: Lease | None = None,
     ) -> Lease | None:
         """Take the lease with a new epoch; None while another owner's lease is alive.
+
+        `held`: the lease of a reservation, which is gone on with; None if it was taken over.
 
         With a claim the turn takes its conversation in the same step, and holds it until its turn
         is in the history or its lease is released. A lease that lapsed does not give the
@@ -69,6 +93,20 @@ class EventLog(Protocol):
             Conflict: another live turn holds the conversation, or it has changed.
             NotFound: there is no such conversation.
         """
+        ...
+
+    async def reserve(
+        self, reservation: Reservation, response_id: str, *, ttl_s: float, kept_s: float
+    ) -> Lease | Reserved:
+        """Take the name for a response that is about to begin, with its lease, in one step.
+
+        The name is kept for `kept_s`, and for as long as its response has a log or a living lease:
+        where the owner died before it said anything, the next one who asks takes the name over.
+        """
+        ...
+
+    async def unreserve(self, reservation: Reservation, lease: Lease) -> None:
+        """Free the name of a response that was refused; one whose log has begun keeps it."""
         ...
 
     async def seize(self, response_id: str, ttl_s: float) -> Lease | None:

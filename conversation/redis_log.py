@@ -11,7 +11,16 @@ from typing import cast
 import msgspec
 from redis.asyncio import Redis
 
-from conversation.ports import Claim, Conflict, Fenced, Lease, NotFound, Write
+from conversation.ports import (
+    Claim,
+    Conflict,
+    Fenced,
+    Lease,
+    NotFound,
+    Reservation,
+    Reserved,
+    Write,
+)
 from conversation.redis_connection import (
     Script,
     UnsuitableRedis,
@@ -50,6 +59,9 @@ class RedisEventLog:
         self._patience_s = patience_s
         # Never repeated: the second attempt would meet the first one's lease.
         self._acquire = Script(redis, "acquire")
+        # Never repeated either: the reservation would meet itself.
+        self._reserve = Script(redis, "reserve")
+        self._unreserve = Script(redis, "unreserve", flags="allow-oom", patience_s=patience_s)
         self._seize = Script(redis, "seize", flags="allow-oom", patience_s=patience_s)
         # What was admitted is finished, even if the store is full: acquire is where it is refused.
         self._append = Script(redis, "append", flags="allow-oom", patience_s=patience_s)
@@ -58,14 +70,36 @@ class RedisEventLog:
         self._expired = Script(redis, "expired", flags="no-writes", patience_s=patience_s)
 
     async def acquire(
-        self, response_id: str, ttl_s: float, claim: Claim | None = None
+        self,
+        response_id: str,
+        ttl_s: float,
+        claim: Claim | None = None,
+        held: Lease | None = None,
     ) -> Lease | None:
         """Take the lease, and the conversation that is claimed. See EventLog."""
         place = (claim.account_id, claim.conversation_id, claim.revision) if claim else ("",) * 3
-        epoch = await self._acquire(response_id, milliseconds(ttl_s), *place)
+        own = held.epoch if held else ""
+        epoch = await self._acquire(response_id, milliseconds(ttl_s), *place, own)
         if epoch < 0:
             raise (NotFound if -epoch == MISSING else Conflict)(place[1])
         return Lease(response_id, epoch) if epoch else None
+
+    async def reserve(
+        self, reservation: Reservation, response_id: str, *, ttl_s: float, kept_s: float
+    ) -> Lease | Reserved:
+        """Take the name for a response that is about to begin. See EventLog."""
+        name, fingerprint = reservation.name, reservation.fingerprint
+        ttls = milliseconds(ttl_s), milliseconds(kept_s)
+        found = await self._reserve(name, fingerprint, response_id, *ttls)
+        if isinstance(found, int):
+            return Lease(response_id, found)
+        former, fingerprint, started = found
+        return Reserved(former.decode(), fingerprint.decode(), bool(started))
+
+    async def unreserve(self, reservation: Reservation, lease: Lease) -> None:
+        """Free the name of a response that was refused."""
+        fields = lease.response_id, lease.epoch, self._retention_ms
+        await self._unreserve(reservation.name, *fields)
 
     async def seize(self, response_id: str, ttl_s: float) -> Lease | None:
         """Take the lease from its owner, dead or alive; None if the response was released."""

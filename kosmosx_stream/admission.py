@@ -79,12 +79,14 @@ class Admission:
         session_id: str,
         *,
         unstored: UnstoredTurns,
+        response_id: str | None = None,
         opens_session: bool = False,
         single_turn: bool = False,
     ) -> Started:
         """Check the request against model, history and window, and write down all it takes.
 
-        `unstored` are turns that live on the client's connection only.
+        `unstored` are turns that live on the client's connection only. `response_id` is the one
+        that is reserved for this response, if one is.
 
         Raises:
             ApiError: the request cannot be served; nothing was generated or billed.
@@ -109,7 +111,7 @@ class Admission:
         prompt_ids = self._prompt(request.instructions, fitted.turns, turn_ids)
         all_images = (*(i for turn in fitted.turns for i in turn.image_ids), *shown)
         return Started(
-            response_id=new_id("resp"),
+            response_id=response_id or new_id("resp"),
             account_id=account_id,
             session_id=session_id,
             created_at=time.time(),

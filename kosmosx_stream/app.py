@@ -25,6 +25,7 @@ from kosmosx_stream.engines.vllm_local import VllmEngine
 from kosmosx_stream.hub import Hub
 from kosmosx_stream.images import ImageLoader
 from kosmosx_stream.kosmosx.prompt import Kosmos2Format
+from kosmosx_stream.reservations import Reservations
 from kosmosx_stream.response_log import ResponseLog
 from kosmosx_stream.runner import Runner
 from kosmosx_stream.services import Services
@@ -105,6 +106,7 @@ async def _start_services(
         store=store,
         history=history,
         responses=responses,
+        reservations=Reservations(log, kept_s=settings.idempotency_s),
         hub=hub,
         model_created_at=int(settings.model.stat().st_mtime),
     )

@@ -116,8 +116,12 @@ class Hub:
 
     # -- turns -----------------------------------------------------------------------------
 
-    async def say(self, session: LiveSession, started: Started) -> LiveResponse:
+    async def say(
+        self, session: LiveSession, started: Started, reserved: Lease | None = None
+    ) -> LiveResponse:
         """Begin a turn; returns once its admission is committed.
+
+        `reserved`: the lease that its `Idempotency-Key` was reserved with.
 
         Raises:
             Unavailable: no engine yet, draining, or the log cannot be written.
@@ -129,7 +133,7 @@ class Hub:
         try:
             await self._store.touch(session.principal.account_id, session.id, time.time())
             lease = await self._log.acquire(
-                started.response_id, self._settings.lease_ttl_s, _claim(started)
+                started.response_id, self._settings.lease_ttl_s, _claim(started), reserved
             )
         except books.SessionClosed as error:
             raise session_closed(session.id) from error

@@ -70,6 +70,17 @@ class ResponseLog:
                 return entries
         raise response_not_found(response_id)
 
+    async def session_id(self, response_id: str) -> str:
+        """The session of a response that has begun.
+
+        Raises:
+            NotFound: its log was deleted meanwhile.
+        """
+        match await self.entries(response_id):
+            case [Started(session_id=session_id), *_]:
+                return session_id
+        raise response_not_found(response_id)
+
     async def release(self, lease: Lease, started: Started) -> None:
         """Let go of a settled response; one that was not to be stored is soon forgotten.
 

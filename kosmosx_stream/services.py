@@ -2,7 +2,7 @@
 
 import msgspec
 
-from conversation.ports import History
+from conversation.ports import History, Lease, Reservation
 from kosmosx_stream.admission import Admission
 from kosmosx_stream.engines.port import Engine
 from kosmosx_stream.hub import Hub
@@ -12,11 +12,19 @@ from kosmosx_stream.live_session import LiveSession
 from kosmosx_stream.protocol.errors import ApiError, Unavailable
 from kosmosx_stream.protocol.requests import CreateResponse
 from kosmosx_stream.protocol.resources import ModelObject
+from kosmosx_stream.reservations import Reservations
 from kosmosx_stream.response_log import ResponseLog
 from kosmosx_stream.settings import Settings
 from kosmosx_stream.unstored import UnstoredTurns
 from metering.authenticator import Authenticator, Principal
 from metering.store import Store
+
+
+class Said(msgspec.Struct, frozen=True):
+    """A response that has begun, now or before, and the session that it belongs to."""
+
+    response_id: str
+    session_id: str
 
 
 class Services(msgspec.Struct, kw_only=True):
@@ -27,6 +35,7 @@ class Services(msgspec.Struct, kw_only=True):
     store: Store
     history: History
     responses: ResponseLog
+    reservations: Reservations
     hub: Hub
     model_created_at: int
     """When the checkpoint was written, in Unix seconds."""
@@ -47,8 +56,35 @@ class Services(msgspec.Struct, kw_only=True):
             raise Unavailable("The server takes no turns at the moment.", code="server_unavailable")
         return self.admission
 
+    async def say_once(
+        self,
+        principal: Principal,
+        request: CreateResponse,
+        session_id: str | None,
+        reservation: Reservation | None,
+    ) -> Said:
+        """`say_alone`; or, with a reservation, find what was said to it before.
+
+        Raises:
+            ApiError: it was refused; nothing was generated or billed.
+        """
+        if reservation is None:
+            return _said(*await self.say_alone(principal, request, session_id))
+        taken = await self.reservations.take(reservation)
+        if isinstance(taken, str):
+            return Said(taken, await self.responses.session_id(taken))
+        try:
+            return _said(*await self.say_alone(principal, request, session_id, taken))
+        except BaseException:
+            await self.reservations.free(reservation, taken)
+            raise
+
     async def say_alone(
-        self, principal: Principal, request: CreateResponse, session_id: str | None
+        self,
+        principal: Principal,
+        request: CreateResponse,
+        session_id: str | None,
+        reserved: Lease | None = None,
     ) -> tuple[LiveSession, LiveResponse]:
         """Begin a turn that comes by itself: in the session it names, or in one of its own.
 
@@ -63,12 +99,13 @@ class Services(msgspec.Struct, kw_only=True):
             request,
             session.id if session else new_id("sess"),
             unstored=session.unstored if session else UnstoredTurns(),
+            response_id=reserved.response_id if reserved else None,
             single_turn=session is None,
         )
         if session is None:
             session = await self.hub.sessions.open(started.session_id, principal, single_turn=True)
         try:
-            return session, await self.hub.say(session, started)
+            return session, await self.hub.say(session, started, reserved)
         except ApiError:
             if session.single_turn:
                 await self.hub.sessions.close(session.id, principal)
@@ -105,3 +142,7 @@ class Services(msgspec.Struct, kw_only=True):
             created=self.model_created_at,
             context_window=self.engine.max_model_len if self.engine else None,
         )
+
+
+def _said(session: LiveSession, live: LiveResponse) -> Said:
+    return Said(live.started.response_id, session.id)

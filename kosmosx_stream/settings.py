@@ -47,6 +47,9 @@ class Settings(BaseSettings):
     """How long history and finished logs are kept after their last use, in seconds."""
     unstored_retention_s: float = Field(default=600, gt=0)
     """How long the log of a response with `store: false` is kept after its end, in seconds."""
+    idempotency_s: float = Field(default=86400, gt=0)
+    """How long an `Idempotency-Key` stands for its response, in seconds: at most as long as its log
+    is kept."""
     lease_ttl_s: float = Field(default=10, gt=0)
     """A live response whose owner was silent for so long is taken over."""
     sweep_interval_s: float = Field(default=2, gt=0)

@@ -1,16 +1,21 @@
 -- ARGV: response id, ttl_ms, and the conversation to take with it: account, id ('' for none),
--- revision. Returns the new epoch, 0 while another owner's lease is alive, or a negative verdict.
+-- revision; and the epoch of a reservation's lease ('' for none), which is gone on with. Returns the
+-- epoch, 0 while another owner's lease is alive, or a negative verdict.
 local id, now = ARGV[1], now_ms()
-local account, conversation, revision = ARGV[3], ARGV[4], ARGV[5]
+local account, conversation, revision, own = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local lapses = redis.call('ZSCORE', LEASES, id)
-if lapses and tonumber(lapses) > now then return 0 end
+if own ~= '' then
+  if redis.call('GET', key('epoch', id)) ~= own then return 0 end
+elseif lapses and tonumber(lapses) > now then
+  return 0
+end
 if conversation ~= '' then
   local line = key('conversation', conversation)
   local verdict = free_to_change(line, account, revision)
   if verdict ~= OK then return -verdict end
   redis.call('HSET', line, 'holder', id)
 end
-local epoch = redis.call('INCR', key('epoch', id))
+local epoch = own ~= '' and tonumber(own) or redis.call('INCR', key('epoch', id))
 -- Whoever owns a response may yet have to settle it: nothing of it may expire.
 redis.call('PERSIST', key('epoch', id))
 redis.call('PERSIST', key('log', id))

@@ -8,6 +8,7 @@
 | NotFound            | 404  | invalid_request_error | 1008  | no    |
 | Conflict            | 409  | invalid_request_error | 1008  | no    |
 | PayloadTooLarge     | 413  | invalid_request_error | 1009  | no    |
+| Unprocessable       | 422  | invalid_request_error | 1008  | no    |
 | RateLimited         | 429  | rate_limit_error      | 1008  | yes   |
 | ServerError         | 500  | server_error          | 1011  | yes   |
 | Unavailable         | 503  | server_error          | 1013  | yes   |
@@ -43,6 +44,8 @@ class ApiError(Exception):
         self.code = code
         self.param = param
         self.stream_id: str | None = None
+        self.billed = False
+        """Whether something was generated first: the same request must not be made again."""
 
 
 class _Refusal(ApiError):
@@ -85,6 +88,12 @@ class PayloadTooLarge(_Refusal):
 
     status = 413
     close_code = 1009
+
+
+class Unprocessable(_Refusal):
+    """Well-formed, and at odds with what was asked before."""
+
+    status = 422
 
 
 class RateLimited(ApiError):

@@ -90,7 +90,11 @@ def exception_handlers() -> dict[Any, Any]:
 
 def _refusal(_request: Request, error: Exception) -> Response:
     refusal = to_api_error(error)
-    return json_response(encode_http(refusal), refusal.status)
+    response = json_response(encode_http(refusal), refusal.status)
+    if refusal.billed:
+        # OpenAI's clients repeat failed requests by themselves, unless they are told not to.
+        response.headers["x-should-retry"] = "false"
+    return response
 
 
 def _http_refusal(request: Request, error: Exception) -> Response:

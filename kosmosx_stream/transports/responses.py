@@ -10,7 +10,7 @@ from starlette.types import ASGIApp
 
 from conversation import ports
 from conversation.entries import Started
-from kosmosx_stream.protocol.errors import Conflict, NotFound
+from kosmosx_stream.protocol.errors import Conflict, NotFound, Unprocessable
 from kosmosx_stream.protocol.items import ItemList
 from kosmosx_stream.protocol.projection import Event
 from kosmosx_stream.protocol.requests import decode_create
@@ -20,6 +20,7 @@ from kosmosx_stream.transports.endpoint import json_response, read_body
 from kosmosx_stream.transports.item_pages import PAGING, item_page
 from kosmosx_stream.transports.operation import operation
 from kosmosx_stream.transports.query import STARTING_AFTER, STREAM, Text
+from kosmosx_stream.transports.repeating import IDEMPOTENCY_KEY, once_billed, reserved_by
 from kosmosx_stream.transports.sse import EventStream
 from kosmosx_stream.transports.waiting import CLIENT_CLOSED_REQUEST, until_ended
 from metering.authenticator import Principal
@@ -31,23 +32,26 @@ SESSION = Text(name="X-Kosmosx-Session", says="The open session that this respon
 @operation(
     body="CreateResponse",
     answer=ResponseObject,
-    headers=(SESSION,),
+    headers=(SESSION, IDEMPOTENCY_KEY),
     streams=True,
-    refuses=(NotFound, Conflict),
+    refuses=(NotFound, Conflict, Unprocessable),
 )
 async def create(request: Request, services: Services, principal: Principal) -> ASGIApp:
     """`POST /v1/responses`: as one JSON object, or streamed; at once, if in the background."""
-    create = decode_create(await read_body(request, services.settings.max_request_bytes))
-    session_id = request.headers.get(SESSION_HEADER)
-    session, live = await services.say_alone(principal, create, session_id)
-    response_id = live.started.response_id
+    body = await read_body(request, services.settings.max_request_bytes)
+    create = decode_create(body)
+    reservation = reserved_by(request, principal, body)
+    joined = request.headers.get(SESSION_HEADER)
+    said = await services.say_once(principal, create, joined, reservation)
     if create.stream:
-        return _stream(services, services.hub.follow(response_id), session.id)
-    if not create.background and not await until_ended(request, services, response_id):
-        return Response(status_code=CLIENT_CLOSED_REQUEST)
-    entries = await services.responses.entries(response_id)
+        return _stream(services, services.hub.follow(said.response_id), said.session_id)
+    with once_billed(repeatable=reservation is not None):
+        there = create.background or await until_ended(request, services, said.response_id)
+        if not there:
+            return Response(status_code=CLIENT_CLOSED_REQUEST)
+        entries = await services.responses.entries(said.response_id)
     response = json_response(services.responses.response(entries))
-    response.headers[SESSION_HEADER] = session.id
+    response.headers[SESSION_HEADER] = said.session_id
     return response
 
 
