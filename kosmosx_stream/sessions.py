@@ -47,11 +47,7 @@ class Sessions:
         try:
             record = await self._store.session(principal.account_id, session_id)
         except books.NotFound as error:
-            raise NotFound(
-                f"Session with id '{session_id}' not found.",
-                code="session_not_found",
-                param="session",
-            ) from error
+            raise session_not_found(session_id) from error
         if record.state == "closed":
             raise session_closed(session_id)
         session = self._take_up(session_id, principal)
@@ -170,6 +166,13 @@ class Sessions:
     def _close_if_left(self, session: LiveSession) -> None:
         if not session.connections:
             self.end(session, "disconnected")
+
+
+def session_not_found(session_id: str) -> NotFound:
+    """There is none, or it is another account's."""
+    return NotFound(
+        f"Session with id '{session_id}' not found.", code="session_not_found", param="session"
+    )
 
 
 def session_closed(session_id: str) -> Conflict:

@@ -75,4 +75,5 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """,
         "CREATE INDEX usage_records_of_session ON usage_records (session_id, segment)",
     ),
+    ("ALTER TABLE sessions ADD COLUMN metadata TEXT NOT NULL DEFAULT '{}'",),
 )

@@ -25,6 +25,7 @@ from metering.store import (
     Recorded,
     SessionClosed,
     SessionRecord,
+    SessionState,
     SessionUsage,
     StoreTooNew,
     StoreUnavailable,
@@ -90,17 +91,30 @@ class SqliteStore:
         return await self._run(_revoke_key, key_id, at)
 
     async def open_session(
-        self, session_id: str, account_id: str, key_id: str | None, at: float
+        self,
+        session_id: str,
+        account_id: str,
+        key_id: str | None,
+        at: float,
+        *,
+        metadata: dict[str, str] | None = None,
     ) -> SessionRecord:
-        return await self._run(_open_session, session_id, account_id, key_id, at)
+        return await self._run(
+            _open_session, session_id, account_id, key_id, at, metadata=metadata or {}
+        )
 
     async def session(self, account_id: str, session_id: str) -> SessionRecord:
         return await self._run(_session, account_id, session_id)
 
     async def list_sessions(
-        self, account_id: str, *, limit: int = 20, after: str | None = None
+        self,
+        account_id: str,
+        *,
+        limit: int = 20,
+        after: str | None = None,
+        state: SessionState | None = None,
     ) -> list[SessionRecord]:
-        return await self._run(_list_sessions, account_id, limit, after)
+        return await self._run(_list_sessions, account_id, limit, after, state)
 
     async def touch(self, account_id: str, session_id: str, at: float) -> None:
         await self._run(_touch, account_id, session_id, at)
@@ -250,16 +264,22 @@ def _revoke_key(db: sqlite3.Connection, key_id: str, at: float) -> KeyRecord:
 
 
 def _open_session(
-    db: sqlite3.Connection, session_id: str, account_id: str, key_id: str | None, at: float
+    db: sqlite3.Connection,
+    session_id: str,
+    account_id: str,
+    key_id: str | None,
+    at: float,
+    *,
+    metadata: dict[str, str],
 ) -> SessionRecord:
     with _transaction(db):
         _account(db, account_id)
         if key_id is not None and _key(db, key_id).account_id != account_id:
             raise NotFound(f"key {key_id}")
         db.execute(
-            "INSERT INTO sessions (id, account_id, key_id, opened_at, last_seen_at)"
-            " VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
-            (session_id, account_id, key_id, at, at),
+            "INSERT INTO sessions (id, account_id, key_id, opened_at, last_seen_at, metadata)"
+            " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
+            (session_id, account_id, key_id, at, at, msgspec.json.encode(metadata).decode()),
         )
         return _session(db, account_id, session_id)
 
@@ -275,18 +295,30 @@ def _session(db: sqlite3.Connection, account_id: str, session_id: str) -> Sessio
 def _session_record(row: sqlite3.Row) -> SessionRecord:
     stored = row["receipt"]
     kept = None if stored is None else msgspec.json.decode(stored, type=Receipt)
-    return SessionRecord(**{**dict(row), "receipt": kept})
+    metadata = msgspec.json.decode(row["metadata"], type=dict[str, str])
+    return SessionRecord(**{**dict(row), "receipt": kept, "metadata": metadata})
 
 
 def _list_sessions(
-    db: sqlite3.Connection, account_id: str, limit: int, after: str | None
+    db: sqlite3.Connection,
+    account_id: str,
+    limit: int,
+    after: str | None,
+    state: SessionState | None,
 ) -> list[SessionRecord]:
-    where = "" if after is None else "AND (opened_at, id) < (:opened_at, :after)"
     opened_at = None if after is None else _session(db, account_id, after).opened_at
     rows = db.execute(
-        f"SELECT * FROM sessions WHERE account_id = :account_id {where}"  # noqa: S608 - a constant
+        "SELECT * FROM sessions WHERE account_id = :account_id"
+        " AND (:state IS NULL OR state = :state)"
+        " AND (:after IS NULL OR (opened_at, id) < (:opened_at, :after))"
         " ORDER BY opened_at DESC, id DESC LIMIT :limit",
-        {"account_id": account_id, "opened_at": opened_at, "after": after, "limit": limit},
+        {
+            "account_id": account_id,
+            "state": state,
+            "opened_at": opened_at,
+            "after": after,
+            "limit": limit,
+        },
     )
     return [_session_record(row) for row in rows]
 

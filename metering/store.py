@@ -53,24 +53,28 @@ class KeyRecord(msgspec.Struct, frozen=True, kw_only=True):
     revoked_at: float | None = None
 
 
+SessionState = Literal["open", "closed"]
+
+
 class SessionRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A stretch of use that ends with a receipt.
 
     `segment` counts the billed stretches: turns are recorded into the current one, and closing
-    moves on to the next. `key_id` is None where no key was asked for. `closed_at`, `close_reason`
-    and `receipt` are set if, and only if, the session is closed.
+    moves on to the next. `key_id` is None where no key was asked for. `metadata` is its opener's.
+    `closed_at`, `close_reason` and `receipt` are set if, and only if, the session is closed.
     """
 
     id: str
     account_id: str
     key_id: str | None
-    state: Literal["open", "closed"]
+    state: SessionState
     segment: int
     opened_at: float
     last_seen_at: float
     closed_at: float | None = None
     close_reason: str | None = None
     receipt: Receipt | None = None
+    metadata: dict[str, str] = {}
 
 
 class SessionUsage(msgspec.Struct, frozen=True, kw_only=True):
@@ -136,7 +140,13 @@ class Store(Protocol):
         ...
 
     async def open_session(
-        self, session_id: str, account_id: str, key_id: str | None, at: float
+        self,
+        session_id: str,
+        account_id: str,
+        key_id: str | None,
+        at: float,
+        *,
+        metadata: dict[str, str] | None = None,
     ) -> SessionRecord:
         """Open a session; if it exists, it is returned as it is (perhaps closed).
 
@@ -150,9 +160,17 @@ class Store(Protocol):
     async def session(self, account_id: str, session_id: str) -> SessionRecord: ...
 
     async def list_sessions(
-        self, account_id: str, *, limit: int = 20, after: str | None = None
+        self,
+        account_id: str,
+        *,
+        limit: int = 20,
+        after: str | None = None,
+        state: SessionState | None = None,
     ) -> list[SessionRecord]:
-        """The account's sessions, newest first, from the one that follows session `after`."""
+        """The account's sessions, newest first, from the one that follows session `after`.
+
+        With a `state` those that are in it. Raises NotFound if there is no session `after`.
+        """
         ...
 
     async def touch(self, account_id: str, session_id: str, at: float) -> None:

@@ -182,6 +182,7 @@ BODIES: dict[str, Schema] = {
     "UpdateConversation": body(
         "What is to be known of a conversation.", {"metadata": any_of(METADATA, {"type": "null"})}
     ),
+    "CreateSession": body("A new session.", {}, metadata=METADATA),
     "CreateItems": body("More items of a conversation.", {"items": _ITEMS | {"minItems": 1}}),
 }
 """By their names in the OpenAPI document."""

@@ -1,4 +1,4 @@
-"""The session object on the wire: `{id, object, status, opened_at, closed_at, usage, receipt}`.
+"""The session object on the wire: `{id, object, status, metadata, opened_at, closed_at, usage, …}`.
 
 `usage` is what was used so far, `receipt` what was billed, there once the session is closed.
 """
@@ -7,8 +7,10 @@ from typing import Literal
 
 import msgspec
 
+from kosmosx_stream.protocol.fields import decode_object
+from kosmosx_stream.protocol.requests import read_metadata
 from metering.receipt import Receipt
-from metering.store import SessionRecord, SessionUsage
+from metering.store import SessionRecord, SessionState, SessionUsage
 from metering.usage import usd
 
 
@@ -29,7 +31,8 @@ class SessionObject(msgspec.Struct, frozen=True, kw_only=True):
     """Times are Unix seconds. `close_reason`: client, disconnected, finished, idle, drain."""
 
     id: str
-    status: Literal["open", "closed"]
+    status: SessionState
+    metadata: dict[str, str]
     opened_at: float
     closed_at: float | None
     close_reason: str | None
@@ -55,11 +58,24 @@ class SessionList(msgspec.Struct, frozen=True, kw_only=True):
     has_more: bool
 
 
+def decode_session(body: bytes | str) -> dict[str, str]:
+    """Decode the body of `POST /v1/sessions`, which may be empty: the metadata.
+
+    Raises:
+        InvalidRequest: wrong types.
+        PayloadTooLarge: too much text.
+    """
+    fields = decode_object(body or b"{}")
+    fields.refuse_extensions()
+    return read_metadata(fields)
+
+
 def session_object(record: SessionRecord, usage: SessionUsage) -> SessionObject:
     """A session as clients see it."""
     return SessionObject(
         id=record.id,
         status=record.state,
+        metadata=record.metadata,
         opened_at=record.opened_at,
         closed_at=record.closed_at,
         close_reason=record.close_reason,

@@ -1,33 +1,61 @@
 """`/v1/sessions`: what is metered together, from its opening to its receipt."""
 
-from typing import Any
+import time
+from typing import Any, cast
 
 from starlette.requests import Request
 
 from kosmosx_stream.ids import new_id
-from kosmosx_stream.protocol.errors import NotFound
-from kosmosx_stream.protocol.sessions import SessionList, SessionObject, session_object
+from kosmosx_stream.protocol.errors import InvalidRequest, NotFound
+from kosmosx_stream.protocol.sessions import (
+    SessionList,
+    SessionObject,
+    decode_session,
+    session_object,
+)
 from kosmosx_stream.services import Services
+from kosmosx_stream.sessions import session_not_found
+from kosmosx_stream.transports.endpoint import read_body
 from kosmosx_stream.transports.operation import operation
-from kosmosx_stream.transports.query import AFTER, LIMIT
+from kosmosx_stream.transports.query import AFTER, LIMIT, Choice
+from metering import store as books
 from metering.authenticator import Principal
+from metering.store import SessionRecord, SessionState
+
+STATUS = Choice(name="status", says="Which sessions.", choices=("any", "open", "closed"))
 
 
-@operation(answer=SessionObject)
-async def open_session(_request: Request, services: Services, principal: Principal) -> Any:
+@operation(body="CreateSession", body_required=False, answer=SessionObject)
+async def open_session(request: Request, services: Services, principal: Principal) -> Any:
     """`POST /v1/sessions`: a session that several requests may join by the session header."""
-    session = await services.hub.sessions.open(new_id("sess"), principal)
-    return await _session(services, principal, session.id)
-
-
-@operation(answer=SessionList, query=(LIMIT, AFTER))
-async def list_all(request: Request, services: Services, principal: Principal) -> Any:
-    """`GET /v1/sessions`: newest first."""
-    limit = LIMIT.read(request.query_params)
-    records = await services.store.list_sessions(
-        principal.account_id, limit=limit + 1, after=AFTER.read(request.query_params)
+    metadata = decode_session(await read_body(request, services.settings.max_request_bytes))
+    record = await services.store.open_session(
+        new_id("sess"),
+        principal.account_id,
+        principal.key_id,
+        time.time(),
+        metadata=metadata,
     )
-    data = [await _session(services, principal, record.id) for record in records[:limit]]
+    return await _session_object(services, record)
+
+
+@operation(answer=SessionList, query=(LIMIT, AFTER, STATUS))
+async def list_all(request: Request, services: Services, principal: Principal) -> Any:
+    """`GET /v1/sessions`: a page of them, newest first."""
+    query = request.query_params
+    limit, after, status = LIMIT.read(query), AFTER.read(query), STATUS.read(query)
+    try:
+        records = await services.store.list_sessions(
+            principal.account_id,
+            limit=limit + 1,
+            after=after,
+            state=None if status == "any" else cast("SessionState", status),
+        )
+    except books.NotFound as error:
+        raise InvalidRequest(
+            f"No session '{after}'.", code="invalid_value", param="after"
+        ) from error
+    data = [await _session_object(services, record) for record in records[:limit]]
     return SessionList(
         data=data,
         first_id=data[0].id if data else None,
@@ -46,11 +74,19 @@ async def retrieve(request: Request, services: Services, principal: Principal) -
 async def close(request: Request, services: Services, principal: Principal) -> Any:
     """`DELETE /v1/sessions/{id}`: close it; a second time returns the same receipt."""
     session_id = request.path_params["session_id"]
+    await _session(services, principal, session_id)
     await services.hub.sessions.close(session_id, principal)
     return await _session(services, principal, session_id)
 
 
 async def _session(services: Services, principal: Principal, session_id: str) -> SessionObject:
-    record = await services.store.session(principal.account_id, session_id)
-    usage = await services.store.session_usage(principal.account_id, session_id)
+    try:
+        record = await services.store.session(principal.account_id, session_id)
+    except books.NotFound as error:
+        raise session_not_found(session_id) from error
+    return await _session_object(services, record)
+
+
+async def _session_object(services: Services, record: SessionRecord) -> SessionObject:
+    usage = await services.store.session_usage(record.account_id, record.id)
     return session_object(record, usage)

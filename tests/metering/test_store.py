@@ -128,6 +128,13 @@ async def test_a_session_is_opened_once(store: Store) -> None:
     assert await store.open_session("sess_1", "acct_1", "key_1", 20.0) == opened
 
 
+async def test_a_session_keeps_its_metadata(store: Store) -> None:
+    opened = await store.open_session("sess_2", "acct_1", None, 1.0, metadata={"who": "Ada"})
+    assert opened.metadata == {"who": "Ada"}
+    assert await store.session("acct_1", "sess_2") == opened
+    assert (await store.session("acct_1", "sess_1")).metadata == {}
+
+
 async def test_a_session_needs_no_key(store: Store) -> None:
     assert (await store.open_session("sess_2", "acct_1", None, 1.0)).key_id is None
 
@@ -187,6 +194,12 @@ async def test_sessions_are_listed_newest_first_in_pages(store: Store) -> None:
     assert await page("sess_1") == ["sess_5"]
     assert await page("sess_5") == []
     assert len(await store.list_sessions("acct_1")) == 5
+    await store.close_session("acct_1", "sess_3", 40.0, "client")
+    closed = await store.list_sessions("acct_1", state="closed")
+    assert [session.id for session in closed] == ["sess_3"]
+    still_open = await store.list_sessions("acct_1", state="open", after="sess_3")
+    assert {session.state for session in still_open} == {"open"}
+    assert "sess_3" not in {session.id for session in still_open}
     assert await store.list_sessions("acct_3") == []
 
 

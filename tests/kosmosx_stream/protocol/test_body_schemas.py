@@ -21,6 +21,7 @@ from kosmosx_stream.protocol.errors import ApiError
 from kosmosx_stream.protocol.fields import Fields
 from kosmosx_stream.protocol.requests import decode_create
 from kosmosx_stream.protocol.schemas import Schema
+from kosmosx_stream.protocol.sessions import decode_session
 from tests.kosmosx_stream.protocol.schema_values import values
 
 Decode = Callable[[bytes], Any]
@@ -30,6 +31,7 @@ DECODERS: dict[str, tuple[Schema, Decode]] = {
     "CreateConversation": (BODIES["CreateConversation"], decode_conversation),
     "UpdateConversation": (BODIES["UpdateConversation"], decode_update),
     "CreateItems": (BODIES["CreateItems"], decode_items),
+    "CreateSession": (BODIES["CreateSession"], decode_session),
 } | {kind: (schema, decode_client_event) for kind, schema in COMMANDS.items()}
 
 SEMANTIC = {"mutually_exclusive_parameters", "invalid_image_url", "invalid_stream_id"}
