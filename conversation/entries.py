@@ -12,8 +12,9 @@ from conversation.items import Grounding, Item
 
 VERSION = 2
 
-EndReason = Literal["stop", "length", "cancelled", "budget", "error", "warmed"]
-"""`warmed`: nothing was to be said; the engine has read the prompt."""
+EndReason = Literal["stop", "length", "cancelled", "budget", "error", "warmed", "steered"]
+"""`warmed`: nothing was to be said; the engine has read the prompt.
+`steered`: another turn goes on from here, with what was said meanwhile."""
 
 
 class Sampling(msgspec.Struct, frozen=True, kw_only=True):

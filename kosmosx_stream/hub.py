@@ -175,6 +175,10 @@ class Hub:
         """Stop a live turn of the session at once."""
         self._stop(session, response_id, "cancelled")
 
+    def steer(self, session: LiveSession, response_id: str) -> None:
+        """End a live turn at this token; another one goes on from there."""
+        self._stop(session, response_id, "steered")
+
     def live(self, response_id: str) -> tuple[LiveSession, LiveResponse] | None:
         """A response that is live on this instance, and its session."""
         live = self._live.get(response_id)

@@ -194,6 +194,16 @@ COMMANDS: dict[str, Schema] = {
             body("Begin a response.", {"type": one_of("response.create")}, stream_id=STREAM_ID),
         ]
     },
+    "response.steer": body(
+        "Say something into the middle of an answer; another one goes on from there.",
+        {
+            "type": one_of("response.steer"),
+            "previous_response_id": says(TEXT, "The response that is under way."),
+            "input": says(
+                any_of(TEXT, array(ref("UserMessage"), least=1)), "What a user says meanwhile."
+            ),
+        },
+    ),
     "kosmosx:response.cancel": body(
         "Stop a response; it ends as incomplete.",
         {"type": one_of("kosmosx:response.cancel"), "response_id": TEXT},

@@ -1,16 +1,24 @@
 """What clients say on a WebSocket, decoded: a request in its lane, and commands."""
 
 import re
+from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
 from kosmosx_stream.protocol.errors import ApiError, InvalidRequest
 from kosmosx_stream.protocol.fields import Fields, decode_object, invalid_value, unsupported
+from kosmosx_stream.protocol.inputs import InputMessage, read_input
 from kosmosx_stream.protocol.requests import CreateResponse, read_create
 
 STREAM_ID = re.compile(r"[A-Za-z0-9_.-]{1,256}")
 
-_CLIENT_EVENTS = ("response.create", "kosmosx:response.cancel", "kosmosx:session.close")
+_CLIENT_EVENTS = (
+    "response.create",
+    "response.steer",
+    "kosmosx:response.cancel",
+    "kosmosx:session.close",
+)
 
 
 class CreateOnStream(msgspec.Struct, frozen=True):
@@ -18,6 +26,19 @@ class CreateOnStream(msgspec.Struct, frozen=True):
 
     request: CreateResponse
     stream_id: str | None = None
+
+
+class SteerResponse(msgspec.Struct, frozen=True):
+    """`response.steer`: input for a response that is under way.
+
+    `given` is the input as it was sent; `messages` what was read of it, unless `refusal` says why
+    it could not be. The response's lane is the command's.
+    """
+
+    previous_response_id: str
+    given: Any
+    messages: tuple[InputMessage, ...]
+    refusal: ApiError | None = None
 
 
 class CancelResponse(msgspec.Struct, frozen=True):
@@ -33,7 +54,7 @@ class CloseSession(msgspec.Struct, frozen=True):
     stream_id: str | None = None
 
 
-ClientEvent = CreateOnStream | CancelResponse | CloseSession
+ClientEvent = CreateOnStream | SteerResponse | CancelResponse | CloseSession
 
 
 def decode_client_event(message: bytes | str) -> ClientEvent:
@@ -58,12 +79,32 @@ def _read_event(fields: Fields, stream_id: str | None) -> ClientEvent:
             if fields.boolean("background"):
                 raise unsupported("background", "it is for POST; over a WebSocket, read on later")
             return CreateOnStream(read_create(fields), stream_id)
+        case "response.steer":
+            return _read_steer(fields)
         case "kosmosx:response.cancel":
             return CancelResponse(fields.required_string("response_id"), stream_id)
         case "kosmosx:session.close":
             return CloseSession(stream_id)
         case unknown:
             raise invalid_value("type", unknown, _CLIENT_EVENTS)
+
+
+def _read_steer(fields: Fields) -> SteerResponse:
+    response_id, given = fields.required_string("previous_response_id"), fields.get("input")
+    try:
+        return SteerResponse(response_id, given, _users_words(read_input(given)))
+    except ApiError as error:
+        return SteerResponse(response_id, given, (), error)
+
+
+def _users_words(items: Sequence[InputMessage]) -> tuple[InputMessage, ...]:
+    messages: list[InputMessage] = []
+    for index, item in enumerate(items):
+        if item.role != "user":
+            message = f"Invalid 'input[{index}]': only a user's messages can steer a response."
+            raise InvalidRequest(message, code="invalid_value", param=f"input[{index}]")
+        messages.append(item)
+    return tuple(messages)
 
 
 def _stream_id(fields: Fields) -> str | None:

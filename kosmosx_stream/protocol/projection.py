@@ -49,6 +49,7 @@ _STATUS: dict[EndReason, Status] = {
     "budget": "incomplete",
     "error": "failed",
     "warmed": "completed",
+    "steered": "incomplete",
 }
 # OpenAI's clients know a closed set of codes in a response's `error`.
 _STANDARD_ERRORS = frozenset({"server_error", "rate_limit_exceeded", "invalid_prompt"})
@@ -188,9 +189,13 @@ def _status(started: Started, ended: Ended | None) -> Status:
 
 def _incomplete_details(ended: Ended | None) -> IncompleteDetails | None:
     """Standard reasons only; a cancellation has none (see `kosmosx:reason`)."""
-    if ended is not None and ended.reason in {"length", "budget"}:
-        return IncompleteDetails("max_output_tokens")
-    return None
+    match ended:
+        case Ended(reason="length" | "budget"):
+            return IncompleteDetails("max_output_tokens")
+        case Ended(reason="steered"):
+            return IncompleteDetails("steered")
+        case _:
+            return None
 
 
 def _own_reason(ended: Ended | None) -> Literal["cancelled", "budget"] | msgspec.UnsetType:

@@ -102,7 +102,7 @@ def standard_usage(usage: MeteredUsage) -> Usage:
 
 
 class IncompleteDetails(msgspec.Struct, frozen=True):
-    reason: Literal["max_output_tokens", "content_filter"]
+    reason: Literal["max_output_tokens", "content_filter", "steered"]
 
 
 class ResponseError(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,22 +1,46 @@
 """The responses of one WebSocket: said, followed to their ends, and what their ends lead to."""
 
-import msgspec
+from msgspec.structs import replace
 
+from conversation.entries import Ended
 from kosmosx_stream.live_response import LiveResponse
 from kosmosx_stream.protocol import frames
-from kosmosx_stream.protocol.client_events import CreateOnStream
+from kosmosx_stream.protocol.client_events import CreateOnStream, SteerResponse
+from kosmosx_stream.protocol.frames import Event
 from kosmosx_stream.protocol.requests import CreateResponse
+from kosmosx_stream.protocol.steering import SteerError
 from kosmosx_stream.services import Services
 from kosmosx_stream.transports.client_socket import ClientSocket, Gone
+from kosmosx_stream.transports.failures import to_api_error
 from kosmosx_stream.transports.socket_session import SocketSession
+from kosmosx_stream.transports.socket_steering import Steers, not_under_way, refuse_steer
 from metering.authenticator import Principal
 
 
-class Cursor(msgspec.Struct):
-    """How far a response was sent."""
+class SocketTurn:
+    """A response that this connection asked for."""
 
-    sequence: int = -1
-    type: str = ""
+    def __init__(self, socket: ClientSocket, create: CreateOnStream, live: LiveResponse) -> None:
+        self.id = live.started.response_id
+        self.create = create
+        self.steers = Steers(socket, self.id, create.stream_id)
+        self.last_event = ""
+        self._live = live
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it failed or was cancelled, so that nothing goes on from it by itself."""
+        match self._live.entries[-1]:
+            case Ended(reason="cancelled"):
+                return True
+        return self.last_event == "response.failed"
+
+    def successor(self) -> CreateOnStream:
+        """What was said into the middle of the answer, to be answered from there."""
+        request = replace(
+            self.create.request, previous_response_id=self.id, messages=self.steers.messages
+        )
+        return replace(self.create, request=request)
 
 
 class SocketTurns:
@@ -33,31 +57,35 @@ class SocketTurns:
         self._session = session
         self._services = services
         self._principal = principal
+        self._under_way: dict[str, SocketTurn] = {}
         self._newest: dict[str | None, str] = {}
         """The last response of each lane."""
         self.sequence = -1
         """The number of the last event that was sent."""
 
     async def run(self, create: CreateOnStream) -> None:
-        """Say something and send the answer.
+        """Say something and send the answer, then the answers to what was said into it.
 
         Raises:
             Gone: the client is not there any more.
         """
-        request, lane = create.request, create.stream_id
-        try:
-            live = await self._say(request)
-            response_id = live.started.response_id
-            self._newest[lane] = response_id
-            cursor = await self._send_events(response_id, lane)
-        except Gone:
-            raise
-        except Exception as error:  # noqa: BLE001 - the edge of a task
-            self._evict(request.previous_response_id, lane)
-            await self._socket.refuse(error, lane)
-        else:
-            if cursor.type == "response.failed":
-                self._evict(request.previous_response_id, lane)
+        said_into: Steers | None = None
+        while True:
+            try:
+                live = await self._say(create.request)
+            except Exception as error:  # noqa: BLE001 - the edge of a task
+                self._evict(create)
+                await self._refuse(error, create, said_into)
+                return
+            turn = SocketTurn(self._socket, create, live)
+            await self._follow(turn)
+            if not turn.steers:
+                return
+            if turn.stopped:
+                message = "The response was stopped."
+                await turn.steers.give_back(SteerError(code="response_not_active", message=message))
+                return
+            create, said_into = turn.successor(), turn.steers
 
     async def resume(self, response_id: str, after: int) -> None:
         """Send a response from an event on, to a client that came back for it.
@@ -66,11 +94,33 @@ class SocketTurns:
             Gone: the client is not there any more.
         """
         try:
-            await self._send_events(response_id, None, after)
+            async for batch in self._services.hub.follow(response_id, after):
+                for event in batch:
+                    await self._send(event, None)
         except Gone:
             raise
         except Exception as error:  # noqa: BLE001 - the edge of a task
             await self._socket.refuse(error)
+
+    async def steer(self, steer: SteerResponse) -> None:
+        """Say something into the middle of an answer.
+
+        Raises:
+            Gone: the client is not there any more.
+        """
+        turn = self._under_way.get(steer.previous_response_id)
+        if turn is None:
+            error = not_under_way(steer.previous_response_id, self._newest.values())
+            await refuse_steer(self._socket, steer, error)
+            return
+        refusal = turn.steers.refusal(steer, turn.create.request)
+        if refusal is not None:
+            lane, sequence = turn.create.stream_id, turn.steers.sequence
+            await refuse_steer(self._socket, steer, refusal, sequence=sequence, lane=lane)
+            return
+        if (found := self._services.hub.live(turn.id)) is not None:
+            self._services.hub.steer(found[0], turn.id)
+        await turn.steers.accept(steer)
 
     async def _say(self, request: CreateResponse) -> LiveResponse:
         with self._session.announced() as opens_session:
@@ -83,17 +133,42 @@ class SocketTurns:
             )
             return await self._services.hub.say(await self._session.open(), started)
 
-    async def _send_events(self, response_id: str, lane: str | None, after: int = -1) -> Cursor:
-        cursor = Cursor()
-        async for batch in self._services.hub.follow(response_id, after):
-            for event in batch:
-                await self._socket.send(frames.websocket(event, lane))
-                cursor.sequence, cursor.type = event.sequence, event.type
-            self.sequence = cursor.sequence
-        return cursor
+    async def _follow(self, turn: SocketTurn) -> None:
+        lane = turn.create.stream_id
+        self._newest[lane] = turn.id
+        self._under_way[turn.id] = turn
+        try:
+            async for batch in self._services.hub.follow(turn.id):
+                for event in batch:
+                    await self._send(event, lane)
+                    turn.last_event, turn.steers.sequence = event.type, event.sequence
+        except Gone:
+            raise
+        except Exception as error:  # noqa: BLE001 - the edge of a task
+            turn.last_event = "response.failed"
+            await self._socket.refuse(error, lane)
+        finally:
+            del self._under_way[turn.id]
+        if turn.last_event == "response.failed":
+            self._evict(turn.create)
 
-    def _evict(self, response_id: str | None, lane: str | None) -> None:
+    async def _send(self, event: Event, lane: str | None) -> None:
+        await self._socket.send(frames.websocket(event, lane))
+        self.sequence = event.sequence
+
+    async def _refuse(
+        self, error: Exception, create: CreateOnStream, said_into: Steers | None
+    ) -> None:
+        """Tell why there is no response; input that steered its predecessor goes back."""
+        if said_into is None:
+            await self._socket.refuse(error, create.stream_id)
+            return
+        message = to_api_error(error).message
+        await said_into.give_back(SteerError(code="successor_creation_failed", message=message))
+
+    def _evict(self, create: CreateOnStream) -> None:
         """A continuation failed: its lane cannot go on from there, but another lane still can."""
+        lane, parent_id = create.stream_id, create.request.previous_response_id
         elsewhere = (newest for other, newest in self._newest.items() if other != lane)
-        if response_id is not None and response_id not in elsewhere:
-            self._session.unstored.evict(response_id)
+        if parent_id is not None and parent_id not in elsewhere:
+            self._session.unstored.evict(parent_id)

@@ -15,6 +15,7 @@ from kosmosx_stream.protocol.client_events import (
     CancelResponse,
     CloseSession,
     CreateOnStream,
+    SteerResponse,
     decode_client_event,
 )
 from kosmosx_stream.protocol.errors import (
@@ -122,6 +123,8 @@ class Connection:
                 case CreateOnStream() as create:
                     stream_id = create.stream_id
                     self._begin(self._lanes.enter(stream_id, create, len(data)))
+                case SteerResponse() as steer:
+                    await self._turns.steer(steer)
                 case CancelResponse() as cancel:
                     self._spawn(self._cancel(cancel))
                 case CloseSession():

@@ -1,0 +1,70 @@
+"""Steering on the wire: what becomes of input that is sent into the middle of an answer.
+
+As OpenAI has it: accepted input ends the answer at the next token as `incomplete`, for the reason
+`steered`, and a successor goes on from there, with the same settings. The successor's
+`response.created` is when the input was taken up; what cannot be comes back in a
+`response.steer.failed`. These events are the connection's, not the response's: they carry the
+number of the last event that was sent of it, and a replay does not have them.
+"""
+
+from typing import Any, Literal
+
+import msgspec
+
+from kosmosx_stream.protocol import frames
+from kosmosx_stream.protocol.requests import InputMessage
+
+SteerErrorCode = Literal[
+    "response_not_found",
+    "invalid_input",
+    "steering_not_supported",
+    "too_many_pending_steers",
+    "response_already_completed",
+    "response_not_active",
+    "successor_creation_failed",
+]
+
+
+class Steer(msgspec.Struct, frozen=True):
+    """Accepted input: `given` as the client sent it, `messages` as it was read."""
+
+    id: str
+    given: Any
+    messages: tuple[InputMessage, ...]
+
+
+class AcceptedSteer(msgspec.Struct, frozen=True):
+    id: str
+    previous_response_id: str
+
+
+class FailedSteer(msgspec.Struct, frozen=True, omit_defaults=True):
+    previous_response_id: str
+    input: Any
+    id: str | None = None
+
+
+class SteerError(msgspec.Struct, frozen=True, kw_only=True):
+    code: SteerErrorCode
+    message: str
+    type: Literal["invalid_request_error"] = "invalid_request_error"
+
+
+class SteerAccepted(msgspec.Struct, frozen=True, kw_only=True, tag="response.steer.accepted"):
+    """The input is the server's now; a successor takes it up, or it comes back."""
+
+    sequence_number: int
+    steer: AcceptedSteer
+
+
+class SteerFailed(msgspec.Struct, frozen=True, kw_only=True, tag="response.steer.failed"):
+    """The input was not taken up; it comes back as it was sent."""
+
+    sequence_number: int
+    steer: FailedSteer
+    error: SteerError
+
+
+def encode_steer(event: SteerAccepted | SteerFailed, stream_id: str | None) -> str:
+    """The text of a WebSocket frame in the lane of the response that was steered."""
+    return frames.on_stream(msgspec.json.encode(event), stream_id).decode()
