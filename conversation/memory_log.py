@@ -83,8 +83,8 @@ class MemoryEventLog:
         lapsed = sorted((lapses, name) for name, lapses in self._leases.items() if lapses <= now)
         return [name for _, name in lapsed[:limit]]
 
-    async def read(self, response_id: str, start: int = 0) -> list[bytes]:
-        return self._logs.get(response_id, [])[start:]
+    async def read(self, response_id: str, start: int = 0, limit: int | None = None) -> list[bytes]:
+        return self._logs.get(response_id, [])[start:][:limit]
 
     async def delete(self, response_id: str) -> None:
         self._logs.pop(response_id, None)

@@ -140,8 +140,8 @@ class EventLog(Protocol):
         """Responses whose lease lapsed before they were released."""
         ...
 
-    async def read(self, response_id: str, start: int = 0) -> list[bytes]:
-        """Entries from index `start` on; empty if there is no such log."""
+    async def read(self, response_id: str, start: int = 0, limit: int | None = None) -> list[bytes]:
+        """Entries from index `start` on, at most `limit`; none if there is no such log."""
         ...
 
     async def delete(self, response_id: str) -> None:

@@ -130,10 +130,10 @@ class RedisEventLog:
         """Responses whose lease lapsed, the longest lapsed first."""
         return [name.decode() for name in await self._expired(limit)]
 
-    async def read(self, response_id: str, start: int = 0) -> list[bytes]:
-        """Entries from index `start` on."""
-        log = key("log", response_id)
-        found = await patiently(lambda: self._redis.lrange(log, start, -1), self._patience_s)
+    async def read(self, response_id: str, start: int = 0, limit: int | None = None) -> list[bytes]:
+        """Entries from index `start` on, at most `limit`."""
+        log, end = key("log", response_id), -1 if limit is None else start + limit - 1
+        found = await patiently(lambda: self._redis.lrange(log, start, end), self._patience_s)
         return cast("list[bytes]", found)
 
     async def delete(self, response_id: str) -> None:

@@ -17,6 +17,8 @@ from metering.usage import ledger_rows, live_cost_micro_usd
 
 logger = logging.getLogger(__name__)
 
+PAGE = 256
+"""Entries that a replay holds at a time, however slow its reader is."""
 POLL_INTERVAL_S = 0.1
 """How often a reader looks for news of a response that is live on another instance."""
 
@@ -47,14 +49,24 @@ class ResponseLog:
             projector.feed(entry)
         return projector.response()
 
-    async def entries(self, response_id: str, start: int = 0) -> list[Entry]:
-        """What is committed, from index `start` on.
+    def has_ended(self, entries: Sequence[Entry], after: int) -> bool:
+        """Whether nothing comes after the event of this number, now or ever."""
+        if not isinstance(entries[-1], Ended):
+            return False
+        projector = Projector(_cost_micro_usd)
+        events = [event for entry in entries for event in projector.feed(entry)]
+        return events[-1].sequence <= after
+
+    async def entries(
+        self, response_id: str, start: int = 0, limit: int | None = None
+    ) -> list[Entry]:
+        """What is committed, from index `start` on, at most `limit` entries.
 
         Raises:
             Unavailable: the log cannot be reached.
         """
         try:
-            return [unpack(data) for data in await self._log.read(response_id, start)]
+            return [unpack(data) for data in await self._log.read(response_id, start, limit)]
         except LogUnavailable as error:
             raise Unavailable("the log cannot be reached", code="log_unavailable") from error
 
@@ -76,8 +88,8 @@ class ResponseLog:
         Raises:
             NotFound: its log was deleted meanwhile.
         """
-        match await self.entries(response_id):
-            case [Started(session_id=session_id), *_]:
+        match await self.entries(response_id, limit=1):
+            case [Started(session_id=session_id)]:
                 return session_id
         raise response_not_found(response_id)
 
@@ -106,7 +118,7 @@ class ResponseLog:
         position = 0
         deadline = asyncio.get_running_loop().time() + self._silence_s
         while True:
-            entries = await self.entries(response_id, position)
+            entries = await self.entries(response_id, position, PAGE)
             position += len(entries)
             if not position:
                 raise response_not_found(response_id)
@@ -115,6 +127,8 @@ class ResponseLog:
                 yield batch
             if entries and isinstance(entries[-1], Ended):
                 return
+            if len(entries) == PAGE:
+                continue
             now = asyncio.get_running_loop().time()
             if entries:
                 deadline = now + self._silence_s

@@ -5,8 +5,13 @@ Knows nothing of what an event says; the JSON is encoded once and reused for eve
 
 import msgspec
 
-KEEPALIVE = b": keepalive\n\n"
-"""A comment that keeps proxies from closing a silent stream (HTML 9.2.6)."""
+KEEPALIVE = b": keepalive\n"
+"""A comment that keeps proxies from closing a silent stream (HTML 9.2.7).
+
+No blank line ends it: after an event with an id, OpenAI's Python client takes one for an event.
+"""
+RETRY = b"retry: 1000\n"
+"""How soon an EventSource comes back when it lost its connection, in milliseconds (HTML 9.2.6)."""
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -22,13 +27,17 @@ class Event(msgspec.Struct, frozen=True):
 
 
 def sse(event: Event) -> bytes:
-    """The event as a server-sent event, whose `event` field equals the JSON's `type`."""
-    return sse_frame(event.type, event.data)
+    """The event as a server-sent event, whose `event` field equals the JSON's `type`.
+
+    Its id is the sequence number: an EventSource sends it back as `Last-Event-ID`.
+    """
+    return sse_frame(event.type, event.data, event.sequence)
 
 
-def sse_frame(event_type: str, data: bytes) -> bytes:
+def sse_frame(event_type: str, data: bytes, event_id: int | None = None) -> bytes:
     """Frame one line of JSON (JSON escapes line breaks, so one `data` field is enough)."""
-    return b"event: %b\ndata: %b\n\n" % (event_type.encode(), data)
+    id_line = b"" if event_id is None else b"id: %d\n" % event_id
+    return b"event: %b\ndata: %b\n%b\n" % (event_type.encode(), data, id_line)
 
 
 def websocket(event: Event, stream_id: str | None = None) -> str:

@@ -18,7 +18,7 @@ from starlette.requests import Request
 from kosmosx_stream.protocol.body_schemas import BODIES
 from kosmosx_stream.protocol.errors import ApiError
 from kosmosx_stream.services import Services
-from kosmosx_stream.transports.query import Parameter, Text
+from kosmosx_stream.transports.query import Parameter
 from metering.authenticator import Principal
 
 Handler = Callable[[Request, Services, Principal], Awaitable[Any]]
@@ -35,7 +35,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """What it takes, by its name in `body_schemas.BODIES`."""
     body_required: bool
     query: tuple[Parameter, ...]
-    headers: tuple[Text, ...]
+    headers: tuple[Parameter, ...]
     streams: bool
     """Whether a success may be a stream of events instead."""
     refuses: tuple[type[ApiError], ...]
@@ -48,7 +48,7 @@ def operation(
     body: str | None = None,
     body_required: bool = True,
     query: tuple[Parameter, ...] = (),
-    headers: tuple[Text, ...] = (),
+    headers: tuple[Parameter, ...] = (),
     streams: bool = False,
     refuses: tuple[type[ApiError], ...] = (),
 ) -> Callable[[Handler], Operation]:

@@ -119,6 +119,13 @@ STARTING_AFTER = Integer(
     default=-1,
     least=-1,
 )
+LAST_EVENT_ID = Integer(
+    name="Last-Event-ID",
+    says="As `starting_after`, and before it: what an EventSource sends when it comes back. Where "
+    "this was the last event, the answer is 204, on which it does not come back again.",
+    default=-1,
+    least=-1,
+)
 
 
 def integer(

@@ -10,6 +10,7 @@ from starlette.types import ASGIApp
 
 from conversation import ports
 from conversation.entries import Started
+from kosmosx_stream.protocol import frames
 from kosmosx_stream.protocol.errors import Conflict, NotFound, Unprocessable
 from kosmosx_stream.protocol.items import ItemList
 from kosmosx_stream.protocol.projection import Event
@@ -19,12 +20,14 @@ from kosmosx_stream.services import Services
 from kosmosx_stream.transports.endpoint import json_response, read_body
 from kosmosx_stream.transports.item_pages import PAGING, item_page
 from kosmosx_stream.transports.operation import operation
-from kosmosx_stream.transports.query import STARTING_AFTER, STREAM, Text
+from kosmosx_stream.transports.query import LAST_EVENT_ID, STARTING_AFTER, STREAM, Text
 from kosmosx_stream.transports.repeating import IDEMPOTENCY_KEY, once_billed, reserved_by
 from kosmosx_stream.transports.sse import EventStream
 from kosmosx_stream.transports.waiting import CLIENT_CLOSED_REQUEST, until_ended
 from metering.authenticator import Principal
 
+NO_CONTENT = 204
+"""HTML 9.2.3: the answer on which an EventSource stops coming back."""
 SESSION_HEADER = "x-kosmosx-session"
 SESSION = Text(name="X-Kosmosx-Session", says="The open session that this response joins.")
 
@@ -55,7 +58,13 @@ async def create(request: Request, services: Services, principal: Principal) -> 
     return response
 
 
-@operation(answer=ResponseObject, query=(STREAM, STARTING_AFTER), streams=True, refuses=(NotFound,))
+@operation(
+    answer=ResponseObject,
+    query=(STREAM, STARTING_AFTER),
+    headers=(LAST_EVENT_ID,),
+    streams=True,
+    refuses=(NotFound,),
+)
 async def retrieve(request: Request, services: Services, principal: Principal) -> ASGIApp:
     """`GET /v1/responses/{id}`: as it is now, or replayed and followed."""
     response_id = request.path_params["response_id"]
@@ -65,7 +74,13 @@ async def retrieve(request: Request, services: Services, principal: Principal) -
     if not STREAM.read(request.query_params):
         return json_response(services.responses.response(entries))
     after = STARTING_AFTER.read(request.query_params)
-    return _stream(services, services.hub.follow(response_id, after), started.session_id)
+    if request.headers.get(LAST_EVENT_ID.name):
+        # An EventSource comes back to the same URL, with the header as the newer truth.
+        after = LAST_EVENT_ID.read(request.headers)
+        if services.responses.has_ended(entries, after):
+            return Response(status_code=NO_CONTENT)
+    events = services.hub.follow(response_id, after)
+    return _stream(services, events, started.session_id, preamble=frames.RETRY)
 
 
 @operation(answer=DeletedResponse, refuses=(NotFound, Conflict))
@@ -101,7 +116,11 @@ async def list_input_items(request: Request, services: Services, principal: Prin
 
 
 def _stream(
-    services: Services, events: AsyncIterator[Sequence[Event]], session_id: str | None
+    services: Services,
+    events: AsyncIterator[Sequence[Event]],
+    session_id: str | None,
+    *,
+    preamble: bytes = b"",
 ) -> EventStream:
     settings = services.settings
     return EventStream(
@@ -109,4 +128,5 @@ def _stream(
         session_id=session_id,
         send_timeout_s=settings.send_timeout_s,
         keepalive_s=settings.keepalive_s,
+        preamble=preamble,
     )

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
 
 from starlette.types import Receive, Scope, Send
 
@@ -19,6 +19,10 @@ HEADERS = (
 )
 
 
+LARGEST_SEND = 64 * 1024
+"""About how many bytes of a replay wait for a slow client beyond what its connection buffers."""
+
+
 class EventStream:
     """An ASGI response that sends events as they are committed.
 
@@ -33,11 +37,14 @@ class EventStream:
         session_id: str | None,
         send_timeout_s: float,
         keepalive_s: float,
+        preamble: bytes = b"",
     ) -> None:
+        """`preamble`: lines before the first event."""
         self._events = events
         self._session_id = session_id
         self._send_timeout_s = send_timeout_s
         self._keepalive_s = keepalive_s
+        self._preamble = preamble
         self._quiet = True
         self._sequence = -1
 
@@ -62,10 +69,13 @@ class EventStream:
 
     async def _stream(self, send: Send) -> None:
         try:
+            if self._preamble:
+                await self._send(send, self._preamble)
             async for batch in self._events:
                 self._sequence = batch[-1].sequence
-                standard = [frames.sse(event) for event in batch if not event.extension]
-                await self._send(send, b"".join(standard))
+                standard = (frames.sse(event) for event in batch if not event.extension)
+                for piece in _pieces(standard):
+                    await self._send(send, piece)
         except (TimeoutError, OSError):
             raise  # The client is not there, or takes nothing.
         except Exception as error:  # noqa: BLE001 - the edge of a task
@@ -83,6 +93,17 @@ class EventStream:
             await asyncio.sleep(self._keepalive_s)
             if self._quiet:
                 await self._send(send, frames.KEEPALIVE)
+
+
+def _pieces(events: Iterable[bytes]) -> Iterator[bytes]:
+    """Framed events in few sends; none is long, and between them a slow client is waited for."""
+    piece = bytearray()
+    for frame in events:
+        piece += frame
+        if len(piece) >= LARGEST_SEND:
+            yield bytes(piece)
+            piece.clear()
+    yield bytes(piece)
 
 
 async def _disconnected(receive: Receive) -> None:

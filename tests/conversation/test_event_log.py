@@ -124,6 +124,8 @@ async def test_entries_are_read_back_in_order_from_any_position(log: EventLog) -
     assert await verdict(log, Write(lease=lease, expected=2, entries=(b"c",))) is None
     assert await log.read("resp_1") == [b"a", b"b\x00\xff", b"c"]
     assert await log.read("resp_1", 2) == [b"c"]
+    assert await log.read("resp_1", 1, 1) == [b"b\x00\xff"]
+    assert await log.read("resp_1", 1, 5) == [b"b\x00\xff", b"c"]
     assert await log.read("resp_1", 3) == []
     assert await log.read("resp_unknown") == []
 

@@ -9,6 +9,9 @@ import pytest
 from tests.kosmosx_stream.clients import MODEL, client, message, picture_url
 from tests.server_process import ServerProcess
 
+BESIDE = (":", "retry: ")
+"""How the lines begin that belong to no event."""
+
 
 def sse(server: ServerProcess, method: str, path: str, **options: Any) -> list[dict[str, Any]]:
     headers = {"Authorization": f"Bearer {server.key}"}
@@ -20,11 +23,12 @@ def sse(server: ServerProcess, method: str, path: str, **options: Any) -> list[d
         frames = answer.read().decode().split("\n\n")
     events = []
     for frame in frames:
-        lines = [line for line in frame.split("\n") if line and not line.startswith(":")]
+        lines = [line for line in frame.split("\n") if line and not line.startswith(BESIDE)]
         if lines:
-            name, data = lines
+            name, data, event_id = lines
             event = json.loads(data.removeprefix("data: "))
             assert name == f"event: {event['type']}"
+            assert event_id == f"id: {event['sequence_number']}"
             events.append(event)
     return events
 

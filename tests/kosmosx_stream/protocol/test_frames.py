@@ -11,7 +11,8 @@ EVENT = Event(
 def test_sse() -> None:
     assert frames.sse(EVENT) == (
         b"event: response.output_text.delta\n"
-        b'data: {"type":"response.output_text.delta","delta":"\xc3\xa9"}\n\n'
+        b'data: {"type":"response.output_text.delta","delta":"\xc3\xa9"}\n'
+        b"id: 3\n\n"
     )
 
 
@@ -26,4 +27,4 @@ def test_a_lane_is_spliced_in() -> None:
 
 def test_keepalive_is_a_comment() -> None:
     assert frames.KEEPALIVE.startswith(b":")
-    assert frames.KEEPALIVE.endswith(b"\n\n")
+    assert frames.KEEPALIVE.count(b"\n") == 1  # A blank line would end an event.

@@ -313,7 +313,8 @@ def test_what_is_not_a_log_is_refused(started, log) -> None:
 @pytest.mark.parametrize("log", ["stop", "length", "cancelled", "error"])
 def test_the_official_client_streams_it(started, log) -> None:
     events = project([started, *LOGS[log]])
-    body = frames.KEEPALIVE + b"".join(frames.sse(event) for event in events)
+    framed = [frames.KEEPALIVE + frames.sse(event) for event in events]
+    body = frames.RETRY + b"".join(framed) + frames.KEEPALIVE
 
     def answer(request: httpx2.Request) -> httpx2.Response:
         return httpx2.Response(

@@ -1,0 +1,89 @@
+"""A browser's own EventSource on `GET /v1/responses/{id}?stream=true`, to the end."""
+
+from typing import Any
+
+import httpx
+import pytest
+from playwright.async_api import Browser
+
+from tests.kosmosx_stream.clients import MODEL, client
+from tests.server_process import ServerProcess
+
+RECOVERY_MS = 60_000
+
+# `types`: an EventSource has no listener for all events. It closes itself on the answer 204.
+FOLLOW = """([url, types]) => {
+  window.seen = [];
+  window.opened = 0;
+  window.gaveUp = false;
+  const source = new EventSource(url);
+  for (const type of types)
+    source.addEventListener(type, (event) =>
+      window.seen.push({ id: event.lastEventId, data: JSON.parse(event.data) }));
+  source.onopen = () => (window.opened += 1);
+  source.onerror = () => (window.gaveUp = source.readyState === EventSource.CLOSED);
+}"""
+
+
+@pytest.fixture
+def response_id(slow_server: ServerProcess) -> str:
+    """A response that has just begun; it takes seconds."""
+    created = client(slow_server).responses.create(
+        model=MODEL, input="What can you do?", max_output_tokens=64, background=True
+    )
+    return created.id
+
+
+def events(server: ServerProcess, response_id: str) -> list[Any]:
+    with client(server).responses.retrieve(response_id, stream=True) as stream:
+        return [event.to_dict() for event in stream]
+
+
+async def follow(browser: Browser, server: ServerProcess, path: str, types: set[str]) -> Any:
+    # An EventSource sets no headers: the browser adds the key to all requests, as a proxy would.
+    page = await browser.new_page(extra_http_headers={"Authorization": f"Bearer {server.key}"})
+    await page.goto(f"{server.base_url}/health/live")
+    await page.evaluate(FOLLOW, [path, sorted(types)])
+    return page
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["undisturbed", "the server is killed"])
+async def test_each_event_is_seen_once(
+    browser: Browser, slow_server: ServerProcess, response_id: str, *, lost: bool
+) -> None:
+    types = {
+        "response.created", "response.in_progress", "response.output_item.added",
+        "response.content_part.added", "response.output_text.delta", "response.output_text.done",
+        "response.content_part.done", "response.output_item.done", "response.completed",
+        "response.incomplete",
+    }  # fmt: skip
+    path = f"/v1/responses/{response_id}?stream=true"
+    page = await follow(browser, slow_server, path, types)
+    await page.wait_for_function("window.seen.length > 6")
+    if lost:
+        slow_server.kill()
+        slow_server.start()
+    await page.wait_for_function("window.gaveUp", timeout=RECOVERY_MS)
+    seen = await page.evaluate("window.seen")
+    assert [each["data"] for each in seen] == events(slow_server, response_id)
+    assert [each["id"] for each in seen] == [str(each["data"]["sequence_number"]) for each in seen]
+    assert (await page.evaluate("window.opened") > 1) == lost
+    await page.close()
+
+
+def test_the_header_says_where_to_go_on(slow_server: ServerProcess, response_id: str) -> None:
+    replayed = events(slow_server, response_id)
+    url = f"{slow_server.base_url}/v1/responses/{response_id}?stream=true&starting_after=2"
+
+    def answer(last_event_id: str) -> httpx.Response:
+        key = {"Authorization": f"Bearer {slow_server.key}"}
+        return httpx.get(url, headers=key | {"Last-Event-ID": last_event_id}, timeout=60)
+
+    last = len(replayed) - 1
+    assert answer("4").text.count("\nid: ") == last - 4
+    assert answer("").text.count("\nid: ") == last - 2
+    assert answer(str(last - 1)).status_code == 200
+    assert answer(str(last)).status_code == 204
+    assert answer(str(last + 5)).status_code == 204
+    refused = answer("x")
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "Last-Event-ID")
