@@ -132,6 +132,8 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     image_ids: tuple[str, ...]
     grounding: bool = False
     by_hand: bool = False
+    session_id: str = ""
+    """The metering session that it was said in; none if it was put in by hand."""
 
     @property
     def items(self) -> tuple[Item, ...]:

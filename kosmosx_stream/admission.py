@@ -16,6 +16,7 @@ from conversation.ports import History, NotFound
 from conversation.window import ContextTooLong, fit
 from kosmosx_stream.chat_format import ChatFormat
 from kosmosx_stream.engines.port import Engine
+from kosmosx_stream.grant import Granted
 from kosmosx_stream.ids import new_id
 from kosmosx_stream.images import ImageError, ImageLoader
 from kosmosx_stream.protocol import errors
@@ -91,6 +92,8 @@ class Admission:
         Raises:
             ApiError: the request cannot be served; nothing was generated or billed.
         """
+        if isinstance(principal, Granted):
+            request = principal.grant.limit(request)
         if request.model != self._settings.model_name:
             raise errors.NotFound(
                 f"The model '{request.model}' does not exist; "
@@ -100,6 +103,13 @@ class Admission:
             )
         account_id = principal.account_id
         past = await self._past(account_id, request, unstored)
+        previous = request.previous_response_id
+        if (
+            previous
+            and isinstance(principal, Granted)
+            and not principal.grant.continues(past.turns)
+        ):
+            raise _previous_not_found(previous)
         said = await self.take_in(account_id, request.messages)
         asked = (*past.pending, *said)
         shown = image_ids(asked)
@@ -166,11 +176,7 @@ class Admission:
                 await self._history.chain(account_id, chain.stored_id) if chain.stored_id else []
             )
         except NotFound as error:
-            raise errors.InvalidRequest(
-                f"Previous response with id '{response_id}' not found.",
-                code="previous_response_not_found",
-                param="previous_response_id",
-            ) from error
+            raise _previous_not_found(response_id) from error
         return Past((*stored, *chain.turns), response_id)
 
     async def take_in(self, account_id: str, messages: Sequence[InputMessage]) -> tuple[Item, ...]:
@@ -241,6 +247,14 @@ class Admission:
     ) -> tuple[int, ...]:
         past = (token for turn in turns for token in self._stretch(turn))
         return (*self._format.opening(instructions), *past, *turn_ids)
+
+
+def _previous_not_found(response_id: str) -> errors.InvalidRequest:
+    return errors.InvalidRequest(
+        f"Previous response with id '{response_id}' not found.",
+        code="previous_response_not_found",
+        param="previous_response_id",
+    )
 
 
 def _unbilled(turns: Sequence[Turn]) -> tuple[str, ...]:

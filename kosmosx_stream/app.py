@@ -16,6 +16,7 @@ from conversation.redis_history import RedisHistory
 from conversation.redis_log import RedisEventLog
 from kosmosx_stream import bootstrap
 from kosmosx_stream.admission import Admission
+from kosmosx_stream.client_secrets import ClientSecrets
 from kosmosx_stream.embedded_valkey import embedded_valkey
 from kosmosx_stream.engines.deterministic import DeterministicEngine
 from kosmosx_stream.engines.port import Engine
@@ -100,9 +101,11 @@ async def _start_services(
     sweeper = Sweeper(log=log, responses=responses, store=store, hub=hub, settings=settings)
     sweeping = asyncio.create_task(sweeper.run())
     stack.callback(sweeping.cancel)
+    pepper = bootstrap.load_pepper(settings)
     return Services(
         settings=settings,
-        authenticator=Authenticator(store, bootstrap.load_pepper(settings), time.monotonic),
+        authenticator=Authenticator(store, pepper, time.monotonic),
+        client_secrets=ClientSecrets(redis, store, pepper),
         store=store,
         history=history,
         responses=responses,

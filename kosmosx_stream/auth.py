@@ -2,6 +2,7 @@
 
 from starlette.requests import HTTPConnection
 
+from kosmosx_stream.client_secrets import ClientSecrets, is_client_secret
 from kosmosx_stream.protocol.errors import AuthenticationError, PermissionDenied
 from metering.authenticator import Authenticator, InvalidKey, Principal
 
@@ -17,18 +18,33 @@ def offered_subprotocols(connection: HTTPConnection) -> list[str]:
     return [name.strip() for name in offered.split(",") if name.strip()]
 
 
-async def authenticate(connection: HTTPConnection, authenticator: Authenticator) -> Principal:
+async def authenticate(
+    connection: HTTPConnection,
+    authenticator: Authenticator,
+    client_secrets: ClientSecrets | None = None,
+) -> Principal:
     """The principal behind a request or a handshake.
+
+    `client_secrets`: where they are taken; one that comes here is used up.
 
     Raises:
         AuthenticationError: no key, or not a valid one.
+        PermissionDenied: a client secret, where only a key is taken.
     """
-    token = _bearer(connection) or _subprotocol_key(connection)
+    token = _token(connection)
     if token is None:
         raise AuthenticationError(
             "You didn't provide an API key. Send it as 'Authorization: Bearer YOUR_KEY'.",
             code="missing_api_key",
         )
+    if is_client_secret(token):
+        if client_secrets is None:
+            raise PermissionDenied(
+                "A client secret is good for one WebSocket, or one POST of a response. "
+                "This needs an API key.",
+                code="client_secret_not_allowed",
+            )
+        return await client_secrets.redeem(token, connection.headers.get("origin"))
     try:
         return await authenticator.authenticate(token)
     except InvalidKey as error:
@@ -40,15 +56,21 @@ async def authenticate(connection: HTTPConnection, authenticator: Authenticator)
 def check_origin(connection: HTTPConnection, allowed: tuple[str, ...]) -> None:
     """Browsers send an Origin with a WebSocket; only our own page and listed ones may open it.
 
+    A client secret names its origin itself, and is held to it where it is redeemed.
+
     Raises:
         PermissionDenied: a foreign origin.
     """
     origin = connection.headers.get("origin")
-    if origin is None or origin in allowed:
+    if origin is None or origin in allowed or is_client_secret(_token(connection) or ""):
         return
     # RFC 6454 4: an origin's host and port are compared with where the request went.
     if origin.partition("://")[2] != connection.headers.get("host"):
         raise PermissionDenied(f"origin '{origin}' is not allowed", code="origin_not_allowed")
+
+
+def _token(connection: HTTPConnection) -> str | None:
+    return _bearer(connection) or _subprotocol_key(connection)
 
 
 def _bearer(connection: HTTPConnection) -> str | None:

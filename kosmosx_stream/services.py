@@ -4,12 +4,14 @@ import msgspec
 
 from conversation.ports import History, Lease, Reservation
 from kosmosx_stream.admission import Admission
+from kosmosx_stream.client_secrets import ClientSecrets
 from kosmosx_stream.engines.port import Engine
+from kosmosx_stream.grant import Granted
 from kosmosx_stream.hub import Hub
 from kosmosx_stream.ids import new_id
 from kosmosx_stream.live_response import LiveResponse
 from kosmosx_stream.live_session import LiveSession
-from kosmosx_stream.protocol.errors import ApiError, Unavailable
+from kosmosx_stream.protocol.errors import ApiError, Unavailable, response_not_found
 from kosmosx_stream.protocol.requests import CreateResponse
 from kosmosx_stream.protocol.resources import ModelObject
 from kosmosx_stream.reservations import Reservations
@@ -32,6 +34,7 @@ class Services(msgspec.Struct, kw_only=True):
 
     settings: Settings
     authenticator: Authenticator
+    client_secrets: ClientSecrets
     store: Store
     history: History
     responses: ResponseLog
@@ -91,6 +94,8 @@ class Services(msgspec.Struct, kw_only=True):
         Raises:
             ApiError: it was refused; nothing was generated or billed.
         """
+        if isinstance(principal, Granted):
+            session_id = principal.grant.session(session_id)
         session = (
             await self.hub.sessions.join(session_id, principal) if session_id is not None else None
         )
@@ -118,6 +123,7 @@ class Services(msgspec.Struct, kw_only=True):
             NotFound: there is none, or it is another account's.
             Unavailable: it is live elsewhere, and the log cannot be written.
         """
+        await self._check_reach(principal, response_id)
         found = self.hub.live(response_id)
         if found is None or found[0].principal.account_id != principal.account_id:
             await self.hub.ending.cancel(principal.account_id, response_id)
@@ -131,9 +137,17 @@ class Services(msgspec.Struct, kw_only=True):
         Raises:
             NotFound: there is none, or it is another account's.
         """
+        await self._check_reach(principal, response_id)
         found = self.hub.live(response_id)
         if found is None or found[0].principal.account_id != principal.account_id:
             await self.responses.stored(principal.account_id, response_id)
+
+    async def _check_reach(self, principal: Principal, response_id: str) -> None:
+        """A client secret reaches the responses of its own session, and no others."""
+        if not isinstance(principal, Granted):
+            return
+        if await self.responses.session_id(response_id) != principal.grant.session_id:
+            raise response_not_found(response_id)
 
     def model_object(self) -> ModelObject:
         """The served model as `GET /v1/models` shows it."""

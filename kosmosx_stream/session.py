@@ -102,6 +102,7 @@ class _Turn:
             answer_ids=tuple(self.answer_ids),
             image_ids=image_ids(asked),
             grounding=started.grounding,
+            session_id=started.session_id,
         )
 
 

@@ -109,18 +109,23 @@ class Twins(NamedTuple):
 
 
 @pytest.fixture(scope="session")
-async def twins_redis(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
-    async with embedded_valkey(tmp_path_factory.mktemp("valkey")) as url:
+def twins_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All that the twins write, their Redis included."""
+    return tmp_path_factory.mktemp("twins")
+
+
+@pytest.fixture(scope="session")
+async def twins_redis(twins_folder: Path) -> AsyncIterator[str]:
+    async with embedded_valkey(twins_folder) as url:
         yield url
 
 
 @pytest.fixture(scope="session")
-def twin_processes(twins_redis: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Twins]:
-    folder = tmp_path_factory.mktemp("twins")
+def twin_processes(twins_redis: str, twins_folder: Path) -> Iterator[Twins]:
     twins = Twins(
         *(
             ServerProcess(
-                folder / name,
+                twins_folder / name,
                 REDIS_URL=twins_redis,
                 KOSMOSX_ENGINE="deterministic",
                 KOSMOSX_DETERMINISTIC_RATE="100",

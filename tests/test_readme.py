@@ -40,7 +40,7 @@ def test_python_examples(server: ServerProcess, number: int) -> None:
 
 
 def test_curl_example(server: ServerProcess) -> None:
-    (example,) = [block for block in blocks("console") if block.startswith("$ curl")]
+    (example,) = [block for block in blocks("console") if block.startswith("$ curl -N")]
     command = aimed_at(server, example.removeprefix("$ "))
     done = subprocess.run(
         ["bash", "-c", command],

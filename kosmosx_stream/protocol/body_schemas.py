@@ -7,7 +7,7 @@ that no schema names are ignored, but for `kosmosx:` ones.
 
 from typing import get_args
 
-from kosmosx_stream.protocol import client_events
+from kosmosx_stream.protocol import client_events, client_secrets
 from kosmosx_stream.protocol.conversations import MAX_ITEMS
 from kosmosx_stream.protocol.fields import MAX_INTEGER
 from kosmosx_stream.protocol.inputs import DETAILS
@@ -30,9 +30,9 @@ def one_of(*values: str) -> Schema:
     return {"type": "string", "enum": list(values)}
 
 
-def integer(low: int) -> Schema:
-    """A whole number of at least `low`."""
-    return {"type": "integer", "minimum": low, "maximum": MAX_INTEGER}
+def integer(low: int, high: int = MAX_INTEGER) -> Schema:
+    """A whole number within bounds."""
+    return {"type": "integer", "minimum": low, "maximum": high}
 
 
 def number(low: float, high: float) -> Schema:
@@ -181,6 +181,30 @@ BODIES: dict[str, Schema] = {
     "CreateConversation": body("A new conversation.", {}, items=_ITEMS, metadata=METADATA),
     "UpdateConversation": body(
         "What is to be known of a conversation.", {"metadata": any_of(METADATA, {"type": "null"})}
+    ),
+    "CreateClientSecret": body(
+        "What a secret is to be good for.",
+        {
+            "origin": {
+                "type": "string",
+                "pattern": f"^{client_secrets.ORIGIN.pattern}$",
+                "description": "Where the page is that will use it: `https://app.example.com`.",
+            }
+        },
+        expires_after=body(
+            "How long it may be used to connect; what it has opened goes on.",
+            {},
+            anchor=one_of(*client_secrets.ANCHORS),
+            seconds=integer(client_secrets.SHORTEST_LIFE_S, client_secrets.LONGEST_LIFE_S),
+        ),
+        session=body(
+            "The session that it joins: an open one by its id, else a new one.",
+            {},
+            id=TEXT,
+            metadata=METADATA,
+        ),
+        conversation=says(TEXT, "The one conversation that its turns may be a part of."),
+        max_output_tokens=says(integer(MIN_OUTPUT_TOKENS), "The most that a response may ask for."),
     ),
     "CreateSession": body("A new session.", {}, metadata=METADATA),
     "CreateItems": body("More items of a conversation.", {"items": _ITEMS | {"minItems": 1}}),

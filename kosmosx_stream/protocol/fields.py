@@ -106,7 +106,7 @@ class Fields:
             raise wrong_type(self.param(name), "a boolean", value)
         return value
 
-    def integer(self, name: str, *, low: int) -> int | None:
+    def integer(self, name: str, *, low: int, high: int = MAX_INTEGER) -> int | None:
         value = self.get(name)
         if value is None:
             return None
@@ -114,9 +114,8 @@ class Fields:
             raise wrong_type(self.param(name), "an integer", value)
         if value < low:
             raise _out_of_range(self.param(name), "integer_below_min_value", f">= {low}", value)
-        if value > MAX_INTEGER:
-            limit = f"<= {MAX_INTEGER}"
-            raise _out_of_range(self.param(name), "integer_above_max_value", limit, value)
+        if value > high:
+            raise _out_of_range(self.param(name), "integer_above_max_value", f"<= {high}", value)
         return value
 
     def number(self, name: str, *, low: float, high: float) -> float | None:

@@ -8,7 +8,7 @@ from kosmosx_stream.protocol.events import wire_events
 from kosmosx_stream.protocol.schemas import Schema, wire_schemas
 from kosmosx_stream.protocol.sessions import SessionClosed
 from kosmosx_stream.protocol.steering import SteerAccepted, SteerFailed
-from kosmosx_stream.transports.openapi import INFO, KEY, summary
+from kosmosx_stream.transports.openapi import CLIENT_SECRET, INFO, KEY, summary
 from kosmosx_stream.transports.websocket import QUERY
 
 
@@ -33,7 +33,7 @@ def asyncapi() -> dict[str, Any]:
         "components": {
             "messages": commands | answers,
             "schemas": BODIES | named,
-            "securitySchemes": {"key": KEY},
+            "securitySchemes": {"key": KEY, "client_secret": CLIENT_SECRET},
         },
     }
     return {key: _without_discriminators(value) for key, value in document.items()}
@@ -62,7 +62,10 @@ def _operation(action: str, title: str, messages: list[str]) -> dict[str, Any]:
         "action": action,
         "title": title,
         "channel": {"$ref": channel},
-        "security": [{"$ref": "#/components/securitySchemes/key"}],
+        "security": [
+            {"$ref": f"#/components/securitySchemes/{scheme}"}
+            for scheme in ("key", "client_secret")
+        ],
         "messages": [{"$ref": f"{channel}/messages/{key}"} for key in messages],
     }
 

@@ -20,7 +20,7 @@ from kosmosx_stream.protocol.errors import (
 )
 from kosmosx_stream.services import Services
 from kosmosx_stream.transports.failures import to_api_error
-from kosmosx_stream.transports.operation import Handler, Operation
+from kosmosx_stream.transports.operation import Operation
 from kosmosx_stream.transports.sse import EventStream
 from metering import store
 
@@ -30,7 +30,7 @@ class Endpoint(Route):
 
     def __init__(self, method: str, path: str, operation: Operation) -> None:
         assert isinstance(operation, Operation), f"{method} {path} needs @operation(...)"
-        super().__init__(path, _Endpoint(operation.handler), methods=[method])
+        super().__init__(path, _Endpoint(operation), methods=[method])
         self.method = method
         self.operation = operation
 
@@ -38,14 +38,15 @@ class Endpoint(Route):
 class _Endpoint:
     """An ASGI app (Starlette takes a plain function for a handler of its own kind)."""
 
-    def __init__(self, handler: Handler) -> None:
-        self._handler = handler
+    def __init__(self, operation: Operation) -> None:
+        self._operation = operation
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         services: Services = request.app.state.services
-        principal = await authenticate(request, services.authenticator)
-        result = await self._handler(request, services, principal)
+        client_secrets = services.client_secrets if self._operation.client_secrets else None
+        principal = await authenticate(request, services.authenticator, client_secrets)
+        result = await self._operation.handler(request, services, principal)
         response = result if isinstance(result, Response | EventStream) else json_response(result)
         await response(scope, receive, send)
 

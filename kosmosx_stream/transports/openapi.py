@@ -30,6 +30,11 @@ INFO = {
     "license": {"name": "Apache-2.0"},
 }
 KEY = {"type": "http", "scheme": "bearer", "description": "A key, as `kosmosx keys create` prints."}
+CLIENT_SECRET = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "A secret of `POST /v1/client_secrets`, from the origin that it names, once.",
+}
 
 _EVENT = "ResponseStreamEvent"
 
@@ -52,7 +57,7 @@ def openapi(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
         "security": [{"key": []}],
         "paths": paths,
         "components": {
-            "securitySchemes": {"key": KEY},
+            "securitySchemes": {"key": KEY, "client_secret": CLIENT_SECRET},
             "responses": _refusals(each.operation for each in endpoints),
             "schemas": BODIES | named | {_EVENT: {"oneOf": shapes[1 : 2 + len(events)]}},
         },
@@ -75,6 +80,8 @@ def _operation(path: str, each: Operation, answer: Schema) -> dict[str, Any]:
         "parameters": _parameters(path, each),
         "responses": answers,
     }
+    if each.client_secrets:
+        documented["security"] = [{"key": []}, {"client_secret": []}]
     if each.body is not None:
         documented["requestBody"] = {
             "required": each.body_required,

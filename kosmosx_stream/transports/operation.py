@@ -38,6 +38,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     headers: tuple[Parameter, ...]
     streams: bool
     """Whether a success may be a stream of events instead."""
+    client_secrets: bool
+    """Whether a client secret will do instead of a key."""
     refuses: tuple[type[ApiError], ...]
     """Refusals beyond those that every operation of its kind has."""
 
@@ -50,6 +52,7 @@ def operation(
     query: tuple[Parameter, ...] = (),
     headers: tuple[Parameter, ...] = (),
     streams: bool = False,
+    client_secrets: bool = False,
     refuses: tuple[type[ApiError], ...] = (),
 ) -> Callable[[Handler], Operation]:
     """Make an operation of a handler; see `Operation` for the arguments."""
@@ -64,6 +67,7 @@ def operation(
             query=query,
             headers=headers,
             streams=streams,
+            client_secrets=client_secrets,
             refuses=refuses,
         )
 

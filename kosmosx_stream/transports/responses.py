@@ -11,7 +11,7 @@ from starlette.types import ASGIApp
 from conversation import ports
 from conversation.entries import Started
 from kosmosx_stream.protocol import frames
-from kosmosx_stream.protocol.errors import Conflict, NotFound, Unprocessable
+from kosmosx_stream.protocol.errors import Conflict, NotFound, PermissionDenied, Unprocessable
 from kosmosx_stream.protocol.items import ItemList
 from kosmosx_stream.protocol.projection import Event
 from kosmosx_stream.protocol.requests import decode_create
@@ -37,7 +37,8 @@ SESSION = Text(name="X-Kosmosx-Session", says="The open session that this respon
     answer=ResponseObject,
     headers=(SESSION, IDEMPOTENCY_KEY),
     streams=True,
-    refuses=(NotFound, Conflict, Unprocessable),
+    client_secrets=True,
+    refuses=(PermissionDenied, NotFound, Conflict, Unprocessable),
 )
 async def create(request: Request, services: Services, principal: Principal) -> ASGIApp:
     """`POST /v1/responses`: as one JSON object, or streamed; at once, if in the background."""

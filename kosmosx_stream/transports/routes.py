@@ -2,7 +2,7 @@
 
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 
-from kosmosx_stream.transports import conversations, models, responses, sessions
+from kosmosx_stream.transports import client_secrets, conversations, models, responses, sessions
 from kosmosx_stream.transports.asyncapi import asyncapi
 from kosmosx_stream.transports.endpoint import Endpoint, document
 from kosmosx_stream.transports.openapi import openapi
@@ -32,6 +32,7 @@ def endpoints() -> list[Endpoint]:
         Endpoint("GET", "/v1/sessions", sessions.list_all),
         Endpoint("GET", "/v1/sessions/{session_id}", sessions.retrieve),
         Endpoint("DELETE", "/v1/sessions/{session_id}", sessions.close),
+        Endpoint("POST", "/v1/client_secrets", client_secrets.create),
         Endpoint("GET", "/v1/models", models.list_all),
         Endpoint("GET", "/v1/models/{model}", models.retrieve),
     ]

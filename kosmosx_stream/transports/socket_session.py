@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import Self
 
+from kosmosx_stream.grant import Granted
 from kosmosx_stream.ids import new_id
 from kosmosx_stream.live_session import LiveSession
 from kosmosx_stream.sessions import Sessions
@@ -20,7 +21,7 @@ class SocketSession:
         self._attachment = contextlib.ExitStack()
         self._live: LiveSession | None = None
         self._announced = False
-        self.id = new_id("sess")
+        self.id = principal.grant.session_id if isinstance(principal, Granted) else new_id("sess")
 
     def __enter__(self) -> Self:
         return self
@@ -51,7 +52,10 @@ class SocketSession:
         Raises:
             NotFound: no such session in this account.
             Conflict: the session is closed.
+            PermissionDenied: a client secret that is not the session's.
         """
+        if isinstance(self._principal, Granted):
+            session_id = self._principal.grant.session(session_id)
         self._attach(await self._sessions.join(session_id, self._principal))
         self._announced = True
 

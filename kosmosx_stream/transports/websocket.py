@@ -19,7 +19,6 @@ from kosmosx_stream.protocol.client_events import (
     decode_client_event,
 )
 from kosmosx_stream.protocol.errors import (
-    ApiError,
     InvalidRequest,
     encode_http,
     encode_websocket,
@@ -34,6 +33,7 @@ from kosmosx_stream.transports.client_socket import (
     ClientSocket,
     Gone,
 )
+from kosmosx_stream.transports.failures import to_api_error
 from kosmosx_stream.transports.lanes import Lanes
 from kosmosx_stream.transports.query import STARTING_AFTER, Text
 from kosmosx_stream.transports.socket_session import SocketSession
@@ -50,10 +50,13 @@ async def responses_socket(socket: WebSocket) -> None:
     services: Services = socket.app.state.services
     try:
         check_origin(socket, services.settings.allowed_origins)
-        principal = await authenticate(socket, services.authenticator)
-    except ApiError as error:
-        refusal = Response(encode_http(error), error.status, media_type="application/json")
-        await socket.send_denial_response(refusal)
+        principal = await authenticate(socket, services.authenticator, services.client_secrets)
+    except Exception as error:  # noqa: BLE001 - as for any request
+        refusal = to_api_error(error)
+        body = encode_http(refusal)
+        await socket.send_denial_response(
+            Response(body, refusal.status, media_type="application/json")
+        )
         return
     await socket.accept(SUBPROTOCOL if SUBPROTOCOL in offered_subprotocols(socket) else None)
     await Connection(socket, services, principal).run()

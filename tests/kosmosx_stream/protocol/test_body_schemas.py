@@ -12,6 +12,7 @@ from jsonschema import Draft202012Validator
 from kosmosx_stream.protocol import client_events
 from kosmosx_stream.protocol.body_schemas import BODIES, COMMANDS
 from kosmosx_stream.protocol.client_events import decode_client_event
+from kosmosx_stream.protocol.client_secrets import decode_client_secret
 from kosmosx_stream.protocol.conversations import (
     decode_conversation,
     decode_items,
@@ -32,6 +33,7 @@ DECODERS: dict[str, tuple[Schema, Decode]] = {
     "UpdateConversation": (BODIES["UpdateConversation"], decode_update),
     "CreateItems": (BODIES["CreateItems"], decode_items),
     "CreateSession": (BODIES["CreateSession"], decode_session),
+    "CreateClientSecret": (BODIES["CreateClientSecret"], decode_client_secret),
 } | {kind: (schema, decode_client_event) for kind, schema in COMMANDS.items()}
 
 SEMANTIC = {"mutually_exclusive_parameters", "invalid_image_url", "invalid_stream_id"}
@@ -147,6 +149,8 @@ def test_every_field_that_is_read_is_documented(monkeypatch: pytest.MonkeyPatch)
     }
     decode_create(encoded(body))
     decode_conversation(encoded({"items": body["input"]}))
+    decode_session(b"{}")
+    decode_client_secret(encoded({"origin": "https://a", "expires_after": {}, "session": {}}))
     decode_client_event(encoded(body | {"type": "response.create"}))
     decode_client_event(encoded({"type": "kosmosx:response.cancel", "response_id": "r"}))
     decode_client_event(encoded({"type": "kosmosx:session.close"}))
