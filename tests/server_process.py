@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import httpx
@@ -25,12 +25,15 @@ def free_port() -> int:
 class ServerProcess:
     """`kosmosx serve` on a data folder; can be stopped, killed and started again."""
 
-    def __init__(self, data_dir: Path, **environment: str) -> None:
+    def __init__(
+        self, data_dir: Path, *, command: Sequence[str | Path] = (KOSMOSX,), **environment: str
+    ) -> None:
         self.data_dir = data_dir
         self.port = free_port()
         self.base_url = f"http://127.0.0.1:{self.port}"
         self._output = data_dir.parent / f"{data_dir.name}.out"
         self._environment = os.environ | environment
+        self._command = command
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -53,13 +56,16 @@ class ServerProcess:
         created = subprocess.run(command, check=True, capture_output=True, text=True)
         return str(json.loads(created.stdout)["key"])
 
-    def start(self) -> None:
+    def start(self, **environment: str) -> None:
+        """Start it, and wait until it is ready; `environment` is for this one life."""
         command = [
-            KOSMOSX, "serve", "--host", "127.0.0.1", "--port", str(self.port),
+            *self._command, "serve", "--host", "127.0.0.1", "--port", str(self.port),
             "--data-dir", self.data_dir,
         ]  # fmt: skip
         with self._output.open("ab") as out:
-            self._process = subprocess.Popen(command, stdout=out, stderr=out, env=self._environment)
+            self._process = subprocess.Popen(
+                command, stdout=out, stderr=out, env=self._environment | environment
+            )
         self._wait_until_ready()
 
     def ensure_running(self) -> None:
@@ -94,6 +100,15 @@ class ServerProcess:
         self._process.send_signal(signal.SIGTERM)
         work()
         return self._end(signal.SIGTERM)
+
+    def wait(self, timeout_s: float) -> bool:
+        """Whether it ends by itself within so long."""
+        assert self._process is not None
+        try:
+            self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
 
     def kill(self) -> int:
         return self._end(signal.SIGKILL)
