@@ -149,6 +149,29 @@ class EventLog(Protocol):
         ...
 
 
+class Attendance(Protocol):
+    """Which responses are being read, and which sessions are in use, on which instance.
+
+    What is live on one instance may be read on another: its owner asks before it gives up.
+    """
+
+    async def note(self, names: Sequence[str], ttl_s: float) -> None:
+        """Say that these are attended to here; it holds for `ttl_s`.
+
+        Raises:
+            LogUnavailable: the store cannot be reached.
+        """
+        ...
+
+    async def elsewhere(self, name: str) -> bool:
+        """Whether another instance has said so, last and within its time.
+
+        Raises:
+            LogUnavailable: the store cannot be reached.
+        """
+        ...
+
+
 class History(Protocol):
     """Turns by response id, conversations as named lines of turns, and image bytes.
 

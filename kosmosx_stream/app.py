@@ -11,6 +11,7 @@ from typing import assert_never
 
 from starlette.applications import Starlette
 
+from conversation.redis_attendance import RedisAttendance
 from conversation.redis_connection import check_settings, connect
 from conversation.redis_history import RedisHistory
 from conversation.redis_log import RedisEventLog
@@ -24,6 +25,7 @@ from kosmosx_stream.engines.supervisor import Supervisor
 from kosmosx_stream.engines.transformers_local import TransformersEngine
 from kosmosx_stream.engines.vllm_local import VllmEngine
 from kosmosx_stream.hub import Hub
+from kosmosx_stream.ids import new_id
 from kosmosx_stream.images import ImageLoader
 from kosmosx_stream.kosmosx.prompt import Kosmos2Format
 from kosmosx_stream.reservations import Reservations
@@ -90,13 +92,16 @@ async def _start_services(
         logger.warning("redis: %s", finding)
     log = RedisEventLog(redis, retention_s=settings.retention_s)
     history = RedisHistory(redis, retention_s=settings.retention_s)
+    attendance = RedisAttendance(redis, new_id("inst"))
     responses = ResponseLog(
         log,
         store,
+        attendance,
         silence_s=3 * settings.lease_ttl_s,
         keep_unstored_s=settings.unstored_retention_s,
+        grace_s=settings.disconnect_grace_s,
     )
-    hub = Hub(log=log, store=store, responses=responses, settings=settings)
+    hub = Hub(log=log, attendance=attendance, store=store, responses=responses, settings=settings)
     await stack.enter_async_context(hub.running())
     sweeper = Sweeper(log=log, responses=responses, store=store, hub=hub, settings=settings)
     sweeping = asyncio.create_task(sweeper.run())

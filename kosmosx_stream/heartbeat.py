@@ -43,6 +43,13 @@ class Heartbeat:
             with contextlib.suppress(StoreUnavailable):
                 await self._sessions.touch_used()
 
+    async def note_connections(self, grace_s: float) -> None:
+        """Note for ever the sessions with a connection here, for instances that have lost one."""
+        while grace_s:
+            with contextlib.suppress(LogUnavailable):
+                await self._sessions.note_connected()
+            await asyncio.sleep(grace_s / BEATS)
+
     async def renew(self) -> None:
         """Renew once; give up what was taken over meanwhile."""
         turns = list(self._live())

@@ -12,10 +12,19 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Sequence
 
 from conversation.entries import EndReason, Entry, Started
-from conversation.ports import Claim, Conflict, EventLog, Fenced, Lease, LogUnavailable, NotFound
+from conversation.ports import (
+    Attendance,
+    Claim,
+    Conflict,
+    EventLog,
+    Fenced,
+    Lease,
+    LogUnavailable,
+    NotFound,
+)
 from kosmosx_stream.chat_format import ChatFormat
 from kosmosx_stream.committer import Committer, Verdict
 from kosmosx_stream.ending import Ending
@@ -40,7 +49,7 @@ from kosmosx_stream.session import (
     SessionClosed,
     Settle,
 )
-from kosmosx_stream.sessions import Sessions, session_closed
+from kosmosx_stream.sessions import Sessions, attended_elsewhere, session_closed
 from kosmosx_stream.settings import Settings
 from metering import store as books
 
@@ -51,14 +60,27 @@ class Hub:
     """Owns every task of every live turn. Use inside `running`."""
 
     def __init__(
-        self, *, log: EventLog, store: books.Store, responses: ResponseLog, settings: Settings
+        self,
+        *,
+        log: EventLog,
+        attendance: Attendance,
+        store: books.Store,
+        responses: ResponseLog,
+        settings: Settings,
     ) -> None:
         self._log = log
+        self._attendance = attendance
         self._store = store
         self._responses = responses
         self._settings = settings
         self._committer = Committer(log, settings.lease_ttl_s)
-        self.sessions = Sessions(store, self._apply, grace_s=settings.disconnect_grace_s)
+        self.sessions = Sessions(
+            store,
+            self._apply,
+            attendance,
+            self._spawn,
+            grace_s=settings.disconnect_grace_s,
+        )
         self._live: dict[str, LiveResponse] = {}
         self.heartbeat = Heartbeat(self._committer, self.sessions, self._live.values)
         self.ending = Ending(
@@ -242,7 +264,7 @@ class Hub:
             lease,
             self._committer,
             self._responses.fold,
-            on_unread=lambda: self._after_grace(lambda: self._stop_if_unread(session, live)),
+            on_unread=lambda: self._after_grace(session, live),
             on_lost=lambda: self._give_up(session, live),
             entries=entries,
         )
@@ -286,9 +308,23 @@ class Hub:
         )
         self._apply(session, effects)
 
-    def _stop_if_unread(self, session: LiveSession, live: LiveResponse) -> None:
-        if not live.readers and not live.started.background:
-            self._stop(session, live.started.response_id, "cancelled")
+    def _after_grace(self, session: LiveSession, live: LiveResponse) -> None:
+        """Some time from now, see whether anybody reads."""
+
+        def check() -> None:
+            if self._live.get(live.started.response_id) is live:
+                self._tasks.create_task(self._stop_if_unread(session, live))
+
+        asyncio.get_running_loop().call_later(self._settings.disconnect_grace_s, check)
+
+    async def _stop_if_unread(self, session: LiveSession, live: LiveResponse) -> None:
+        response_id = live.started.response_id
+        if live.readers or live.started.background:
+            return
+        if await attended_elsewhere(self._attendance, response_id):
+            self._after_grace(session, live)
+        elif not live.readers:
+            self._stop(session, response_id, "cancelled")
 
     def _give_up(self, session: LiveSession, live: LiveResponse) -> None:
         """The log went to another owner, or away: what is committed is settled from there."""
@@ -360,16 +396,17 @@ class Hub:
         if not self._live:
             self._idle.set()
 
-    # -- time ------------------------------------------------------------------------------
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        self._tasks.create_task(work)
 
-    def _after_grace(self, action: Callable[[], None]) -> None:
-        asyncio.get_running_loop().call_later(self._settings.disconnect_grace_s, action)
+    # -- time ------------------------------------------------------------------------------
 
     def _heartbeats(self) -> Sequence[Coroutine[None, None, None]]:
         settings = self._settings
         return (
             self.heartbeat.renew_leases(settings.lease_ttl_s),
             self.heartbeat.touch_sessions(settings.session_idle_s),
+            self.heartbeat.note_connections(settings.disconnect_grace_s),
         )
 
 

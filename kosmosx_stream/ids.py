@@ -3,7 +3,7 @@
 import secrets
 from typing import Literal
 
-Prefix = Literal["resp", "msg", "conv", "turn", "rev", "sess", "acct", "steer"]
+Prefix = Literal["resp", "msg", "conv", "turn", "rev", "sess", "acct", "inst", "steer"]
 
 
 def new_id(prefix: Prefix) -> str:

@@ -1,11 +1,12 @@
 """Reading responses back from the log, and settling them by it, wherever they were generated."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator, Iterable, Sequence
 
 from conversation.entries import Ended, Entry, Price, Started, unpack
-from conversation.ports import EventLog, Lease, LogUnavailable
+from conversation.ports import Attendance, EventLog, Lease, LogUnavailable
 from kosmosx_stream.protocol.errors import Unavailable, response_not_found
 from kosmosx_stream.protocol.fold import Fold, Projection
 from kosmosx_stream.protocol.frames import Event
@@ -19,6 +20,8 @@ logger = logging.getLogger(__name__)
 
 PAGE = 256
 """Entries that a replay holds at a time, however slow its reader is."""
+NOTES = 3
+"""How often within the time that it holds a reader's note is repeated."""
 POLL_INTERVAL_S = 0.1
 """How often a reader looks for news of a response that is live on another instance."""
 
@@ -27,13 +30,23 @@ class ResponseLog:
     """The log of every response, as entries, as events and as usage."""
 
     def __init__(
-        self, log: EventLog, store: Store, *, silence_s: float, keep_unstored_s: float
+        self,
+        log: EventLog,
+        store: Store,
+        attendance: Attendance,
+        *,
+        silence_s: float,
+        keep_unstored_s: float,
+        grace_s: float,
     ) -> None:
         """`silence_s`: a follower of a log that gets nothing for so long gives up.
 
         `keep_unstored_s`: what was not to be stored can be followed for so long after its end.
+        `grace_s`: a response goes on for so long after its last follower has left.
         """
         self._log = log
+        self._attendance = attendance
+        self._grace_s = grace_s
         self._keep_unstored_s = keep_unstored_s
         self._store = store
         self._silence_s = silence_s
@@ -116,6 +129,7 @@ class ResponseLog:
         """
         fold = self.fold(projection)
         position = 0
+        noted = -self._grace_s
         deadline = asyncio.get_running_loop().time() + self._silence_s
         while True:
             entries = await self.entries(response_id, position, PAGE)
@@ -130,11 +144,19 @@ class ResponseLog:
             if len(entries) == PAGE:
                 continue
             now = asyncio.get_running_loop().time()
+            if now - noted > self._grace_s / NOTES:
+                await self._note(response_id)
+                noted = now
             if entries:
                 deadline = now + self._silence_s
             elif now > deadline:
                 raise Unavailable("the response's writer fell silent", code="server_unavailable")
             await asyncio.sleep(POLL_INTERVAL_S)
+
+    async def _note(self, response_id: str) -> None:
+        """Tell the response's owner that it is read here."""
+        with contextlib.suppress(LogUnavailable):
+            await self._attendance.note([response_id], self._grace_s)
 
     async def record(self, entries: Iterable[Entry]) -> None:
         """Write what a response used into the ledger; a second time changes nothing."""

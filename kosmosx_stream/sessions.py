@@ -4,8 +4,9 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 
+from conversation.ports import Attendance, LogUnavailable
 from kosmosx_stream.live_session import LiveSession
 from kosmosx_stream.protocol.errors import Conflict, NotFound
 from kosmosx_stream.session import Effect
@@ -18,12 +19,26 @@ CarryOut = Callable[[LiveSession, Sequence[Effect]], object]
 """Carries out what a session's machine decided."""
 
 
+Spawn = Callable[[Coroutine[None, None, None]], object]
+"""Runs something in a task of its own."""
+
+
 class Sessions:
     """A registry of live sessions over the books."""
 
-    def __init__(self, store: books.Store, carry_out: CarryOut, *, grace_s: float) -> None:
+    def __init__(
+        self,
+        store: books.Store,
+        carry_out: CarryOut,
+        attendance: Attendance,
+        spawn: Spawn,
+        *,
+        grace_s: float,
+    ) -> None:
         """`grace_s`: how long a session outlives its last connection."""
+        self._spawn = spawn
         self._store = store
+        self._attendance = attendance
         self._carry_out = carry_out
         self._grace_s = grace_s
         self._live: dict[str, LiveSession] = {}
@@ -82,8 +97,7 @@ class Sessions:
             session.connections -= 1
             if not session.connections:
                 session.unstored.clear()
-            loop = asyncio.get_running_loop()
-            loop.call_later(self._grace_s, self._close_if_left, session)
+                self._after_grace(session)
 
     async def close(self, session_id: str, principal: Principal) -> books.SessionRecord:
         """Stop the session's turns, settle them, and return the closed books.
@@ -99,6 +113,15 @@ class Sessions:
             )
         self.end(session, "client")
         return await asyncio.shield(session.closed)
+
+    async def note_connected(self) -> None:
+        """Tell other instances which sessions are connected here.
+
+        Raises:
+            LogUnavailable: they cannot be told.
+        """
+        connected = [session.id for session in self._live.values() if session.connections]
+        await self._attendance.note(connected, self._grace_s)
 
     async def touch_used(self) -> None:
         """Tell the books which sessions are in use here; one that was closed elsewhere ends.
@@ -163,9 +186,33 @@ class Sessions:
             self._live[session_id] = LiveSession(session_id, principal, single_turn=single_turn)
         return self._live[session_id]
 
-    def _close_if_left(self, session: LiveSession) -> None:
-        if not session.connections:
-            self.end(session, "disconnected")
+    def _after_grace(self, session: LiveSession) -> None:
+        """Some time from now, see whether anybody came back."""
+        loop = asyncio.get_running_loop()
+        loop.call_later(self._grace_s, self._check, session)
+
+    def _check(self, session: LiveSession) -> None:
+        if self._live.get(session.id) is session:
+            self._spawn(self._close_if_left(session))
+
+    async def _close_if_left(self, session: LiveSession) -> None:
+        if session.connections:
+            return
+        if not await attended_elsewhere(self._attendance, session.id):
+            if not session.connections:
+                self.end(session, "disconnected")
+        elif session.machine.idle:
+            self.forget(session.id)  # It is the other instance's now.
+        else:
+            self._after_grace(session)
+
+
+async def attended_elsewhere(attendance: Attendance, name: str) -> bool:
+    """Whether another instance attends to it; as long as nobody can tell, it may."""
+    try:
+        return await attendance.elsewhere(name)
+    except LogUnavailable:
+        return True
 
 
 def session_not_found(session_id: str) -> NotFound:

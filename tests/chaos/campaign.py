@@ -20,6 +20,7 @@ from tests.chaos.reader import Event, Reader, Reading, questions
 from tests.chaos.world import LEASE_TTL_S, TOKENS_PER_S, World
 
 READERS = 8
+OPEN_SESSIONS = "SELECT 1 FROM sessions WHERE state = 'open'"
 SETTLE_S, POLL_S = 20.0, 0.2
 SLOW_GAP_S = 10 / TOKENS_PER_S
 """Readers wait longer than this only because of a fault."""
@@ -154,7 +155,7 @@ class Campaign:
                     logged[str(reading.response_id)] = found.json()
         with contextlib.closing(sqlite3.connect(self._world.database)) as books:
             async with asyncio.timeout(SETTLE_S):
-                while books.execute("SELECT 1 FROM sessions WHERE state = 'open'").fetchone():
+                while books.execute(OPEN_SESSIONS).fetchone():  # noqa: ASYNC110 - other processes
                     await asyncio.sleep(POLL_S)
         return logged
 

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from conversation.entries import Delta as LogDelta
 from conversation.entries import Ended, Entry, Price, Sampling, Started, pack, unpack
 from conversation.items import Conversation, Message
+from conversation.memory_attendance import MemoryAttendance
 from conversation.memory_history import MemoryHistory
 from conversation.memory_log import MemoryEventLog
 from conversation.ports import Write
@@ -123,8 +124,9 @@ class Engine:
 class Instance:
     """One server's turns, without its sockets."""
 
-    def __init__(self, engine: Engine, hub: Hub, sweeper: Sweeper) -> None:
+    def __init__(self, engine: Engine, hub: Hub, sweeper: Sweeper, attendance: "Watched") -> None:
         self.engine = engine
+        self.attendance = attendance
         self.hub = hub
         self.sweeper = sweeper
 
@@ -134,6 +136,8 @@ class Cluster:
 
     def __init__(self, store: SqliteStore) -> None:
         self.now = 0.0
+        self.instances = 0
+        self.attended: dict[str, tuple[str, float]] = {}
         self.history = MemoryHistory()
         self.log = MemoryEventLog(self.history, clock=lambda: self.now)
         self.store = store
@@ -141,14 +145,29 @@ class Cluster:
 
     @contextlib.asynccontextmanager
     async def instance(self, engine: Engine) -> AsyncIterator[Instance]:
-        responses = ResponseLog(self.log, self.store, silence_s=5, keep_unstored_s=1)
-        hub = Hub(log=self.log, store=self.store, responses=responses, settings=self.settings)
+        self.instances += 1
+        attendance = Watched(self.attended, str(self.instances))
+        responses = ResponseLog(
+            self.log,
+            self.store,
+            attendance,
+            silence_s=5,
+            keep_unstored_s=1,
+            grace_s=self.settings.disconnect_grace_s,
+        )
+        hub = Hub(
+            log=self.log,
+            attendance=attendance,
+            store=self.store,
+            responses=responses,
+            settings=self.settings,
+        )
         sweeper = Sweeper(
             log=self.log, responses=responses, store=self.store, hub=hub, settings=self.settings
         )
         async with hub.running():
             hub.serve_with(Runner(engine, self.history, patience_s=1), Format())
-            yield Instance(engine, hub, sweeper)
+            yield Instance(engine, hub, sweeper, attendance)
 
     def lapse(self) -> None:
         """Let all leases lapse."""
@@ -384,6 +403,71 @@ async def test_any_projection_goes_on_where_the_turn_goes_on(cluster: Cluster) -
 async def read_events(instance: Instance, projection: Projection) -> list[Event]:
     events = instance.hub.follow("resp", projection=projection)
     return [event async for batch in events for event in batch]
+
+
+class Watched(MemoryAttendance):
+    """Tells when it was asked whether somebody else attends."""
+
+    def __init__(self, notes: dict[str, tuple[str, float]], instance: str) -> None:
+        super().__init__(notes, instance, clock=asyncio.get_running_loop().time)
+        self.asked = asyncio.Event()
+
+    async def elsewhere(self, name: str) -> bool:
+        self.asked.set()
+        return await super().elsewhere(name)
+
+
+async def test_a_turn_that_is_read_elsewhere_goes_on(cluster: Cluster) -> None:
+    """Its owner has no reader, and asks the others before it gives up."""
+    cluster.settings = cluster.settings.model_copy(update={"disconnect_grace_s": 0.3})
+    async with (
+        cluster.instance(Engine(stalls=[5])) as owner,
+        cluster.instance(Engine()) as other,
+    ):
+        await begin(owner)
+        reading = asyncio.create_task(finish(other))
+        await owner.engine.stalled.wait()
+        reader = owner.hub.follow("resp")
+        await anext(reader)
+        await reader.aclose()  # The last reader here has left.
+        for _ in range(3):
+            owner.attendance.asked.clear()
+            await owner.attendance.asked.wait()
+        owner.engine.go.set()
+        assert (await reading)[-1] == "response.completed"
+    assert await cluster.token_ids() == answer()
+
+
+async def test_a_turn_that_nobody_reads_any_more_is_stopped(cluster: Cluster) -> None:
+    cluster.settings = cluster.settings.model_copy(update={"disconnect_grace_s": 0.3})
+    async with (
+        cluster.instance(Engine(stalls=[5])) as owner,
+        cluster.instance(Engine()) as other,
+    ):
+        await begin(owner)
+        await owner.engine.stalled.wait()
+        for instance in (other, owner):
+            reader = instance.hub.follow("resp")
+            await anext(reader)
+            await reader.aclose()
+        live = owner.hub.live("resp")
+        assert live is not None
+        await live[1].ended
+    assert (await cluster.entries())[-1].reason == "cancelled"
+
+
+async def test_a_session_that_went_elsewhere_is_not_closed(cluster: Cluster) -> None:
+    cluster.settings = cluster.settings.model_copy(update={"disconnect_grace_s": 0.3})
+    async with cluster.instance(Engine()) as former, cluster.instance(Engine()) as present:
+        here = await former.hub.sessions.join("sess", PRINCIPAL)
+        there = await present.hub.sessions.join("sess", PRINCIPAL)
+        with present.hub.sessions.connection(there):
+            await present.hub.sessions.note_connected()
+            with former.hub.sessions.connection(here):
+                pass
+            await former.attendance.asked.wait()
+            assert (await cluster.store.session("acct", "sess")).state == "open"
+        assert (await there.closed).close_reason == "disconnected"
 
 
 async def test_any_instance_cancels_at_once(cluster: Cluster) -> None:
