@@ -19,32 +19,26 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from tokenizers import Tokenizer
 
 from conversation.items import (
-    FunctionCall,
     FunctionCallOutput,
-    Image,
     Item,
     Message,
     image_ids,
     is_answer,
-    parts,
 )
-from kosmosx_stream.call_reader import said_call
 from kosmosx_stream.chat_format import Released
+from kosmosx_stream.item_text import item_text
 from kosmosx_stream.kosmosx.grounding import SIDE, GroundingParser, Piece, Tag
+from kosmosx_stream.plain_text import PlainText, plain_text_tokenizer
 
 _UNKNOWN = "<unk>"
 _MASK = "<mask>"
 _BLANK = "▁"  # SentencePiece writes a blank as U+2581
 _UNSEEN = (Tag.BOS, Tag.PAD, Tag.EOS)
-
-
-class ControlTokenError(Exception):
-    """A control token came out of plain text. Never a user's fault: the guard below it failed."""
 
 
 class UnsupportedTokenizerError(ValueError):
@@ -85,27 +79,6 @@ class Vocabulary:
         self.text = {number: piece.replace(_BLANK, " ") for piece, number in pieces.items()}
 
 
-def plain_text_tokenizer(tokenizer: Tokenizer) -> Tokenizer:
-    """The same tokenizer without control tokens: their spellings are ordinary text to it.
-
-    `Tokenizer.encode_special_tokens` is not enough. It spares only added tokens marked special,
-    which Kosmos-2's tags are not, and a Unigram model that lists `</s>` among its pieces finds it
-    there still.
-    """
-    spec: dict[str, Any] = json.loads(tokenizer.to_str())
-    controls = {token["content"] for token in spec["added_tokens"]}
-    spec["added_tokens"] = []
-    # Templates, truncation and padding would put control tokens around the text.
-    spec["post_processor"] = spec["truncation"] = spec["padding"] = None
-    if spec["model"]["type"] == "Unigram":
-        # Blanks have become U+2581 before the model looks, so a piece with one matches nothing.
-        spec["model"]["vocab"] = [
-            [f" {piece}" if piece in controls else piece, score]
-            for piece, score in spec["model"]["vocab"]
-        ]
-    return Tokenizer.from_str(json.dumps(spec))
-
-
 class Kosmos2Decoder:
     """Ids of one answer to visible text and groundings.
 
@@ -143,6 +116,9 @@ class Kosmos2Decoder:
 class Kosmos2Format:
     """The chat format of Kosmos-2 and of the bundled nano checkpoint."""
 
+    sees = True
+    grounds = True
+
     def __init__(self, tokenizer: Tokenizer) -> None:
         decoder = json.loads(tokenizer.to_str())["decoder"]
         if _BLANK not in json.dumps(decoder, ensure_ascii=False):
@@ -150,7 +126,8 @@ class Kosmos2Format:
                 "expected a SentencePiece-style tokenizer, blanks as U+2581"
             )
         self._vocabulary = Vocabulary(tokenizer)
-        self._plain = plain_text_tokenizer(tokenizer)
+        plain = plain_text_tokenizer(tokenizer)
+        self._plain = PlainText(plain, self._vocabulary.controls)
         tags = self._vocabulary.tags
         self._image = (tags[Tag.IMAGE], tags[Tag.IMAGE_END])
         self._end = tags[Tag.EOS]
@@ -169,12 +146,7 @@ class Kosmos2Format:
 
     def encode(self, text: str) -> tuple[int, ...]:
         """Plain text, on its own; `ControlTokenError` rather than a control token."""
-        # JSON can carry half a surrogate pair, which no UTF-8 can.
-        sound = text.encode("utf-8", "replace").decode("utf-8")
-        ids = tuple(self._plain.encode(sound, add_special_tokens=False).ids)
-        if not self.controls.isdisjoint(ids):
-            raise ControlTokenError("text was tokenised to a control token")
-        return ids
+        return self._plain.encode(text)
 
     def opening(self, instructions: str | None) -> tuple[int, ...]:
         return (self._vocabulary.tags[Tag.BOS], *self.encode(instructions or ""))
@@ -208,7 +180,7 @@ class Kosmos2Format:
         yield self._end
 
     def _said(self, item: Item) -> tuple[int, ...]:
-        return (*self._images([item]), *self.encode(_text([item])))
+        return (*self._images([item]), *self.encode(item_text([item])))
 
     def _asked(self, items: Sequence[Item], *, grounding: bool) -> tuple[int, ...]:
         """What stands before one answer."""
@@ -218,14 +190,17 @@ class Kosmos2Format:
         if not asked:
             return before
         grounded = (self._vocabulary.tags[Tag.GROUNDING],) if grounding else ()
-        question = (*self._question, *self.encode(_text(asked)), *self._answer)
+        question = (*self._question, *self.encode(item_text(asked)), *self._answer)
         return (*before, *self._images(asked), *grounded, *question)
 
     def _images(self, items: Sequence[Item]) -> tuple[int, ...]:
         return self._image * len(image_ids(items))
 
+    def ended(self, answer_ids: Sequence[int]) -> bool:
+        return bool(answer_ids) and answer_ids[-1] == self._end
+
     def closing(self, answer_ids: Sequence[int]) -> tuple[int, ...]:
-        return () if answer_ids and answer_ids[-1] == self._end else (self._end,)
+        return () if self.ended(answer_ids) else (self._end,)
 
     def decoder(self) -> Kosmos2Decoder:
         return Kosmos2Decoder(self._vocabulary)
@@ -235,19 +210,3 @@ def _is_of_user(item: Item) -> bool:
     return isinstance(item, FunctionCallOutput) or (
         isinstance(item, Message) and item.role == "user"
     )
-
-
-def _text(items: Sequence[Item]) -> str:
-    """All text of the items, a line for each part."""
-    return "\n".join(line for item in items for line in _lines(item))
-
-
-def _lines(item: Item) -> Iterator[str]:
-    if isinstance(item, FunctionCall):
-        yield said_call(item.name, item.arguments)
-        return
-    lines = (part.text for part in parts(item) if not isinstance(part, Image))
-    if isinstance(item, FunctionCallOutput):
-        yield f"<tool_response>{' '.join(lines)}</tool_response>"
-    else:
-        yield from lines

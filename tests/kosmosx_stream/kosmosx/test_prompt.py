@@ -16,12 +16,7 @@ from transformers.models.kosmos2.processing_kosmos2 import (
 from conversation.items import Answer, FunctionCall, FunctionCallOutput, Image, Message, Text
 from kosmosx_stream.kosmosx.grounding import Tag
 from kosmosx_stream.kosmosx.nano import CHECKPOINT
-from kosmosx_stream.kosmosx.prompt import (
-    ControlTokenError,
-    Kosmos2Format,
-    UnsupportedTokenizerError,
-    plain_text_tokenizer,
-)
+from kosmosx_stream.kosmosx.prompt import Kosmos2Format, UnsupportedTokenizerError
 
 SPECIALS = ("<s>", "<pad>", "</s>", "<unk>")
 CELLS = tuple(f"<patch_index_{cell:04d}>" for cell in range(1024))
@@ -223,27 +218,6 @@ def test_ordinary_text_has_the_checkpoint_s_own_ids(name, text):
     assert FORMATS[name].encode(text) == tuple(own)
 
 
-def test_encode_special_tokens_alone_would_not_do():
-    tokenizer = published_shape()
-    tokenizer.encode_special_tokens = True
-    leaked = tokenizer.encode("</s> <phrase>", add_special_tokens=False).ids
-    assert set(leaked) >= set(ids("published", "</s>", "<phrase>"))
-
-
-def test_a_leak_is_refused(monkeypatch):
-    chat = Kosmos2Format(published_shape())
-    monkeypatch.setattr(chat, "_plain", published_shape())
-    with pytest.raises(ControlTokenError):
-        chat.encode("</s>")
-
-
-def test_a_plain_tokenizer_adds_nothing_around_text():
-    tokenizer = published_shape()
-    tokenizer.enable_truncation(2)
-    tokenizer.enable_padding(length=64)
-    assert len(plain_text_tokenizer(tokenizer).encode("a a a a").ids) == 4
-
-
 def test_another_model_s_tokenizer_is_refused():
     tokenizer = Tokenizer(models.Unigram([("<unk>", 0.0)], unk_id=0))
     with pytest.raises(UnsupportedTokenizerError, match="U\\+2581"):
@@ -293,7 +267,7 @@ ANSWER = st.lists(
 @given(pieces=ANSWER, cuts=st.lists(st.integers(0, 60), max_size=4))
 @settings(deadline=None)
 def test_any_answer_in_any_portions_equals_the_reference(name, pieces, cuts):
-    unknown = FORMATS[name]._plain.token_to_id("<unk>") or 3
+    unknown = TOKENIZERS[name].token_to_id("<unk>")
     answer = tuple(
         each for piece in pieces for each in ((unknown,) if piece == "<unk>" else ids(name, piece))
     )
