@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from kosmosx_stream import bootstrap
 from kosmosx_stream.embedded_valkey import DataDirInUse
+from kosmosx_stream.model_folder import ModelNotFoundError, model_folder
 from kosmosx_stream.server import bind, build_server
 from kosmosx_stream.settings import Settings
 
@@ -31,16 +32,24 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
     data_dir: DataDir = None,
-    model: Annotated[Path | None, typer.Option(help="Folder of the checkpoint to serve.")] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(help="Checkpoint to serve: its folder, or its name on the Hugging Face hub."),
+    ] = None,
 ) -> None:
     """Run the server: memory, log, books and model start with it."""
     settings = _settings(host=host, port=port, data_dir=data_dir, model=model)
     try:
         with bind(settings.host, settings.port) as listener, bootstrap.owned(settings):
-            _serve(settings, listener)
-    except (OSError, DataDirInUse) as error:
+            _serve(_with_model(settings), listener)
+    except (OSError, DataDirInUse, ModelNotFoundError) as error:
         typer.echo(f"kosmosx: {error}", err=True)
         raise typer.Exit(1) from None
+
+
+def _with_model(settings: Settings) -> Settings:
+    """The settings, with the model's folder on this machine."""
+    return settings.model_copy(update={"model": model_folder(settings.model)})
 
 
 def _serve(settings: Settings, listener: socket) -> None:
