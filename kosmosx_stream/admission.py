@@ -20,6 +20,7 @@ from kosmosx_stream.grant import Granted
 from kosmosx_stream.ids import new_id
 from kosmosx_stream.images import ImageError, ImageLoader
 from kosmosx_stream.protocol import errors
+from kosmosx_stream.protocol.fields import unsupported
 from kosmosx_stream.protocol.requests import CreateResponse, InputImage, InputMessage
 from kosmosx_stream.protocol.responses import echoed_fields
 from kosmosx_stream.settings import Settings
@@ -113,9 +114,8 @@ class Admission:
         said = await self.take_in(account_id, request.messages)
         asked = (*past.pending, *said)
         shown = image_ids(asked)
-        grounding = request.grounding
-        if grounding is None:
-            grounding = bool(shown) or any(turn.image_ids for turn in past.turns)
+        sees = bool(shown) or any(turn.image_ids for turn in past.turns)
+        grounding = self._grounding(request, sees=sees)
         turn_ids = self._format.segment(asked, grounding=grounding)
         fitted = self._fit(request, past.turns, turn_ids, len(shown))
         prompt_ids = self._prompt(request.instructions, fitted.turns, turn_ids)
@@ -149,6 +149,14 @@ class Admission:
             single_turn=single_turn,
             dropped=fitted.dropped,
         )
+
+    def _grounding(self, request: CreateResponse, *, sees: bool) -> bool:
+        """Whether to ask the model for boxes; by default where there is something to see."""
+        if not self._format.grounds:
+            if request.grounding:
+                raise unsupported("kosmosx:grounding", "this model draws no boxes")
+            return False
+        return sees if request.grounding is None else request.grounding
 
     async def _past(
         self, account_id: str, request: CreateResponse, unstored: UnstoredTurns
@@ -197,6 +205,8 @@ class Admission:
         return Message(id=new_id("msg"), role=message.role, content=tuple(parts))
 
     async def _take_in_image(self, account_id: str, part: InputImage) -> Image:
+        if not self._format.sees:
+            raise unsupported(part.param, "this model takes no images")
         try:
             image = await self._images.load(part.data_url)
         except ImageError as error:

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from functools import partial
+from pathlib import Path
 from typing import assert_never
 
 from starlette.applications import Starlette
@@ -17,8 +18,11 @@ from conversation.redis_history import RedisHistory
 from conversation.redis_log import RedisEventLog
 from kosmosx_stream import bootstrap
 from kosmosx_stream.admission import Admission
+from kosmosx_stream.chat_format import ChatFormat
+from kosmosx_stream.chat_template.format import TemplateFormat
 from kosmosx_stream.client_secrets import ClientSecrets
 from kosmosx_stream.embedded_valkey import embedded_valkey
+from kosmosx_stream.engines.checkpoint import Checkpoint
 from kosmosx_stream.engines.deterministic import DeterministicEngine
 from kosmosx_stream.engines.port import Engine
 from kosmosx_stream.engines.supervisor import Supervisor
@@ -142,13 +146,21 @@ def _engine(settings: Settings) -> AbstractAsyncContextManager[Engine]:
             assert_never(never)
 
 
+def _chat_format(model: Path) -> ChatFormat:
+    """The words of the model in this folder: Kosmos-2's, or those of its own chat template."""
+    checkpoint = Checkpoint.read(model)
+    if checkpoint.kosmos2:
+        return Kosmos2Format.from_checkpoint(model)
+    return TemplateFormat.from_checkpoint(model, checkpoint.ends)
+
+
 async def _run_model(app: Starlette, services: Services, progress: Progress) -> None:
     """Load the model, open the gate for turns, and hold the model until cancelled."""
     settings = services.settings
     progress(f"loading {settings.model} (about 20 s) ...")
     try:
         async with _engine(settings) as engine, ImageLoader() as images:
-            chat_format = Kosmos2Format.from_checkpoint(settings.model)
+            chat_format = await asyncio.to_thread(_chat_format, settings.model)
             runner = Runner(engine, services.history, patience_s=settings.engine_patience_s)
             services.hub.serve_with(runner, chat_format)
             services.engine = engine

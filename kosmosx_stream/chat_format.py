@@ -1,7 +1,7 @@
 """The chat format port: how messages become prompt ids, and answer ids become text and boxes.
 
-Each model has its own (Kosmos-2's is `kosmosx.prompt`). A format is pure: it holds a tokenizer,
-but no conversation and no engine.
+Each model has its own: Kosmos-2's is `kosmosx.prompt`, `chat_template` reads any other model's from
+its checkpoint. A format is pure: it holds a tokenizer, but no conversation and no engine.
 """
 
 from collections.abc import Sequence
@@ -38,6 +38,16 @@ class ChatFormat(Protocol):
     the new turn's `segment`. User text never becomes a control token.
     """
 
+    @property
+    def sees(self) -> bool:
+        """Whether messages may hold images."""
+        ...
+
+    @property
+    def grounds(self) -> bool:
+        """Whether answers can tie their phrases to boxes on an image."""
+        ...
+
     def opening(self, instructions: str | None) -> tuple[int, ...]:
         """What every prompt begins with."""
         ...
@@ -51,7 +61,11 @@ class ChatFormat(Protocol):
         ...
 
     def closing(self, answer_ids: Sequence[int]) -> tuple[int, ...]:
-        """What must follow an answer before the next turn: empty if the answer ended itself."""
+        """What must follow an answer before the next turn."""
+        ...
+
+    def ended(self, answer_ids: Sequence[int]) -> bool:
+        """Whether the model has ended this answer itself."""
         ...
 
     def decoder(self) -> AnswerDecoder:

@@ -18,7 +18,7 @@ class LostTurn(msgspec.Struct, frozen=True):
     def finish_reason(self, chat_format: ChatFormat) -> FinishReason | None:
         """Why the engine had nothing more to say; None if it had."""
         answer_ids = [token for delta in self.deltas for token in delta.token_ids]
-        if answer_ids and not chat_format.closing(answer_ids):
+        if chat_format.ended(answer_ids):
             return "stop"
         return "length" if len(answer_ids) >= self.started.max_tokens else None
 

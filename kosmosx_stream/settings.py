@@ -28,7 +28,7 @@ class Settings(BaseSettings):
     """Secret mixed into the hashes of keys; by default made once and kept in the data folder."""
 
     model: Path = NANO_CHECKPOINT
-    """Folder of the checkpoint to serve."""
+    """Checkpoint to serve: its folder, or its name on the Hugging Face hub."""
     engine: Literal["vllm", "transformers", "deterministic"] = "vllm"
     """What runs the model. "transformers" is slow, and runs where vLLM cannot be installed;
     "deterministic" runs none: it says reproducible words, for tests of what is built on it."""

@@ -1,46 +1,47 @@
-"""A Kosmos-2 checkpoint as every engine reads it, and the prompts that no engine can run on it.
+"""A checkpoint as every engine reads it, and the prompts that no engine can run on it.
 
 Knows numbers and files; imports neither vLLM nor torch.
 """
 
 import io
 import json
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import msgspec
 from PIL import Image
 
 from kosmosx_stream.engines.port import EngineRefused, Generate, ImageInput
+from kosmosx_stream.kosmosx.plugin import ARCHITECTURE as KOSMOS2
 
 MAX_MODEL_LEN = 20_000
 
-
-class _TextConfig(msgspec.Struct):
-    """Defaults are those of transformers' `Kosmos2TextConfig`: a file may leave them out."""
-
-    vocab_size: int = 65037
-    max_position_embeddings: int = 2048
-    bos_token_id: int = 0
-    eos_token_id: int = 2
-
-
-class _Config(msgspec.Struct):
-    text_config: _TextConfig
-    latent_query_num: int = 64
+_KOSMOS2_TEXT = {
+    "vocab_size": 65037,
+    "max_position_embeddings": 2048,
+    "bos_token_id": 0,
+    "eos_token_id": 2,
+}
+"""Defaults of transformers' `Kosmos2TextConfig`: a file may leave them out."""
+_LENGTHS = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length")
+"""What configurations call the longest prompt plus answer."""
 
 
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     """Ids and lengths of the model in `folder`.
 
-    `pair` are the ids of `<image>` and `</image>`; `image_tokens` come between them for the model.
+    `begin` is a token that a prompt may consist of; `ends` are those that end an answer. `pair` are
+    the ids of `<image>` and `</image>`, with `image_tokens` between them for the model; None where
+    the model takes no images.
     """
 
     folder: Path
-    pair: tuple[int, int]
+    architecture: str
+    pair: tuple[int, int] | None
     begin: int
-    end: int
+    ends: tuple[int, ...]
     vocab_size: int
     image_tokens: int
     max_model_len: int
@@ -50,24 +51,35 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
         """Read the files of a checkpoint; without `max_model_len` the model's own length.
 
         Raises:
-            ValueError: `max_model_len` is more than the model was made for.
+            ValueError: `max_model_len` is more than the model was made for, or a number that every
+                engine needs is missing.
         """
-        config = msgspec.json.decode((folder / "config.json").read_bytes(), type=_Config)
-        text = config.text_config
-        tokens = json.loads((folder / "tokenizer.json").read_text())["added_tokens"]
-        ids = {token["content"]: token["id"] for token in tokens}
-        longest = text.max_position_embeddings
+        config = _json(folder / "config.json")
+        (architecture, *_) = config.get("architectures") or ("",)
+        kosmos2 = architecture == KOSMOS2
+        text = {**(_KOSMOS2_TEXT if kosmos2 else {}), **config.get("text_config", config)}
+        tokens = {each["content"]: each["id"] for each in _added_tokens(folder)}
+        longest = next((text[name] for name in _LENGTHS if text.get(name)), max_model_len)
+        if longest is None or "vocab_size" not in text:
+            raise ValueError(f"{folder / 'config.json'} has no {_LENGTHS[0]} or no vocab_size")
         if max_model_len is not None and max_model_len > longest:
             raise ValueError(f"max_model_len is {max_model_len}; the model was made for {longest}")
+        ends = tuple(sorted({*_ends(folder, text, tokens)}))
         return cls(
             folder=folder,
-            pair=(ids["<image>"], ids["</image>"]),
-            begin=text.bos_token_id,
-            end=text.eos_token_id,
-            vocab_size=text.vocab_size,
-            image_tokens=config.latent_query_num,
+            architecture=architecture,
+            pair=(tokens["<image>"], tokens["</image>"]) if kosmos2 else None,
+            begin=next(each for each in (text.get("bos_token_id"), *ends, 0) if each is not None),
+            ends=ends,
+            vocab_size=text["vocab_size"],
+            image_tokens=config.get("latent_query_num", 64) if kosmos2 else 0,
             max_model_len=max_model_len or min(MAX_MODEL_LEN, longest),
         )
+
+    @property
+    def kosmos2(self) -> bool:
+        """Whether it is one of ours, and not any other chat model."""
+        return self.architecture == KOSMOS2
 
     def count(self, prompt_ids: tuple[int, ...], images: int) -> int:
         """Tokens of the expanded prompt."""
@@ -84,6 +96,8 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
         foreign = next((each for each in ids if not 0 <= each < self.vocab_size), None)
         if foreign is not None:
             raise EngineRefused(f"the model has no token {foreign}")
+        if request.images and self.pair is None:
+            raise EngineRefused("the model takes no images")
         # Without this check vLLM would take a pair that has no image for text.
         pairs = sum(pair == self.pair for pair in pairwise(ids))
         if pairs != len(request.images):
@@ -93,6 +107,30 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
             raise EngineRefused(
                 f"the prompt has {tokens} tokens; the model takes {self.max_model_len} with answer"
             )
+
+
+def _ends(folder: Path, text: Mapping[str, Any], tokens: Mapping[str, int]) -> Iterator[int]:
+    """What ends an answer, as vLLM sees it: the generation's end tokens, and the tokenizer's."""
+    generation = _json(folder / "generation_config.json")
+    match generation.get("eos_token_id", text.get("eos_token_id")):
+        case int(end):
+            yield end
+        case list(ends):
+            yield from ends
+    match _json(folder / "tokenizer_config.json").get("eos_token"):
+        case {"content": str(spelling)} | str(spelling) if spelling in tokens:
+            yield tokens[spelling]
+
+
+def _added_tokens(folder: Path) -> list[dict[str, Any]]:
+    added: list[dict[str, Any]] = _json(folder / "tokenizer.json").get("added_tokens", [])
+    return added
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """A file of the folder; a missing one says nothing."""
+    content: dict[str, Any] = json.loads(path.read_bytes()) if path.exists() else {}
+    return content
 
 
 def decode(image: ImageInput) -> Image.Image:

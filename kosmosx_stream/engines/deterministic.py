@@ -22,7 +22,7 @@ from kosmosx_stream.settings import Settings
 # Knuth, The Art of Computer Programming 3.3.4: a multiplier for 64-bit linear congruences.
 _MULTIPLIER, _MASK = 6364136223846793005, (1 << 64) - 1
 _GREEDY_TOP_P = 0.01
-_WORD = re.compile("▁[A-Za-z]+")
+_WORD = re.compile("[▁Ġ][A-Za-z]+")  # as SentencePiece and byte-level BPE write a blank
 
 
 class DeterministicEngine:
@@ -92,11 +92,11 @@ class DeterministicEngine:
     def _next(self, state: int) -> int:
         draw = state >> 16  # the low bits of a congruence are poor
         if draw % self._length == 0:
-            return self._checkpoint.end
+            return self._checkpoint.ends[0]
         return self._words[draw // self._length % len(self._words)]
 
     def _reason(self, token: int, left: int) -> FinishReason | None:
-        if token == self._checkpoint.end:
+        if token in self._checkpoint.ends:
             return "stop"
         return None if left else "length"
 

@@ -34,7 +34,6 @@ class TransformersEngine:
         self._worker = worker
         self._closed = False
         self._done = 0  # pieces of work
-        self._end = checkpoint.end
         self.image_tokens = checkpoint.image_tokens
         self.max_model_len = checkpoint.max_model_len
 
@@ -85,7 +84,7 @@ class TransformersEngine:
                 return
 
     def _reason(self, token: int, left: int) -> FinishReason | None:
-        if token == self._end:
+        if token in self._checkpoint.ends:
             return "stop"
         return None if left else "length"
 
@@ -107,6 +106,6 @@ class TransformersEngine:
 
 
 def _load(checkpoint: Checkpoint) -> "Model":
-    from kosmosx_stream.engines.transformers_model import Model  # noqa: PLC0415
+    from kosmosx_stream.engines.transformers_model import Kosmos2Model, TextModel  # noqa: PLC0415
 
-    return Model(checkpoint)
+    return Kosmos2Model(checkpoint) if checkpoint.kosmos2 else TextModel(checkpoint)

@@ -1,4 +1,4 @@
-"""Kosmos-2 of transformers, one token a step: weights, KV cache, and the draw of a token.
+"""Models of transformers, one token a step: weights, KV cache, and the draw of a token.
 
 Importing this imports torch and transformers, which takes seconds: `transformers_local` does so
 in its own thread. Everything here blocks.
@@ -6,11 +6,16 @@ in its own thread. Everything here blocks.
 
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from PIL import Image
-from transformers import CLIPImageProcessorPil, DynamicCache, Kosmos2ForConditionalGeneration
+from transformers import (
+    AutoModelForCausalLM,
+    CLIPImageProcessorPil,
+    DynamicCache,
+    Kosmos2ForConditionalGeneration,
+)
 from transformers.utils import logging
 
 from conversation.entries import Sampling
@@ -21,30 +26,54 @@ GREEDY_BELOW = 1e-5
 """Dividing by a smaller temperature would only add noise; vLLM has the same bound."""
 
 
-class Model:
-    """The weights, in float32 on the CPU, and attention that masks no patch of a picture.
+class Model(Protocol):
+    """Weights, in float32 on the CPU."""
+
+    def answer(self, request: Generate, images: Sequence[Image.Image]) -> "Answer":
+        """An answer to begin; the images are the request's, decoded."""
+        ...
+
+    def logits(
+        self, ids: Sequence[int], cache: DynamicCache, images: Sequence[Image.Image]
+    ) -> torch.Tensor:
+        """Have the model read ids behind what is in the cache; what comes next.
+
+        The ids are as in the port: a pair for each image. float32 (1, 1, vocabulary).
+        """
+        ...
+
+
+class TextModel:
+    """Any language model that transformers knows."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self.whole = _load(AutoModelForCausalLM, checkpoint)
+
+    def answer(self, request: Generate, images: Sequence[Image.Image]) -> "Answer":
+        assert not images, "the checkpoint takes none"
+        return Answer(self, request)
+
+    def logits(
+        self, ids: Sequence[int], cache: DynamicCache, _images: Sequence[Image.Image]
+    ) -> torch.Tensor:
+        return self.whole(
+            input_ids=torch.tensor([ids]), past_key_values=cache, use_cache=True, logits_to_keep=1
+        ).logits
+
+
+class Kosmos2Model:
+    """Kosmos-2, with attention that masks no patch of a picture.
 
     transformers' default attention makes the image resampler causal, which the model was not
     trained to be; eager attention is right.
     """
 
     def __init__(self, checkpoint: Checkpoint) -> None:
-        logging.disable_progress_bar()
-        if "OMP_NUM_THREADS" not in os.environ:
-            # One core is for the server. Threads that wait for each other on busy cores crawl.
-            torch.set_num_threads(max(1, torch.get_num_threads() - 1))
-        model, report = Kosmos2ForConditionalGeneration.from_pretrained(
-            checkpoint.folder,
-            dtype=torch.float32,
-            attn_implementation="eager",
-            local_files_only=True,
-            output_loading_info=True,
-        )
-        if report["missing_keys"]:  # transformers would go on with random numbers
-            raise ValueError(f"the checkpoint lacks {sorted(report['missing_keys'])}")
-        self.whole = model.eval()
-        self.first_position: int = model.config.text_config.pad_token_id + 1
-        self._checkpoint = checkpoint
+        assert checkpoint.pair is not None
+        self.whole = _load(Kosmos2ForConditionalGeneration, checkpoint, attn_implementation="eager")
+        self.first_position: int = self.whole.config.text_config.pad_token_id + 1
+        self._pair = checkpoint.pair
+        self._image_tokens = checkpoint.image_tokens
         self._processor = CLIPImageProcessorPil.from_pretrained(
             checkpoint.folder, local_files_only=True
         )
@@ -53,9 +82,8 @@ class Model:
         """Ids with places opened in every pair, and which ids are such places."""
         ids: list[int] = []
         places: list[bool] = []
-        begin, end = self._checkpoint.pair
         for token, following in zip(prompt_ids, (*prompt_ids[1:], None), strict=True):
-            opened = self._checkpoint.image_tokens if (token, following) == (begin, end) else 0
+            opened = self._image_tokens if (token, following) == self._pair else 0
             ids += [token] * (1 + opened)  # what stands in a place is not looked at
             places += [False] + [True] * opened
         return ids, places
@@ -66,16 +94,58 @@ class Model:
         return torch.as_tensor(values)
 
     def answer(self, request: Generate, images: Sequence[Image.Image]) -> "Answer":
-        """An answer to begin; the images are the request's, decoded."""
         return Answer(self, request, images)
+
+    def logits(
+        self, ids: Sequence[int], cache: DynamicCache, images: Sequence[Image.Image]
+    ) -> torch.Tensor:
+        ids, places = self.expand(ids)
+        start = int(cache.get_seq_length()) + self.first_position
+        options: dict[str, Any] = {
+            "input_ids": torch.tensor([ids]),
+            # By itself transformers gives padding no position, and a model may generate padding.
+            "position_ids": torch.arange(start, start + len(ids))[None],
+            "past_key_values": cache,
+            "use_cache": True,
+            "logits_to_keep": 1,
+        }
+        if not images:
+            return self.whole.text_model(**options).logits
+        return self.whole(
+            pixel_values=self.pixels(images),
+            image_embeds_position_mask=torch.tensor([places]),
+            **options,
+        ).logits
+
+
+def _load(kind: Any, checkpoint: Checkpoint, **options: Any) -> Any:
+    """The weights of a checkpoint.
+
+    Raises:
+        ValueError: some are missing.
+    """
+    logging.disable_progress_bar()
+    if "OMP_NUM_THREADS" not in os.environ:
+        # One core is for the server. Threads that wait for each other on busy cores crawl.
+        torch.set_num_threads(max(1, torch.get_num_threads() - 1))
+    model, report = kind.from_pretrained(
+        checkpoint.folder,
+        dtype=torch.float32,
+        local_files_only=True,
+        output_loading_info=True,
+        **options,
+    )
+    if report["missing_keys"]:  # transformers would go on with random numbers
+        raise ValueError(f"the checkpoint lacks {sorted(report['missing_keys'])}")
+    return model.eval()
 
 
 class Answer:
     """One answer in the making: its KV cache and its random numbers."""
 
-    def __init__(self, model: Model, request: Generate, images: Sequence[Image.Image]) -> None:
+    def __init__(self, model: Model, request: Generate, images: Sequence[Image.Image] = ()) -> None:
         self._model = model
-        self._unread, self._places = model.expand(request.prompt_ids)
+        self._unread: Sequence[int] = request.prompt_ids
         self._images = images
         self._sampling = request.sampling
         self._cache = DynamicCache()
@@ -99,23 +169,7 @@ class Answer:
 
     def _read(self) -> torch.Tensor:
         """Logits of what comes next: float32 (1, 1, vocabulary)."""
-        model = self._model.whole
-        start = self.length + self._model.first_position
-        options: dict[str, Any] = {
-            "input_ids": torch.tensor([self._unread]),
-            # By itself transformers gives padding no position, and a model may generate padding.
-            "position_ids": torch.arange(start, start + len(self._unread))[None],
-            "past_key_values": self._cache,
-            "use_cache": True,
-            "logits_to_keep": 1,
-        }
-        if not self._images:
-            return model.text_model(**options).logits
-        return model(
-            pixel_values=self._model.pixels(self._images),
-            image_embeds_position_mask=torch.tensor([self._places]),
-            **options,
-        ).logits
+        return self._model.logits(self._unread, self._cache, self._images)
 
 
 def draw(logits: torch.Tensor, sampling: Sampling, generator: torch.Generator) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 
 import psutil  # type: ignore[import-untyped]
 from PIL import Image
-from transformers import Kosmos2Config
+from transformers import AutoConfig, PreTrainedConfig
 from vllm import SamplingParams
 from vllm.config.logging import LoggingConfig
 from vllm.engine.arg_utils import AsyncEngineArgs
@@ -22,7 +22,7 @@ from vllm.sampling_params import RequestOutputKind
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 
-from kosmosx_stream.engines.checkpoint import MAX_MODEL_LEN
+from kosmosx_stream.engines.checkpoint import Checkpoint
 from kosmosx_stream.engines.port import (
     EngineDead,
     EngineError,
@@ -54,32 +54,35 @@ def start(model: Path, max_model_len: int | None, logging_config: Path) -> Async
 
 
 def _arguments(model: Path, max_model_len: int | None) -> AsyncEngineArgs:
-    config = Kosmos2Config.from_pretrained(model)
-    length = max_model_len or min(MAX_MODEL_LEN, config.text_config.max_position_embeddings)
+    checkpoint = Checkpoint.read(model, max_model_len)
+    length = checkpoint.max_model_len
     cpu: dict[str, Any] = {}
     if current_platform.is_cpu():
         weights = sum(file.stat().st_size for file in model.glob("*.safetensors"))
         cpu = {
             # The default, 128, leaves chats' short common prefixes out of the prefix cache.
             "block_size": 32,
-            "kv_cache_memory_bytes": _kv_bytes(config, length),
+            "kv_cache_memory_bytes": _kv_bytes(AutoConfig.from_pretrained(model), length),
             "enforce_eager": weights < EAGER_BELOW_BYTES,
             "mm_processor_cache_gb": 0.25,
         }
     return AsyncEngineArgs(
         model=str(model),
         max_model_len=length,
-        limit_mm_per_prompt={"image": length // (config.latent_query_num + 2)},
+        language_model_only=checkpoint.pair is None,
+        limit_mm_per_prompt={"image": length // (checkpoint.image_tokens + 2)},
         seed=0,
         use_tqdm_on_load=False,
         **cpu,
     )
 
 
-def _kv_bytes(config: Kosmos2Config, length: int) -> int:
+def _kv_bytes(config: PreTrainedConfig, length: int) -> int:
     """Size of the KV cache in bytes: keys and values of 2 bytes in every layer."""
-    text = config.text_config
-    sequence = 2 * 2 * text.layers * text.embed_dim * length
+    text = config.get_text_config()
+    heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
+    head = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+    sequence = 2 * 2 * text.num_hidden_layers * heads * head * length
     low, high = KV_BYTES
     return max(sequence, min(high, max(low, KV_SEQUENCES * sequence)))
 

@@ -58,14 +58,19 @@ class Letters:
 class Format:
     """A chat format of which only the answer's side is used."""
 
+    sees = grounds = False
+
     def opening(self, instructions: str | None) -> tuple[int, ...]:
         raise AssertionError(instructions)
 
     def segment(self, messages: Sequence[Message], *, grounding: bool) -> tuple[int, ...]:
         raise AssertionError(messages, grounding)
 
+    def ended(self, answer_ids: Sequence[int]) -> bool:
+        return bool(answer_ids) and answer_ids[-1] == END
+
     def closing(self, answer_ids: Sequence[int]) -> tuple[int, ...]:
-        return () if answer_ids and answer_ids[-1] == END else (END,)
+        return () if self.ended(answer_ids) else (END,)
 
     def decoder(self) -> Letters:
         return Letters()

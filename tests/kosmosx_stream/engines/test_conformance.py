@@ -54,7 +54,7 @@ async def test_the_end_token_is_the_last_id_of_an_answer_that_stops(subject: Sub
         sampling = Sampling(temperature=1.5, seed=seed)
         deltas = await answer(subject.engine, ask(6, max_tokens=400, sampling=sampling))
         if deltas[-1].finish_reason == "stop":
-            assert ids_of(deltas)[-1] == NANO.end
+            assert ids_of(deltas)[-1] in NANO.ends
             return
     pytest.fail("no answer stopped by itself")
 

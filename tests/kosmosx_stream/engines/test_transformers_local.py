@@ -79,9 +79,9 @@ async def test_greedy_answers_are_those_of_transformers_own_generate(
 
 
 def test_every_picture_is_seen_in_its_place(tiny: Checkpoint, reference: "Reference") -> None:
-    from kosmosx_stream.engines.transformers_model import Model
+    from kosmosx_stream.engines.transformers_model import Kosmos2Model
 
-    model, seen = Model(tiny), set()
+    model, seen = Kosmos2Model(tiny), set()
     for parts in PARTS:
         request = ask(*parts, of=tiny)
         answering = model.answer(request, prompt(request).images)
