@@ -12,20 +12,21 @@ import msgspec
 
 from conversation.entries import Dropped, Sampling, Started
 from conversation.items import Image, Item, Message, Part, Text, Turn, image_ids
-from conversation.ports import History, NotFound
+from conversation.ports import History
 from conversation.window import ContextTooLong, fit
 from kosmosx_stream.chat_format import ChatFormat
 from kosmosx_stream.engines.port import Engine
 from kosmosx_stream.grant import Granted
 from kosmosx_stream.ids import new_id
 from kosmosx_stream.images import ImageError, ImageLoader
+from kosmosx_stream.past import Past, past_of, previous_response_not_found
 from kosmosx_stream.protocol import errors
 from kosmosx_stream.protocol.fields import unsupported
 from kosmosx_stream.protocol.requests import CreateResponse, InputImage, InputMessage
 from kosmosx_stream.protocol.responses import echoed_fields
 from kosmosx_stream.settings import Settings
 from kosmosx_stream.settlement import freeze
-from kosmosx_stream.unstored import Chain, UnstoredTurns
+from kosmosx_stream.unstored import UnstoredTurns
 from metering.authenticator import Principal
 from metering.prices import PriceBook
 
@@ -36,14 +37,14 @@ WARM_UP_TOKENS = 1
 """The fewest that make an engine read a prompt; they are thrown away."""
 
 
-class Past(msgspec.Struct, frozen=True):
-    """What a request continues: its turns, oldest first, and items that await an answer."""
+class Asked(msgspec.Struct, frozen=True):
+    """A request with what it continues; `turn_ids` is the stretch that its turn adds."""
 
-    turns: tuple[Turn, ...] = ()
-    parent_id: str | None = None
-    conversation_id: str | None = None
-    pending: tuple[Item, ...] = ()
-    revision: str = ""
+    past: Past
+    said: tuple[Item, ...]
+    image_ids: tuple[str, ...]
+    grounding: bool
+    turn_ids: tuple[int, ...]
 
 
 class Fitted(msgspec.Struct, frozen=True):
@@ -93,36 +94,15 @@ class Admission:
         Raises:
             ApiError: the request cannot be served; nothing was generated or billed.
         """
-        if isinstance(principal, Granted):
-            request = principal.grant.limit(request)
-        if request.model != self._settings.model_name:
-            raise errors.NotFound(
-                f"The model '{request.model}' does not exist; "
-                f"this server has '{self._settings.model_name}'.",
-                code="model_not_found",
-                param="model",
-            )
-        account_id = principal.account_id
-        past = await self._past(account_id, request, unstored)
-        previous = request.previous_response_id
-        if (
-            previous
-            and isinstance(principal, Granted)
-            and not principal.grant.continues(past.turns)
-        ):
-            raise _previous_not_found(previous)
-        said = await self.take_in(account_id, request.messages)
-        asked = (*past.pending, *said)
-        shown = image_ids(asked)
-        sees = bool(shown) or any(turn.image_ids for turn in past.turns)
-        grounding = self._grounding(request, sees=sees)
-        turn_ids = self._format.segment(asked, grounding=grounding)
-        fitted = self._fit(request, past.turns, turn_ids, len(shown))
-        prompt_ids = self._prompt(request.instructions, fitted.turns, turn_ids)
+        request = _granted(principal, request)
+        asked = await self._ask(principal, request, unstored)
+        past, shown = asked.past, asked.image_ids
+        fitted = self._fit(request, past.turns, asked.turn_ids, len(shown))
+        prompt_ids = self._prompt(request.instructions, fitted.turns, asked.turn_ids)
         all_images = (*(i for turn in fitted.turns for i in turn.image_ids), *shown)
         return Started(
             response_id=response_id or new_id("resp"),
-            account_id=account_id,
+            account_id=principal.account_id,
             session_id=session_id,
             created_at=time.time(),
             model=request.model,
@@ -132,16 +112,16 @@ class Admission:
             max_tokens=fitted.max_tokens if request.generate else WARM_UP_TOKENS,
             input_tokens=self._engine.count(prompt_ids, len(all_images)),
             prompt_ids=prompt_ids,
-            turn_ids=turn_ids,
+            turn_ids=asked.turn_ids,
             image_ids=all_images,
             new_images=(*_unbilled(fitted.turns), *shown),
-            input=said,
+            input=asked.said,
             output_item_id=new_id("msg"),
             parent_id=past.parent_id,
             conversation_id=past.conversation_id,
             conversation_revision=past.revision,
             pending=past.pending,
-            grounding=grounding,
+            grounding=asked.grounding,
             store=request.store,
             background=request.background,
             generate=request.generate,
@@ -158,60 +138,82 @@ class Admission:
             return False
         return sees if request.grounding is None else request.grounding
 
-    async def _past(
-        self, account_id: str, request: CreateResponse, unstored: UnstoredTurns
-    ) -> Past:
-        if request.conversation is not None:
-            return await self._conversation(account_id, request.conversation)
-        if request.previous_response_id is not None:
-            return await self._chain(account_id, request.previous_response_id, unstored)
-        return Past()
+    async def count(self, principal: Principal, request: CreateResponse) -> int:
+        """Tokens of the prompt that the request would make, if nothing had to be dropped.
 
-    async def _conversation(self, account_id: str, conversation_id: str) -> Past:
-        try:
-            found = await self._history.conversation(account_id, conversation_id)
-            head = found.head_id
-            turns = await self._history.chain(account_id, head) if head else []
-        except NotFound as error:
-            raise errors.conversation_not_found(conversation_id) from error
-        return Past(tuple(turns), head, conversation_id, found.pending, found.revision)
+        Raises:
+            ApiError: it could not be served, whatever its length.
+        """
+        request = _granted(principal, request)
+        asked = await self._ask(principal, request, UnstoredTurns(), keep=False)
+        turns = asked.past.turns
+        prompt_ids = self._prompt(request.instructions, turns, asked.turn_ids)
+        images = sum(len(turn.image_ids) for turn in turns) + len(asked.image_ids)
+        return self._engine.count(prompt_ids, images)
 
-    async def _chain(self, account_id: str, response_id: str, unstored: UnstoredTurns) -> Past:
-        """The chain of a response: the connection's own turns first, then the stored ones."""
-        chain = unstored.chain(response_id) or Chain((), response_id)
-        try:
-            stored = (
-                await self._history.chain(account_id, chain.stored_id) if chain.stored_id else []
+    async def _ask(
+        self,
+        principal: Principal,
+        request: CreateResponse,
+        unstored: UnstoredTurns,
+        *,
+        keep: bool = True,
+    ) -> Asked:
+        self._check_model(request.model)
+        past = await past_of(
+            self._history,
+            principal.account_id,
+            conversation=request.conversation,
+            previous_response_id=request.previous_response_id,
+            unstored=unstored,
+        )
+        previous = request.previous_response_id
+        limited = isinstance(principal, Granted) and not principal.grant.continues(past.turns)
+        if previous is not None and limited:
+            raise previous_response_not_found(previous)
+        said = await self.take_in(principal.account_id, request.messages, keep=keep)
+        items = (*past.pending, *said)
+        shown = image_ids(items)
+        sees = bool(shown) or any(turn.image_ids for turn in past.turns)
+        grounding = self._grounding(request, sees=sees)
+        turn_ids = self._format.segment(items, grounding=grounding)
+        return Asked(past, said, shown, grounding, turn_ids)
+
+    def _check_model(self, model: str) -> None:
+        if model != self._settings.model_name:
+            raise errors.NotFound(
+                f"The model '{model}' does not exist; "
+                f"this server has '{self._settings.model_name}'.",
+                code="model_not_found",
+                param="model",
             )
-        except NotFound as error:
-            raise _previous_not_found(response_id) from error
-        return Past((*stored, *chain.turns), response_id)
 
-    async def take_in(self, account_id: str, messages: Sequence[InputMessage]) -> tuple[Item, ...]:
-        """Items of a request as they are stored; their pictures are checked and kept.
+    async def take_in(
+        self, account_id: str, messages: Sequence[InputMessage], *, keep: bool = True
+    ) -> tuple[Item, ...]:
+        """Items of a request as they are stored; their pictures are checked, and kept if asked.
 
         Raises:
             InvalidRequest: a picture is not taken.
         """
-        return tuple([await self._take_in(account_id, message) for message in messages])
+        return tuple([await self._take_in(account_id, message, keep=keep) for message in messages])
 
-    async def _take_in(self, account_id: str, message: InputMessage) -> Message:
+    async def _take_in(self, account_id: str, message: InputMessage, *, keep: bool) -> Message:
         parts: list[Part] = []
         for part in message.parts:
             if isinstance(part, InputImage):
-                parts.append(await self._take_in_image(account_id, part))
+                parts.append(await self._take_in_image(account_id, part, keep=keep))
             else:
                 parts.append(Text(part.text))
         return Message(id=new_id("msg"), role=message.role, content=tuple(parts))
 
-    async def _take_in_image(self, account_id: str, part: InputImage) -> Image:
-        if not self._format.sees:
-            raise unsupported(part.param, "this model takes no images")
+    async def _take_in_image(self, account_id: str, part: InputImage, *, keep: bool) -> Image:
         try:
             image = await self._images.load(part.data_url)
         except ImageError as error:
             raise errors.InvalidRequest(str(error), code=error.code, param=part.param) from error
-        await self._history.put_image(account_id, image.image_id, image.data)
+        if keep:
+            await self._history.put_image(account_id, image.image_id, image.data)
         return Image(image.image_id, part.detail)
 
     def _fit(
@@ -259,12 +261,9 @@ class Admission:
         return (*self._format.opening(instructions), *past, *turn_ids)
 
 
-def _previous_not_found(response_id: str) -> errors.InvalidRequest:
-    return errors.InvalidRequest(
-        f"Previous response with id '{response_id}' not found.",
-        code="previous_response_not_found",
-        param="previous_response_id",
-    )
+def _granted(principal: Principal, request: CreateResponse) -> CreateResponse:
+    """The request as far as its maker may go."""
+    return principal.grant.limit(request) if isinstance(principal, Granted) else request
 
 
 def _unbilled(turns: Sequence[Turn]) -> tuple[str, ...]:

@@ -183,6 +183,13 @@ class ResponseObject(msgspec.Struct, frozen=True, kw_only=True):
     )
 
 
+class InputTokens(msgspec.Struct, frozen=True, kw_only=True):
+    """The length of the prompt that a request would make."""
+
+    object: Literal["response.input_tokens"] = "response.input_tokens"
+    input_tokens: int
+
+
 class DeletedResponse(msgspec.Struct, frozen=True):
     """What is left of a deleted response."""
 

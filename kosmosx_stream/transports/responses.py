@@ -15,7 +15,7 @@ from kosmosx_stream.protocol.errors import Conflict, NotFound, PermissionDenied,
 from kosmosx_stream.protocol.items import ItemList
 from kosmosx_stream.protocol.projection import Event
 from kosmosx_stream.protocol.requests import decode_create
-from kosmosx_stream.protocol.responses import DeletedResponse, ResponseObject
+from kosmosx_stream.protocol.responses import DeletedResponse, InputTokens, ResponseObject
 from kosmosx_stream.services import Services
 from kosmosx_stream.transports.endpoint import json_response, read_body
 from kosmosx_stream.transports.item_pages import PAGING, item_page
@@ -103,6 +103,13 @@ async def cancel(request: Request, services: Services, principal: Principal) -> 
     await services.cancel(principal, response_id)
     entries = await services.responses.stored(principal.account_id, response_id)
     return services.responses.response(entries)
+
+
+@operation(body="CreateResponse", answer=InputTokens, refuses=(NotFound,))
+async def count_input_tokens(request: Request, services: Services, principal: Principal) -> Any:
+    """`POST /v1/responses/input_tokens`: the length of a request's prompt; nothing is billed."""
+    create = decode_create(await read_body(request, services.settings.max_request_bytes))
+    return InputTokens(input_tokens=await services.gate().count(principal, create))
 
 
 @operation(answer=ItemList, query=PAGING, refuses=(NotFound,))

@@ -16,6 +16,7 @@ def endpoints() -> list[Endpoint]:
     """The HTTP API."""
     return [
         Endpoint("POST", "/v1/responses", responses.create),
+        Endpoint("POST", "/v1/responses/input_tokens", responses.count_input_tokens),
         Endpoint("GET", "/v1/responses/{response_id}", responses.retrieve),
         Endpoint("DELETE", "/v1/responses/{response_id}", responses.delete),
         Endpoint("POST", "/v1/responses/{response_id}/cancel", responses.cancel),

@@ -7,7 +7,7 @@ import openai
 import pytest
 from openai.types.responses import Response
 
-from tests.kosmosx_stream.clients import MODEL, client, text_of
+from tests.kosmosx_stream.clients import MODEL, client, message, picture_url, text_of
 from tests.server_process import ServerProcess
 
 PATIENCE_S = 60
@@ -90,3 +90,27 @@ def test_a_warm_up_over_http(narrow: ServerProcess) -> None:
         model=MODEL, input="Go on", previous_response_id=warm.id, max_output_tokens=16
     )
     assert again.usage.output_tokens == 16
+
+
+def test_input_tokens_are_those_that_a_response_would_have(narrow: ServerProcess) -> None:
+    official = client(narrow)
+    first = official.responses.create(model=MODEL, input="Hello!", max_output_tokens=16)
+    asked: dict[str, Any] = {
+        "model": MODEL,
+        "input": [message("Is there a circle?", picture_url())],
+        "instructions": "Be brief.",
+        "previous_response_id": first.id,
+    }
+    counted = official.responses.input_tokens.count(**asked)
+    assert counted.object == "response.input_tokens"
+    response = official.responses.create(**asked, max_output_tokens=16)
+    assert counted.input_tokens == response.usage.input_tokens
+    too_long = official.responses.input_tokens.count(model=MODEL, input="word " * 30_000)
+    assert too_long.input_tokens > 30_000
+    for changes, param in (
+        ({"previous_response_id": "resp_0"}, "previous_response_id"),
+        ({"input": [message("?", "data:image/png;base64,AAAA")]}, "input[0].content[1].image_url"),
+    ):
+        with pytest.raises(openai.BadRequestError) as refused:
+            official.responses.input_tokens.count(**asked | changes)
+        assert refused.value.param == param
