@@ -28,6 +28,7 @@ from kosmosx_stream.engines.port import Engine
 from kosmosx_stream.engines.supervisor import Supervisor
 from kosmosx_stream.engines.transformers_local import TransformersEngine
 from kosmosx_stream.engines.vllm_local import VllmEngine
+from kosmosx_stream.engines.vllm_remote import RemoteEngine
 from kosmosx_stream.hub import Hub
 from kosmosx_stream.ids import new_id
 from kosmosx_stream.images import ImageLoader
@@ -138,6 +139,8 @@ def _engine(settings: Settings) -> AbstractAsyncContextManager[Engine]:
         case "vllm":
             # It has a process of its own, which may die or hang without the server.
             return Supervisor.running(partial(VllmEngine.running, settings))
+        case "remote":
+            return RemoteEngine.running(settings)
         case "transformers":
             return TransformersEngine.running(settings)
         case "deterministic":
@@ -157,7 +160,10 @@ def _chat_format(model: Path) -> ChatFormat:
 async def _run_model(app: Starlette, services: Services, progress: Progress) -> None:
     """Load the model, open the gate for turns, and hold the model until cancelled."""
     settings = services.settings
-    progress(f"loading {settings.model} (about 20 s) ...")
+    if settings.engine == "remote":
+        progress(f"waiting for a model at {' or '.join(settings.engine_urls)} ...")
+    else:
+        progress(f"loading {settings.model} (about 20 s) ...")
     try:
         async with _engine(settings) as engine, ImageLoader() as images:
             chat_format = await asyncio.to_thread(_chat_format, settings.model)

@@ -1,10 +1,11 @@
 """All settings: one frozen object, read once. Order: command line, environment, defaults."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 NANO_CHECKPOINT = Path(__file__).parent / "kosmosx" / "nano" / "checkpoint"
 
@@ -29,9 +30,14 @@ class Settings(BaseSettings):
 
     model: Path = NANO_CHECKPOINT
     """Checkpoint to serve: its folder, or its name on the Hugging Face hub."""
-    engine: Literal["vllm", "transformers", "deterministic"] = "vllm"
-    """What runs the model. "transformers" is slow, and runs where vLLM cannot be installed;
+    engine: Literal["vllm", "remote", "transformers", "deterministic"] = "vllm"
+    """What runs the model. "remote" are vLLM servers elsewhere, at `engine_urls`; "transformers" is
+    slow, and runs where vLLM cannot be installed;
     "deterministic" runs none: it says reproducible words, for tests of what is built on it."""
+    engine_urls: Annotated[tuple[str, ...], NoDecode] = Field(default=(), validate_default=True)
+    """Where the remote engine's servers are: `http://a:8000,http://b:8000`."""
+    engine_api_key: SecretStr | None = None
+    """What the remote engine's servers were given as `--api-key`."""
     deterministic_rate: float = Field(default=0, ge=0)
     """Tokens a second of a deterministic answer; 0 is as fast as they can be taken."""
     deterministic_length: int = Field(default=64, ge=1)
@@ -82,3 +88,24 @@ class Settings(BaseSettings):
     """Requests that may wait in one lane of a WebSocket; together at most `max_request_bytes`."""
     allowed_origins: tuple[str, ...] = ()
     """Origins besides the server's own from which browsers may open WebSockets."""
+
+    @field_validator("engine_urls", mode="before")
+    @classmethod
+    def _split(cls, given: object) -> object:
+        if not isinstance(given, str):
+            return given
+        return tuple(url.strip() for url in given.split(",") if url.strip())
+
+    @field_validator("engine_urls")
+    @classmethod
+    def _check_urls(cls, urls: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if bool(urls) != (info.data.get("engine") == "remote"):
+            raise ValueError("expected with the engine 'remote', and only there")
+        for url in urls:
+            parts = urlsplit(url)
+            if parts.scheme not in {"http", "https"} or not parts.netloc or parts.query:
+                raise ValueError(f"expected http://host:port, got '{url}'")
+        urls = tuple(url.rstrip("/") for url in urls)
+        if len(set(urls)) < len(urls):
+            raise ValueError("expected each server once")
+        return urls

@@ -45,8 +45,9 @@ class Generate(msgspec.Struct, frozen=True, kw_only=True):
 class Delta(msgspec.Struct, frozen=True):
     """What one engine step added to an answer.
 
-    `cached_tokens` is the part of the prompt that came from the prefix cache; it is the same on
-    every delta of an answer. `finish_reason` is set on the last delta only.
+    `cached_tokens` is the part of the prompt that came from the prefix cache; the last delta has
+    it, earlier ones if the engine knew by then, and 0 otherwise. `finish_reason` is set on the last
+    delta only.
     """
 
     token_ids: tuple[int, ...]

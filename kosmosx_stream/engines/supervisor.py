@@ -15,6 +15,7 @@ from typing import Protocol, Self
 
 import msgspec
 
+from kosmosx_stream.engines.lifeline import Lifeline
 from kosmosx_stream.engines.port import Delta, Engine, EngineDead, Generate
 
 logger = logging.getLogger(__name__)
@@ -179,40 +180,25 @@ class Supervisor:
             logger.exception("the engine did not end well")
 
 
-class _Life:
+class _Life(Lifeline):
     """One engine from its start to its end."""
 
     def __init__(
         self, engine: LocalEngine, context: AbstractAsyncContextManager[LocalEngine]
     ) -> None:
+        super().__init__()
         self.engine = engine
         self.context = context
-        self.lost: EngineDead | None = None
         self.ended = False
         self._spoke = False
         self._used_s: float | None = None
         self._question: asyncio.Task[bool] | None = None
-        self._waits: set[asyncio.Timeout] = set()
-
-    def check(self) -> None:
-        """Let pass while the engine is there.
-
-        Raises:
-            EngineDead: it is lost.
-        """
-        if self.lost is not None:
-            raise EngineDead(str(self.lost))
 
     def lose(self, reason: str) -> None:
         """End everything that waits for this engine."""
-        if self.lost is not None:
-            return
-        self.lost = EngineDead(reason)
+        super().lose(reason)
         if self._question is not None:
             self._question.cancel()
-        now = asyncio.get_running_loop().time()
-        for wait in self._waits:
-            wait.reschedule(now)
 
     async def next(self, deltas: AsyncGenerator[Delta, None]) -> Delta | None:
         """The next delta, None after the last.
@@ -220,19 +206,9 @@ class _Life:
         Raises:
             EngineDead: the engine died, or is lost while this waits.
         """
-        self.check()
-        # Entered for each delta: it may only interrupt a wait for the engine, never the reader's
-        # own work between two deltas. It has no deadline until the engine is lost.
         try:
-            async with asyncio.timeout(None) as wait:
-                self._waits.add(wait)
-                try:
-                    delta = await anext(deltas, None)
-                finally:
-                    self._waits.discard(wait)
-        except TimeoutError:
-            self.check()
-            raise
+            async with self.hold():
+                delta = await anext(deltas, None)
         except EngineDead as error:
             self.lose(str(error))
             raise

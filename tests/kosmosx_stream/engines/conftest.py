@@ -3,18 +3,22 @@
 # ruff: noqa: PLC0415  # importing vLLM takes seconds; collecting the tests should not
 
 import gc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from types import AsyncGeneratorType
 
 import pytest
 
+from kosmosx_stream.engines import vllm_http
 from kosmosx_stream.engines.deterministic import DeterministicEngine
 from kosmosx_stream.engines.port import Generate
 from kosmosx_stream.engines.transformers_local import TransformersEngine
 from kosmosx_stream.engines.vllm_local import VllmEngine
+from kosmosx_stream.engines.vllm_remote import RemoteEngine
 from kosmosx_stream.settings import Settings
 from tests.kosmosx_stream.engines.conformance import Subject
+from tests.vllm_server import VllmServer, remote_settings
 
 
 @pytest.fixture(scope="session")
@@ -111,7 +115,43 @@ def live_deterministic_answers() -> int:
     return names.count(DeterministicEngine.generate.__qualname__)
 
 
-@pytest.fixture(scope="session", params=["vllm", "transformers", "deterministic"])
+@pytest.fixture(scope="session")
+def vllm_server(folder: Path) -> Iterator[VllmServer]:
+    server = VllmServer(folder)
+    try:
+        server.wait_until_well()
+        yield server
+    finally:
+        server.kill()
+
+
+@pytest.fixture(scope="session")
+async def remote_engine(vllm_server: VllmServer) -> AsyncIterator[RemoteEngine]:
+    async with RemoteEngine.running(remote_settings(vllm_server)) as engine:
+        yield engine
+
+
+@pytest.fixture(scope="session")
+def remote(remote_engine: RemoteEngine, vllm_server: VllmServer) -> Subject:
+    def start(settings: Settings) -> AbstractAsyncContextManager[RemoteEngine]:
+        window = settings.max_model_len
+        return RemoteEngine.running(remote_settings(vllm_server, max_model_len=window))
+
+    return Subject(
+        engine=remote_engine,
+        start=start,
+        unending=ignore_the_end_in_remote,
+        unfinished=vllm_server.unfinished,
+        hears_within_s=10,
+    )
+
+
+def ignore_the_end_in_remote(patch: pytest.MonkeyPatch) -> None:
+    original = vllm_http.sampling_params
+    patch.setattr(vllm_http, "sampling_params", lambda said: original(said) | {"ignore_eos": True})
+
+
+@pytest.fixture(scope="session", params=["vllm", "remote", "transformers", "deterministic"])
 def subject(request: pytest.FixtureRequest) -> Subject:
     """Each engine in turn."""
     found: Subject = request.getfixturevalue(request.param)
