@@ -45,6 +45,7 @@ class Ending:
                 raise errors.response_not_found(response_id)
         if isinstance(entries[-1], Ended):
             return
+        self._loaded()  # Before the owner loses what could not be ended here.
         lease = await self._log.seize(response_id, self._lease_ttl_s)
         if lease is not None:
             # Read once more: the owner may have written until it was dispossessed.
@@ -102,16 +103,15 @@ class Ending:
         error_message: str | None,
     ) -> Publish:
         """What the session would have published last."""
-        if self.chat_format is None:
-            raise errors.Unavailable("The model is being loaded.", code="server_unavailable")
+        chat_format = self._loaded()
         turn = read_lost_turn(entries)
         machine, now = Session(), time.time()
         effects = machine.resume(
             turn.started,
             turn.deltas,
-            self.chat_format.decoder(),
+            chat_format.decoder(),
             now,
-            finish_reason=turn.finish_reason(self.chat_format),
+            finish_reason=turn.finish_reason(chat_format),
         )
         effects += machine.stop(
             turn.started.response_id,
@@ -122,6 +122,11 @@ class Ending:
         )
         (last,) = (effect for effect in effects if isinstance(effect, Publish))
         return last
+
+    def _loaded(self) -> ChatFormat:
+        if self.chat_format is None:
+            raise errors.Unavailable("The model is being loaded.", code="server_unavailable")
+        return self.chat_format
 
     async def _settle(self, lease: Lease, entries: Sequence[Entry]) -> None:
         await self._responses.record(entries)

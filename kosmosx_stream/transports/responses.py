@@ -16,6 +16,7 @@ from kosmosx_stream.protocol.items import ItemList
 from kosmosx_stream.protocol.projection import Event
 from kosmosx_stream.protocol.requests import decode_create
 from kosmosx_stream.protocol.responses import DeletedResponse, InputTokens, ResponseObject
+from kosmosx_stream.protocol.sessions import encode_session_closed
 from kosmosx_stream.services import Services
 from kosmosx_stream.transports.endpoint import json_response, read_body
 from kosmosx_stream.transports.item_pages import PAGING, item_page
@@ -29,13 +30,14 @@ from metering.authenticator import Principal
 NO_CONTENT = 204
 """HTML 9.2.3: the answer on which an EventSource stops coming back."""
 SESSION_HEADER = "x-kosmosx-session"
+EVENTS = Text(name="X-Kosmosx-Events", says="`1`: a stream has events of this server's own, too.")
 SESSION = Text(name="X-Kosmosx-Session", says="The open session that this response joins.")
 
 
 @operation(
     body="CreateResponse",
     answer=ResponseObject,
-    headers=(SESSION, IDEMPOTENCY_KEY),
+    headers=(SESSION, EVENTS, IDEMPOTENCY_KEY),
     streams=True,
     client_secrets=True,
     refuses=(PermissionDenied, NotFound, Conflict, Unprocessable),
@@ -48,7 +50,8 @@ async def create(request: Request, services: Services, principal: Principal) -> 
     joined = request.headers.get(SESSION_HEADER)
     said = await services.say_once(principal, create, joined, reservation)
     if create.stream:
-        return _stream(services, services.hub.follow(said.response_id), said.session_id)
+        events = services.hub.follow(said.response_id)
+        return _stream(request, services, principal, events, said.session_id)
     with once_billed(repeatable=reservation is not None):
         there = create.background or await until_ended(request, services, said.response_id)
         if not there:
@@ -62,7 +65,7 @@ async def create(request: Request, services: Services, principal: Principal) -> 
 @operation(
     answer=ResponseObject,
     query=(STREAM, STARTING_AFTER),
-    headers=(LAST_EVENT_ID,),
+    headers=(EVENTS, LAST_EVENT_ID),
     streams=True,
     refuses=(NotFound,),
 )
@@ -81,7 +84,7 @@ async def retrieve(request: Request, services: Services, principal: Principal) -
         if services.responses.has_ended(entries, after):
             return Response(status_code=NO_CONTENT)
     events = services.hub.follow(response_id, after)
-    return _stream(services, events, started.session_id, preamble=frames.RETRY)
+    return _stream(request, services, principal, events, started.session_id, preamble=frames.RETRY)
 
 
 @operation(answer=DeletedResponse, refuses=(NotFound, Conflict))
@@ -124,17 +127,39 @@ async def list_input_items(request: Request, services: Services, principal: Prin
 
 
 def _stream(
+    request: Request,
     services: Services,
+    principal: Principal,
     events: AsyncIterator[Sequence[Event]],
-    session_id: str | None,
+    session_id: str,
     *,
     preamble: bytes = b"",
 ) -> EventStream:
     settings = services.settings
+    extensions = request.headers.get(EVENTS.name) == "1"
     return EventStream(
-        events,
+        _with_receipt(services, principal, events, session_id) if extensions else events,
         session_id=session_id,
         send_timeout_s=settings.send_timeout_s,
         keepalive_s=settings.keepalive_s,
         preamble=preamble,
+        extensions=extensions,
     )
+
+
+async def _with_receipt(
+    services: Services,
+    principal: Principal,
+    events: AsyncIterator[Sequence[Event]],
+    session_id: str,
+) -> AsyncIterator[Sequence[Event]]:
+    """The events, and the receipt of their session if it is closed at their end."""
+    sequence = -1
+    async for batch in events:
+        sequence = batch[-1].sequence
+        yield batch
+    record = await services.store.session(principal.account_id, session_id)
+    if record.state == "closed":
+        usage = await services.store.session_usage(principal.account_id, session_id)
+        data = encode_session_closed(record, usage, sequence + 1)
+        yield [Event(sequence + 1, "kosmosx:session.closed", data, extension=True)]

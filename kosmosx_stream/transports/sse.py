@@ -38,13 +38,18 @@ class EventStream:
         send_timeout_s: float,
         keepalive_s: float,
         preamble: bytes = b"",
+        extensions: bool = False,
     ) -> None:
-        """`preamble`: lines before the first event."""
+        """`preamble`: lines before the first event. `extensions`: send those events too.
+
+        Some clients break off at an event that they do not know, so they have to ask for them.
+        """
         self._events = events
         self._session_id = session_id
         self._send_timeout_s = send_timeout_s
         self._keepalive_s = keepalive_s
         self._preamble = preamble
+        self._extensions = extensions
         self._quiet = True
         self._sequence = -1
 
@@ -73,8 +78,10 @@ class EventStream:
                 await self._send(send, self._preamble)
             async for batch in self._events:
                 self._sequence = batch[-1].sequence
-                standard = (frames.sse(event) for event in batch if not event.extension)
-                for piece in _pieces(standard):
+                shown = (
+                    frames.sse(event) for event in batch if self._extensions or not event.extension
+                )
+                for piece in _pieces(shown):
                     await self._send(send, piece)
         except (TimeoutError, OSError):
             raise  # The client is not there, or takes nothing.

@@ -114,3 +114,23 @@ def test_input_tokens_are_those_that_a_response_would_have(narrow: ServerProcess
         with pytest.raises(openai.BadRequestError) as refused:
             official.responses.input_tokens.count(**asked | changes)
         assert refused.value.param == param
+
+
+def test_own_events_come_to_those_who_ask(narrow: ServerProcess) -> None:
+    official = client(narrow)
+    asked: dict[str, Any] = {"model": MODEL, "input": "Hello!", "max_output_tokens": 16}
+    with official.responses.create(**asked, stream=True) as stream:
+        standard = list(stream)
+    assert all(event.type.startswith("response.") for event in standard)
+    own = {"X-Kosmosx-Events": "1"}
+    with official.responses.create(**asked, stream=True, extra_headers=own) as stream:
+        *events, closed = list(stream)
+    assert [event.type for event in events] == [event.type for event in standard]
+    assert closed.type == "kosmosx:session.closed"
+    assert closed.sequence_number == events[-1].sequence_number + 1
+    usage = getattr(events[-1].response, "kosmosx:usage")
+    assert closed.session["receipt"]["total_usd"] == usage["cost_usd"]
+    with official.responses.retrieve(
+        events[0].response.id, stream=True, starting_after=2, extra_headers=own
+    ) as stream:
+        assert [event.type for event in stream] == [event.type for event in [*events[3:], closed]]
