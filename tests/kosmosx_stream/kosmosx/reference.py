@@ -68,6 +68,7 @@ class Reference:
             "input_ids": torch.tensor([ids]),
             "attention_mask": torch.ones(1, len(ids), dtype=torch.long),
             "do_sample": False,
+            "no_repeat_ngram_size": 0,  # which the published checkpoint asks for
             "max_new_tokens": tokens,
             # No token ends the answer, and none is masked, as with `ignore_eos`.
             "eos_token_id": self.model.config.text_config.vocab_size,
