@@ -12,6 +12,14 @@ from msgspec.structs import replace
 from conversation.items import Conversation, Item, Turn, image_ids, is_answer
 from conversation.ports import NotFound
 
+MAX_PENDING = 200
+"""Items that may wait for an answer: they are stored and told as one."""
+
+
+class TooManyPending(Exception):
+    """More items than a turn is to take up at once."""
+
+
 Edit = tuple[Conversation, list[Turn]]
 """The conversation as it shall be, and the turns that are new or changed."""
 
@@ -19,8 +27,14 @@ Edit = tuple[Conversation, list[Turn]]
 def put_in(
     conversation: Conversation, items: Sequence[Item], *, at: float, new_id: Callable[[], str]
 ) -> Edit:
-    """Items at the end of a conversation; `new_id` names turns that they make."""
+    """Items at the end of a conversation; `new_id` names turns that they make.
+
+    Raises:
+        TooManyPending: more than `MAX_PENDING` would wait for an answer.
+    """
     exchanges, pending = _cut((*conversation.pending, *items))
+    if len(pending) > MAX_PENDING:
+        raise TooManyPending
     turns: list[Turn] = []
     head_id = conversation.head_id
     for exchange in exchanges:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import assert_never
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 
 from conversation.redis_attendance import RedisAttendance
 from conversation.redis_connection import check_settings, connect
@@ -39,8 +40,9 @@ from kosmosx_stream.runner import Runner
 from kosmosx_stream.services import Services
 from kosmosx_stream.settings import Settings
 from kosmosx_stream.sweeper import Sweeper
+from kosmosx_stream.transports.cross_origin import CrossOrigin
 from kosmosx_stream.transports.endpoint import exception_handlers
-from kosmosx_stream.transports.routes import routes
+from kosmosx_stream.transports.routes import routes, secret_paths
 from metering.authenticator import Authenticator
 from metering.prices import default_price_book
 
@@ -58,6 +60,9 @@ def create_app(settings: Settings, progress: Progress = logger.info) -> Starlett
     app = Starlette(
         routes=routes(),
         exception_handlers=exception_handlers(),
+        middleware=[
+            Middleware(CrossOrigin, paths=secret_paths(), allowed_origins=settings.allowed_origins)
+        ],
         lifespan=partial(_lifespan, settings=settings, progress=progress),
     )
     app.state.on_ready = lambda: None

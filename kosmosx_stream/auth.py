@@ -1,5 +1,6 @@
 """Who is asking: the key out of a request's headers or a WebSocket's subprotocols."""
 
+from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 
 from kosmosx_stream.client_secrets import ClientSecrets, is_client_secret
@@ -70,11 +71,12 @@ def check_origin(connection: HTTPConnection, allowed: tuple[str, ...]) -> None:
 
 
 def _token(connection: HTTPConnection) -> str | None:
-    return _bearer(connection) or _subprotocol_key(connection)
+    return bearer(connection.headers) or _subprotocol_key(connection)
 
 
-def _bearer(connection: HTTPConnection) -> str | None:
-    scheme, _, token = connection.headers.get("authorization", "").partition(" ")
+def bearer(headers: Headers) -> str | None:
+    """The token in `Authorization`."""
+    scheme, _, token = headers.get("authorization", "").partition(" ")
     return token.strip() or None if scheme.lower() == "bearer" else None
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from starlette.requests import Request
 
 from conversation import ports
-from conversation.editing import put_in, take_out
+from conversation.editing import MAX_PENDING, TooManyPending, put_in, take_out
 from conversation.items import Conversation, Item, Turn
 from kosmosx_stream.ids import new_id
 from kosmosx_stream.protocol.conversations import (
@@ -16,6 +16,7 @@ from kosmosx_stream.protocol.conversations import (
 )
 from kosmosx_stream.protocol.errors import (
     Conflict,
+    InvalidRequest,
     NotFound,
     conversation_not_found,
     item_not_found,
@@ -142,7 +143,14 @@ async def _take_in(
 
 
 async def _put_in(services: Services, conversation: Conversation, items: tuple[Item, ...]) -> None:
-    edited, turns = put_in(conversation, items, at=time.time(), new_id=lambda: new_id("turn"))
+    try:
+        edited, turns = put_in(conversation, items, at=time.time(), new_id=lambda: new_id("turn"))
+    except TooManyPending as error:
+        raise InvalidRequest(
+            f"At most {MAX_PENDING} items may follow each other without an answer.",
+            code="array_above_max_length",
+            param="items",
+        ) from error
     await services.history.revise_conversation(edited, new_id("rev"), turns)
 
 

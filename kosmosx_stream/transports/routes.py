@@ -39,6 +39,11 @@ def endpoints() -> list[Endpoint]:
     ]
 
 
+def secret_paths() -> frozenset[str]:
+    """The paths that take client secrets."""
+    return frozenset(each.path for each in endpoints() if each.operation.client_secrets)
+
+
 def routes() -> list[BaseRoute]:
     """Every path that the server answers."""
     api = endpoints()

@@ -7,7 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from conversation.editing import put_in, take_out, turn_without
+from conversation.editing import (
+    MAX_PENDING,
+    TooManyPending,
+    put_in,
+    take_out,
+    turn_without,
+)
 from conversation.items import Conversation, Item, Turn, is_answer
 from conversation.ports import NotFound
 from tests.conversation.samples import conversation, said, turn
@@ -68,6 +74,16 @@ def test_what_is_put_in_follows_the_head_and_brings_its_images() -> None:
         image_ids=("0a", "0b"),
         by_hand=True,
     )
+
+
+def test_no_more_wait_for_an_answer_than_a_turn_takes_up() -> None:
+    many = [said(f"msg_{number}") for number in range(MAX_PENDING)]
+    edited, _ = put_in(conversation(), many, at=1.0, new_id=lambda: "")
+    assert edited.pending == tuple(many)
+    with pytest.raises(TooManyPending):
+        put_in(edited, [said("msg_last")], at=1.0, new_id=lambda: "")
+    edited, turns = put_in(edited, [said("answer", "assistant")], at=1.0, new_id=lambda: "")
+    assert (edited.pending, len(turns)) == ((), 1)
 
 
 def test_a_pending_item_is_taken_out() -> None:
