@@ -49,7 +49,7 @@ def put_in(
             prompt_ids=None,
             answer_ids=(),
             image_ids=image_ids(exchange),
-            by_hand=True,
+            billed=False,
         )
         turns.append(turn)
         head_id = turn.response_id

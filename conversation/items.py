@@ -116,8 +116,8 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     `grounding`: the stretch asks for boxes. `created_at` is in Unix seconds.
 
     `prompt_ids` is None where the stretch has to be built from `input` anew: an item was deleted
-    from the turn, or it was put into its conversation by hand. One that was put in `by_hand` is
-    an exchange that no response made; its items, those of an assistant too, are its `input`.
+    from the turn, or it was put into its conversation by hand: an exchange that no response made;
+    its items, those of an assistant too, are its `input`. `billed`: a response paid for its images.
     """
 
     response_id: str
@@ -131,7 +131,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     answer_ids: tuple[int, ...]
     image_ids: tuple[str, ...]
     grounding: bool = False
-    by_hand: bool = False
+    billed: bool = True
     session_id: str = ""
     """The metering session that it was said in; none if it was put in by hand."""
 

@@ -267,6 +267,6 @@ def _granted(principal: Principal, request: CreateResponse) -> CreateResponse:
 
 
 def _unbilled(turns: Sequence[Turn]) -> tuple[str, ...]:
-    """Images that were put in since the last answer: no response has paid for them."""
-    since_answer = takewhile(lambda turn: not turn.answer_ids, reversed(turns))
+    """Images that came in since the last answer: no response has paid for them."""
+    since_answer = takewhile(lambda turn: not turn.billed, reversed(turns))
     return tuple(image_id for turn in since_answer for image_id in turn.image_ids)

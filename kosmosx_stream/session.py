@@ -102,6 +102,7 @@ class _Turn:
             answer_ids=tuple(self.answer_ids),
             image_ids=image_ids(asked),
             grounding=started.grounding,
+            billed=bool(self.answer_ids),
             session_id=started.session_id,
         )
 

@@ -72,7 +72,7 @@ def test_what_is_put_in_follows_the_head_and_brings_its_images() -> None:
         prompt_ids=None,
         answer_ids=(),
         image_ids=("0a", "0b"),
-        by_hand=True,
+        billed=False,
     )
 
 

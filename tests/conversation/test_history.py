@@ -191,7 +191,7 @@ async def test_pending_items_are_taken_up_by_the_next_turn(history: History) -> 
 
 async def test_turns_are_put_in_and_changed_by_hand(history: History) -> None:
     await history.create_conversation(conversation())
-    added = replace(turn("hand_0", None, "conv_1"), prompt_ids=None, by_hand=True)
+    added = replace(turn("hand_0", None, "conv_1"), prompt_ids=None, billed=False)
     await revised(history, "edit_1", added, head_id="hand_0")
     answered = turn("resp_1", "hand_0", "conv_1")
     await history.add_turn(answered)

@@ -231,8 +231,10 @@ async def test_images_that_were_put_in_are_billed_with_the_next_answer_only() ->
     assert first.image_ids == first.new_images == ("x", "y")
     assert first.grounding
     await answer(history, first, (500, *END))
-    second = await admit(history, conversation="conv")
-    assert second.new_images == ()
+    for deleted in (None, f"{first.response_id}-out"):
+        if deleted:
+            await take(history, deleted)
+        assert (await admit(history, conversation="conv")).new_images == ()
 
 
 async def test_exchanges_that_were_put_in_leave_the_window_one_by_one() -> None:
