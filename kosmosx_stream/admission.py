@@ -108,7 +108,9 @@ class Admission:
             model=request.model,
             request=echoed_fields(request),
             price=self._price,
-            sampling=Sampling(temperature=request.temperature, top_p=request.top_p),
+            sampling=Sampling(
+                temperature=request.temperature, top_p=request.top_p, seed=request.seed
+            ),
             max_tokens=fitted.max_tokens if request.generate else WARM_UP_TOKENS,
             input_tokens=self._engine.count(prompt_ids, len(all_images)),
             prompt_ids=prompt_ids,
@@ -128,6 +130,7 @@ class Admission:
             opens_session=opens_session,
             single_turn=single_turn,
             dropped=fitted.dropped,
+            stop=request.stop,
         )
 
     def _grounding(self, request: CreateResponse, *, sees: bool) -> bool:
@@ -242,7 +245,7 @@ class Admission:
                 f"{window - error.limit} are kept for the answer; the model's context window is "
                 f"{window} tokens.",
                 code="context_length_exceeded",
-                param="input",
+                param=request.input_param,
             ) from error
         dropped = Dropped(first, sum(costs[:first]), window) if first else None
         return Fitted(turns[first:], wanted, dropped)

@@ -126,6 +126,7 @@ async def _start_services(
         responses=responses,
         reservations=Reservations(log, kept_s=settings.idempotency_s),
         hub=hub,
+        price_book=default_price_book(),
         model_created_at=int(settings.model.stat().st_mtime),
     )
 
@@ -180,7 +181,7 @@ async def _run_model(app: Starlette, services: Services, progress: Progress) -> 
                 chat_format=chat_format,
                 history=services.history,
                 images=images,
-                prices=default_price_book(),
+                prices=services.price_book,
                 settings=settings,
             )
             app.state.on_ready()

@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 
 from conversation.entries import Ended, Entry, Price, Started, unpack
 from conversation.ports import Attendance, EventLog, Lease, LogUnavailable
+from kosmosx_stream.protocol.chat import ChatCompletion
+from kosmosx_stream.protocol.chat_completion import completion
 from kosmosx_stream.protocol.errors import Unavailable, response_not_found
 from kosmosx_stream.protocol.fold import Fold, Projection
 from kosmosx_stream.protocol.frames import Event
@@ -61,6 +63,14 @@ class ResponseLog:
         for entry in entries:
             projector.feed(entry)
         return projector.response()
+
+    def completion(self, entries: Iterable[Entry]) -> ChatCompletion:
+        """The chat completion of a whole log.
+
+        Raises:
+            ApiError: the answer failed.
+        """
+        return completion(entries, _cost_micro_usd)
 
     def has_ended(self, entries: Sequence[Entry], after: int) -> bool:
         """Whether nothing comes after the event of this number, now or ever."""

@@ -1,7 +1,10 @@
 """What the transports need of the server, put together in `app`."""
 
+import contextlib
+
 import msgspec
 
+from conversation import ports
 from conversation.ports import History, Lease, Reservation
 from kosmosx_stream.admission import Admission
 from kosmosx_stream.client_secrets import ClientSecrets
@@ -12,13 +15,14 @@ from kosmosx_stream.ids import new_id
 from kosmosx_stream.live_response import LiveResponse
 from kosmosx_stream.live_session import LiveSession
 from kosmosx_stream.protocol.errors import ApiError, Unavailable, response_not_found
+from kosmosx_stream.protocol.models import ModelObject, prices
 from kosmosx_stream.protocol.requests import CreateResponse
-from kosmosx_stream.protocol.resources import ModelObject
 from kosmosx_stream.reservations import Reservations
 from kosmosx_stream.response_log import ResponseLog
 from kosmosx_stream.settings import Settings
 from kosmosx_stream.unstored import UnstoredTurns
 from metering.authenticator import Authenticator, Principal
+from metering.prices import PriceBook
 from metering.store import Store
 
 
@@ -40,6 +44,7 @@ class Services(msgspec.Struct, kw_only=True):
     responses: ResponseLog
     reservations: Reservations
     hub: Hub
+    price_book: PriceBook
     model_created_at: int
     """When the checkpoint was written, in Unix seconds."""
     engine: Engine | None = None
@@ -131,6 +136,18 @@ class Services(msgspec.Struct, kw_only=True):
         self.hub.cancel(found[0], response_id)
         await self.hub.until_ended(response_id)
 
+    async def delete(self, principal: Principal, response_id: str) -> None:
+        """Take a response out of the history and the log; the bill stays.
+
+        Raises:
+            NotFound: there is none, or it is another account's.
+        """
+        await self.responses.stored(principal.account_id, response_id)
+        await self.cancel(principal, response_id)
+        with contextlib.suppress(ports.NotFound):  # A failed turn is in the log only.
+            await self.history.delete_turn(principal.account_id, response_id)
+        await self.responses.delete(response_id)
+
     async def require(self, principal: Principal, response_id: str) -> None:
         """Check that the account may read this response, stored or live.
 
@@ -155,6 +172,7 @@ class Services(msgspec.Struct, kw_only=True):
             id=self.settings.model_name,
             created=self.model_created_at,
             context_window=self.engine.max_model_len if self.engine else None,
+            prices=prices(self.price_book),
         )
 
 

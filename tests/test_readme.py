@@ -39,9 +39,19 @@ def test_python_examples(server: ServerProcess, number: int) -> None:
     assert len(done.stdout) > 20
 
 
-def test_curl_example(server: ServerProcess) -> None:
-    (example,) = [block for block in blocks("console") if block.startswith("$ curl -N")]
-    command = aimed_at(server, example.removeprefix("$ "))
+def test_curl_examples(server: ServerProcess) -> None:
+    """The first speaks Responses, the second Chat Completions."""
+    (examples,) = [block for block in blocks("console") if block.startswith("$ curl -N")]
+    for command, end in zip(
+        examples.removeprefix("$ ").split("\n$ "),
+        ("event: response.completed", "data: [DONE]"),
+        strict=True,
+    ):
+        assert end in said_by(server, command)
+
+
+def said_by(server: ServerProcess, example: str) -> str:
+    command = aimed_at(server, example)
     done = subprocess.run(
         ["bash", "-c", command],
         env={"KEY": server.key, "PATH": "/usr/bin:/bin"},
@@ -50,7 +60,8 @@ def test_curl_example(server: ServerProcess) -> None:
         timeout=60,
         check=False,
     )
-    assert "event: response.completed" in done.stdout, done.stderr
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def test_names_of_files_are_right() -> None:

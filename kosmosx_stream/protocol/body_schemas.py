@@ -8,78 +8,24 @@ that no schema names are ignored, but for `kosmosx:` ones.
 from typing import get_args
 
 from kosmosx_stream.protocol import client_events, client_secrets
+from kosmosx_stream.protocol.chat_schemas import CHAT_BODIES
 from kosmosx_stream.protocol.conversations import MAX_ITEMS
-from kosmosx_stream.protocol.fields import MAX_INTEGER
 from kosmosx_stream.protocol.inputs import DETAILS
-from kosmosx_stream.protocol.requests import (
-    MAX_LABEL,
-    MIN_OUTPUT_TOKENS,
-    Effort,
-    Summary,
-    Truncation,
+from kosmosx_stream.protocol.requests import MIN_OUTPUT_TOKENS, Effort, Summary, Truncation
+from kosmosx_stream.protocol.schema_terms import (
+    BOOLEAN,
+    LABEL,
+    METADATA,
+    TEXT,
+    any_of,
+    array,
+    body,
+    integer,
+    number,
+    one_of,
+    says,
 )
 from kosmosx_stream.protocol.schemas import Schema, ref
-
-TEXT: Schema = {"type": "string"}
-BOOLEAN: Schema = {"type": "boolean"}
-LABEL: Schema = {"type": "string", "maxLength": MAX_LABEL}
-
-
-def one_of(*values: str) -> Schema:
-    """One of these words."""
-    return {"type": "string", "enum": list(values)}
-
-
-def integer(low: int, high: int = MAX_INTEGER) -> Schema:
-    """A whole number within bounds."""
-    return {"type": "integer", "minimum": low, "maximum": high}
-
-
-def number(low: float, high: float) -> Schema:
-    """A number within bounds."""
-    return {"type": "number", "minimum": low, "maximum": high}
-
-
-def array(items: Schema, *, least: int = 0) -> Schema:
-    """An array of at least so many."""
-    return {"type": "array", "items": items, "minItems": least}
-
-
-def any_of(*schemas: Schema) -> Schema:
-    """Whatever one of these takes."""
-    return {"anyOf": list(schemas)}
-
-
-def says(schema: Schema, description: str) -> Schema:
-    """The schema with a description."""
-    return schema | {"description": description}
-
-
-def body(description: str, required: dict[str, Schema], **optional: Schema) -> Schema:
-    """An object; optional fields may be null. `extension_x` is the field `kosmosx:x`."""
-    fields = {
-        name.replace("extension_", "kosmosx:"): _nullable(schema)
-        for name, schema in optional.items()
-    }
-    return {
-        "type": "object",
-        "description": description,
-        "properties": required | fields,
-        "required": list(required),
-    }
-
-
-def _nullable(schema: Schema) -> Schema:
-    match schema:
-        case {"type": str(kind), "enum": list(values)}:
-            return schema | {"type": [kind, "null"], "enum": [*values, None]}
-        case {"type": str(kind)}:
-            return schema | {"type": [kind, "null"]}
-        case {"anyOf": list(choices)}:
-            return schema | {"anyOf": [*choices, {"type": "null"}]}
-        case _:
-            return any_of(schema, {"type": "null"})
-
 
 _INPUT_TEXT = body(
     "What a user or a developer wrote.", {"type": one_of("input_text"), "text": TEXT}
@@ -107,14 +53,6 @@ def _message(description: str, roles: tuple[str, ...], *parts: str) -> Schema:
         status=TEXT,
     )
 
-
-METADATA: Schema = {
-    "type": "object",
-    "description": "Up to 16 pairs that are kept and given back.",
-    "maxProperties": 16,
-    "propertyNames": {"maxLength": 64},
-    "additionalProperties": {"type": "string", "maxLength": 512},
-}
 
 _CREATE_RESPONSE = body(
     "What to answer, and how.",
@@ -208,6 +146,7 @@ BODIES: dict[str, Schema] = {
     ),
     "CreateSession": body("A new session.", {}, metadata=METADATA),
     "CreateItems": body("More items of a conversation.", {"items": _ITEMS | {"minItems": 1}}),
+    **CHAT_BODIES,
 }
 """By their names in the OpenAPI document."""
 

@@ -219,6 +219,11 @@ def too_long(param: str, what: str, limit: int, length: int) -> InvalidRequest:
     return InvalidRequest(message, code=code, param=param)
 
 
+def empty_string(param: str) -> InvalidRequest:
+    message = f"Invalid '{param}': empty string. Expected a string with minimum length 1."
+    return InvalidRequest(message, code="empty_string", param=param)
+
+
 def _out_of_range(param: str, code: str, wanted: str, value: float) -> InvalidRequest:
     message = (
         f"Invalid '{param}': out of range. "
@@ -258,7 +263,8 @@ def _check_bounds(document: dict[str, Any]) -> None:
 
 def _text_bytes(key: str | int, child: Any) -> int:
     size = _utf8_length(key) if isinstance(key, str) else 0
-    is_picture = key == "image_url" and isinstance(child, str) and child.startswith("data:")
+    is_url = key in {"image_url", "url"}  # as Responses and as Chat Completions have it
+    is_picture = is_url and isinstance(child, str) and child.startswith("data:")
     return size + (_utf8_length(child) if isinstance(child, str) and not is_picture else 1)
 
 

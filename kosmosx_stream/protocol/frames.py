@@ -40,6 +40,11 @@ def sse_frame(event_type: str, data: bytes, event_id: int | None = None) -> byte
     return b"event: %b\ndata: %b\n%b\n" % (event_type.encode(), data, id_line)
 
 
+def unnamed_sse(data: bytes) -> bytes:
+    """One line of data as a server-sent event without a type, as Chat Completions has them."""
+    return b"data: %b\n\n" % data
+
+
 def websocket(event: Event, stream_id: str | None = None) -> str:
     """The event as the text of a WebSocket frame, in the lane `stream_id` if it has one."""
     return on_stream(event.data, stream_id).decode()

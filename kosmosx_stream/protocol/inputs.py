@@ -81,7 +81,7 @@ def read_items(items: list[Any], param: str) -> tuple[InputMessage, ...]:
         InvalidRequest: it is empty, or an item is not a message that this server takes.
     """
     if not items:
-        raise _empty(param)
+        raise empty_array(param)
     return tuple(
         _read_message(check_object(item, f"{param}[{index}]")) for index, item in enumerate(items)
     )
@@ -127,7 +127,7 @@ def _check_item_type(item: Fields) -> None:
 
 def _read_parts(parts: list[Any], param: str, role: Role) -> tuple[InputPart, ...]:
     if not parts:
-        raise _empty(param)
+        raise empty_array(param)
     return tuple(
         _read_part(check_object(part, f"{param}[{index}]"), role)
         for index, part in enumerate(parts)
@@ -169,21 +169,29 @@ def _read_image(part: Fields) -> InputImage:
             part.param("file_id"), "there are no files here; send the picture as a data: URL"
         )
     url = part.required_string("image_url")
-    param = part.param("image_url")
+    return picture(url, part.choice("detail", DETAILS), part.param("image_url"))
+
+
+def picture(url: str, detail: Detail | None, param: str) -> InputImage:
+    """A picture that a request brings in its field `param`.
+
+    Raises:
+        InvalidRequest: it is not a data: URL.
+    """
     if url[:5].lower() != "data:":
         message = (
             f"Invalid '{param}': pictures are taken as data: URLs only "
             "('data:image/png;base64,...'); this server does not fetch URLs."
         )
         raise InvalidRequest(message, code="invalid_image_url", param=param)
-    return InputImage(url, part.choice("detail", DETAILS) or "auto", param)
+    return InputImage(url, detail or "auto", param)
 
 
 def _text(role: Role, text: str) -> InputPart:
     return OutputText(text) if role == "assistant" else InputText(text)
 
 
-def _empty(param: str) -> InvalidRequest:
+def empty_array(param: str) -> InvalidRequest:
     message = f"Invalid '{param}': empty array. Expected an array with minimum length 1."
     return InvalidRequest(message, code="empty_array", param=param)
 

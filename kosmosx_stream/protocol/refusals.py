@@ -30,8 +30,12 @@ def _refuse_tools(fields: Fields) -> None:
         param = f"tools[{index}]"
         description = check_object(tool, param)
         name = description.string("name") or description.string("type") or "unnamed"
-        message = f"The tool '{name[:64]}' is not supported: this server runs no tools."
-        raise InvalidRequest(message, code="unsupported_tool", param=f"{param}.type")
+        raise unsupported_tool(name, f"{param}.type")
+
+
+def unsupported_tool(name: str, param: str) -> InvalidRequest:
+    message = f"The tool '{name[:64]}' is not supported: this server runs no tools."
+    return InvalidRequest(message, code="unsupported_tool", param=param)
 
 
 def _refuse_text_formats(fields: Fields) -> None:

@@ -60,7 +60,11 @@ class Reasoning(msgspec.Struct, frozen=True):
 
 
 class CreateResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """A request for a response, normalised. `grounding`: None leaves it to the server."""
+    """A request for an answer, normalised.
+
+    `grounding`: None leaves it to the server. `seed` and `stop` come from chat completions only.
+    `input_param` names the field that holds the messages, for complaints about it.
+    """
 
     model: str
     messages: tuple[InputMessage, ...]
@@ -84,6 +88,9 @@ class CreateResponse(msgspec.Struct, frozen=True, kw_only=True):
     user: str | None = None
     safety_identifier: str | None = None
     prompt_cache_key: str | None = None
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+    input_param: str = "input"
 
 
 def decode_create(body: bytes | str) -> CreateResponse:

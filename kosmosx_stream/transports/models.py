@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from kosmosx_stream.protocol.errors import NotFound
-from kosmosx_stream.protocol.resources import ModelList, ModelObject
+from kosmosx_stream.protocol.models import ModelList, ModelObject
 from kosmosx_stream.services import Services
 from kosmosx_stream.transports.endpoint import json_response
 from kosmosx_stream.transports.operation import operation

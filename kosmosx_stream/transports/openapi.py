@@ -7,7 +7,10 @@ from http import HTTPStatus
 from importlib.metadata import version
 from typing import Any
 
+import msgspec
+
 from kosmosx_stream.protocol.body_schemas import BODIES
+from kosmosx_stream.protocol.chat import Chunk
 from kosmosx_stream.protocol.errors import (
     ApiError,
     AuthenticationError,
@@ -21,7 +24,7 @@ from kosmosx_stream.protocol.errors import (
 from kosmosx_stream.protocol.events import wire_events
 from kosmosx_stream.protocol.schemas import Schema, ref, wire_schemas
 from kosmosx_stream.transports.endpoint import Endpoint
-from kosmosx_stream.transports.operation import Operation
+from kosmosx_stream.transports.operation import Operation, StreamName
 from kosmosx_stream.transports.query import Parameter, Text
 
 INFO = {
@@ -36,15 +39,14 @@ CLIENT_SECRET = {
     "description": "A secret of `POST /v1/client_secrets`, from the origin that it names, once.",
 }
 
-_EVENT = "ResponseStreamEvent"
-
 
 def openapi(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
     """The document of these routes."""
-    events = [e for e in wire_events() if not str(e.__struct_config__.tag).startswith("kosmosx:")]
-    types = [HttpError, StreamError, *events, *(each.operation.answer for each in endpoints)]
-    shapes, named = wire_schemas(types)
-    answers = shapes[2 + len(events) :]
+    types = [each.operation.answer for each in endpoints]
+    streams = _streams()
+    shapes, named = wire_schemas([*types, *(each for group in streams.values() for each in group)])
+    answers, parts = shapes[: len(types)], iter(shapes[len(types) :])
+    stream_data = {name: {"oneOf": [next(parts) for _ in each]} for name, each in streams.items()}
     overlap = named.keys() & BODIES.keys()
     assert not overlap, f"two schemas have the same name: {overlap}"
     paths: dict[str, Any] = {}
@@ -59,8 +61,17 @@ def openapi(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
         "components": {
             "securitySchemes": {"key": KEY, "client_secret": CLIENT_SECRET},
             "responses": _refusals(each.operation for each in endpoints),
-            "schemas": BODIES | named | {_EVENT: {"oneOf": shapes[1 : 2 + len(events)]}},
+            "schemas": BODIES | named | stream_data,
         },
+    }
+
+
+def _streams() -> dict[StreamName, list[type[msgspec.Struct]]]:
+    """What the streams carry; OpenAPI has no word for the `[DONE]` at a chat stream's end."""
+    events = [e for e in wire_events() if not str(e.__struct_config__.tag).startswith("kosmosx:")]
+    return {
+        "ResponseStreamEvent": [StreamError, *events],
+        "ChatStreamData": [Chunk, HttpError],
     }
 
 
@@ -68,8 +79,8 @@ def _operation(path: str, each: Operation, answer: Schema) -> dict[str, Any]:
     handler = each.handler
     module = handler.__module__.rpartition(".")[2]
     content = {"application/json": {"schema": answer}}
-    if each.streams:
-        content["text/event-stream"] = {"schema": ref(_EVENT)}
+    if each.streams is not None:
+        content["text/event-stream"] = {"schema": ref(each.streams)}
     answers: dict[str, Any] = {"200": {"description": "Success.", "content": content}}
     for error in _refuses(each):
         answers[str(error.status)] = {"$ref": f"#/components/responses/{error.__name__}"}

@@ -10,7 +10,7 @@ struct that is sent (`protocol/`), `query` what `query.py` reads. Statuses that 
 """
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from starlette.requests import Request
@@ -24,6 +24,9 @@ from metering.authenticator import Principal
 Handler = Callable[[Request, Services, Principal], Awaitable[Any]]
 """Returns a response, or what is to be encoded as JSON."""
 
+StreamName = Literal["ResponseStreamEvent", "ChatStreamData"]
+"""What server-sent events carry, by its name in the OpenAPI document."""
+
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """A handler with its documentation."""
@@ -36,8 +39,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     body_required: bool
     query: tuple[Parameter, ...]
     headers: tuple[Parameter, ...]
-    streams: bool
-    """Whether a success may be a stream of events instead."""
+    streams: StreamName | None
+    """What a success may be a stream of instead."""
     client_secrets: bool
     """Whether a client secret will do instead of a key."""
     refuses: tuple[type[ApiError], ...]
@@ -51,7 +54,7 @@ def operation(
     body_required: bool = True,
     query: tuple[Parameter, ...] = (),
     headers: tuple[Parameter, ...] = (),
-    streams: bool = False,
+    streams: StreamName | None = None,
     client_secrets: bool = False,
     refuses: tuple[type[ApiError], ...] = (),
 ) -> Callable[[Handler], Operation]:

@@ -1,6 +1,5 @@
 """`/v1/responses` over HTTP: create, retrieve, replay, cancel, delete, input items."""
 
-import contextlib
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -8,7 +7,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from conversation import ports
 from conversation.entries import Started
 from kosmosx_stream.protocol import frames
 from kosmosx_stream.protocol.errors import Conflict, NotFound, PermissionDenied, Unprocessable
@@ -19,6 +17,7 @@ from kosmosx_stream.protocol.responses import DeletedResponse, InputTokens, Resp
 from kosmosx_stream.protocol.sessions import encode_session_closed
 from kosmosx_stream.services import Services
 from kosmosx_stream.transports.endpoint import json_response, read_body
+from kosmosx_stream.transports.headers import SESSION
 from kosmosx_stream.transports.item_pages import PAGING, item_page
 from kosmosx_stream.transports.operation import operation
 from kosmosx_stream.transports.query import LAST_EVENT_ID, STARTING_AFTER, STREAM, Text
@@ -29,16 +28,14 @@ from metering.authenticator import Principal
 
 NO_CONTENT = 204
 """HTML 9.2.3: the answer on which an EventSource stops coming back."""
-SESSION_HEADER = "x-kosmosx-session"
 EVENTS = Text(name="X-Kosmosx-Events", says="`1`: a stream has events of this server's own, too.")
-SESSION = Text(name="X-Kosmosx-Session", says="The open session that this response joins.")
 
 
 @operation(
     body="CreateResponse",
     answer=ResponseObject,
     headers=(SESSION, EVENTS, IDEMPOTENCY_KEY),
-    streams=True,
+    streams="ResponseStreamEvent",
     client_secrets=True,
     refuses=(PermissionDenied, NotFound, Conflict, Unprocessable),
 )
@@ -47,7 +44,7 @@ async def create(request: Request, services: Services, principal: Principal) -> 
     body = await read_body(request, services.settings.max_request_bytes)
     create = decode_create(body)
     reservation = reserved_by(request, principal, body)
-    joined = request.headers.get(SESSION_HEADER)
+    joined = SESSION.read(request.headers)
     said = await services.say_once(principal, create, joined, reservation)
     if create.stream:
         events = services.hub.follow(said.response_id)
@@ -58,7 +55,7 @@ async def create(request: Request, services: Services, principal: Principal) -> 
             return Response(status_code=CLIENT_CLOSED_REQUEST)
         entries = await services.responses.entries(said.response_id)
     response = json_response(services.responses.response(entries))
-    response.headers[SESSION_HEADER] = said.session_id
+    response.headers[SESSION.name] = said.session_id
     return response
 
 
@@ -66,7 +63,7 @@ async def create(request: Request, services: Services, principal: Principal) -> 
     answer=ResponseObject,
     query=(STREAM, STARTING_AFTER),
     headers=(EVENTS, LAST_EVENT_ID),
-    streams=True,
+    streams="ResponseStreamEvent",
     refuses=(NotFound,),
 )
 async def retrieve(request: Request, services: Services, principal: Principal) -> ASGIApp:
@@ -91,11 +88,7 @@ async def retrieve(request: Request, services: Services, principal: Principal) -
 async def delete(request: Request, services: Services, principal: Principal) -> Any:
     """`DELETE /v1/responses/{id}`: out of the history and the log; the bill stays."""
     response_id = request.path_params["response_id"]
-    await services.responses.stored(principal.account_id, response_id)
-    await services.cancel(principal, response_id)
-    with contextlib.suppress(ports.NotFound):  # A failed turn is in the log only.
-        await services.history.delete_turn(principal.account_id, response_id)
-    await services.responses.delete(response_id)
+    await services.delete(principal, response_id)
     return DeletedResponse(response_id)
 
 

@@ -2,7 +2,14 @@
 
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 
-from kosmosx_stream.transports import client_secrets, conversations, models, responses, sessions
+from kosmosx_stream.transports import (
+    chat,
+    client_secrets,
+    conversations,
+    models,
+    responses,
+    sessions,
+)
 from kosmosx_stream.transports.asyncapi import asyncapi
 from kosmosx_stream.transports.endpoint import Endpoint, document
 from kosmosx_stream.transports.openapi import openapi
@@ -21,6 +28,9 @@ def endpoints() -> list[Endpoint]:
         Endpoint("DELETE", "/v1/responses/{response_id}", responses.delete),
         Endpoint("POST", "/v1/responses/{response_id}/cancel", responses.cancel),
         Endpoint("GET", "/v1/responses/{response_id}/input_items", responses.list_input_items),
+        Endpoint("POST", "/v1/chat/completions", chat.create),
+        Endpoint("GET", "/v1/chat/completions/{completion_id}", chat.retrieve),
+        Endpoint("DELETE", "/v1/chat/completions/{completion_id}", chat.delete),
         Endpoint("POST", "/v1/conversations", conversations.create),
         Endpoint("GET", "/v1/conversations/{conversation_id}", conversations.retrieve),
         Endpoint("POST", "/v1/conversations/{conversation_id}", conversations.update),

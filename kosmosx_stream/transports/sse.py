@@ -2,13 +2,20 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Callable,
+    Iterable,
+    Iterator,
+    Sequence,
+)
 
 from starlette.types import Receive, Scope, Send
 
 from kosmosx_stream.protocol import frames
-from kosmosx_stream.protocol.errors import encode_sse
-from kosmosx_stream.protocol.projection import Event
+from kosmosx_stream.protocol.errors import ApiError, encode_sse
+from kosmosx_stream.protocol.frames import Event
 from kosmosx_stream.transports.failures import to_api_error
 
 HEADERS = (
@@ -39,10 +46,13 @@ class EventStream:
         keepalive_s: float,
         preamble: bytes = b"",
         extensions: bool = False,
+        frame: Callable[[Event], bytes] = frames.sse,
+        encode_error: Callable[[ApiError, int], bytes] = encode_sse,
     ) -> None:
         """`preamble`: lines before the first event. `extensions`: send those events too.
 
         Some clients break off at an event that they do not know, so they have to ask for them.
+        `frame` and `encode_error`, which gets a sequence number too, are the protocol's.
         """
         self._events = events
         self._session_id = session_id
@@ -50,6 +60,8 @@ class EventStream:
         self._keepalive_s = keepalive_s
         self._preamble = preamble
         self._extensions = extensions
+        self._frame = frame
+        self._encode_error = encode_error
         self._quiet = True
         self._sequence = -1
 
@@ -79,14 +91,14 @@ class EventStream:
             async for batch in self._events:
                 self._sequence = batch[-1].sequence
                 shown = (
-                    frames.sse(event) for event in batch if self._extensions or not event.extension
+                    self._frame(event) for event in batch if self._extensions or not event.extension
                 )
                 for piece in _pieces(shown):
                     await self._send(send, piece)
         except (TimeoutError, OSError):
             raise  # The client is not there, or takes nothing.
         except Exception as error:  # noqa: BLE001 - the edge of a task
-            await self._send(send, encode_sse(to_api_error(error), self._sequence + 1))
+            await self._send(send, self._encode_error(to_api_error(error), self._sequence + 1))
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _send(self, send: Send, body: bytes) -> None:

@@ -11,7 +11,7 @@ ANYTHING = st.none() | st.booleans() | st.integers(-9, 9) | TEXT | st.lists(TEXT
 KNOWN = {
     "$ref", "type", "enum", "anyOf", "allOf", "properties", "required", "additionalProperties",
     "propertyNames", "maxProperties", "items", "minItems", "maxItems", "minimum", "maximum",
-    "maxLength", "pattern", "description", "default",
+    "minLength", "maxLength", "pattern", "description", "default",
 }  # fmt: skip
 
 
@@ -49,7 +49,11 @@ def _typed(kind: str, schema: Schema, named: dict[str, Schema]) -> st.SearchStra
         case "string":
             if "pattern" in schema:
                 return st.from_regex(schema["pattern"], fullmatch=True)
-            return st.text(st.characters(codec="utf-8"), max_size=schema.get("maxLength", 20))
+            return st.text(
+                st.characters(codec="utf-8"),
+                min_size=schema.get("minLength", 0),
+                max_size=schema.get("maxLength", 20),
+            )
         case "array":
             items = values(schema.get("items", {}), named)
             least = schema.get("minItems", 0)

@@ -11,6 +11,7 @@ from jsonschema import Draft202012Validator
 
 from kosmosx_stream.protocol import client_events
 from kosmosx_stream.protocol.body_schemas import BODIES, COMMANDS
+from kosmosx_stream.protocol.chat_requests import decode_chat
 from kosmosx_stream.protocol.client_events import decode_client_event
 from kosmosx_stream.protocol.client_secrets import decode_client_secret
 from kosmosx_stream.protocol.conversations import (
@@ -34,6 +35,7 @@ DECODERS: dict[str, tuple[Schema, Decode]] = {
     "CreateItems": (BODIES["CreateItems"], decode_items),
     "CreateSession": (BODIES["CreateSession"], decode_session),
     "CreateClientSecret": (BODIES["CreateClientSecret"], decode_client_secret),
+    "CreateChatCompletion": (BODIES["CreateChatCompletion"], decode_chat),
 } | {kind: (schema, decode_client_event) for kind, schema in COMMANDS.items()}
 
 SEMANTIC = {"mutually_exclusive_parameters", "invalid_image_url", "invalid_stream_id"}
@@ -121,9 +123,27 @@ def documented(schema: Any) -> set[str]:
 SILENT = {
     "file_id", "tools", "text", "format", "verbosity", "background", "prompt", "include",
     "top_logprobs", "presence_penalty", "frequency_penalty", "stream_options", "service_tier",
-    "generate", "annotations", "logprobs",
+    "generate", "annotations", "logprobs", "n", "functions", "function_call", "response_format",
+    "audio", "modalities", "logit_bias", "web_search_options", "moderation", "prediction",
+    "reasoning_effort", "tool_calls",
 }  # fmt: skip
 """Fields that are read only to refuse them, or to ignore them, in the right type."""
+
+
+CHAT = {
+    "model": "m",
+    "messages": [
+        {
+            "role": "user",
+            "content": [
+                {"type": "text", "text": "x"},
+                {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}},
+            ],
+        },
+        {"role": "assistant", "content": [{"type": "refusal", "refusal": "x"}]},
+    ],
+    "stream_options": {},
+}
 
 
 def test_every_field_that_is_read_is_documented(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,6 +171,7 @@ def test_every_field_that_is_read_is_documented(monkeypatch: pytest.MonkeyPatch)
     decode_conversation(encoded({"items": body["input"]}))
     decode_session(b"{}")
     decode_client_secret(encoded({"origin": "https://a", "expires_after": {}, "session": {}}))
+    decode_chat(encoded(CHAT))
     decode_client_event(encoded(body | {"type": "response.create"}))
     decode_client_event(encoded({"type": "kosmosx:response.cancel", "response_id": "r"}))
     decode_client_event(encoded({"type": "kosmosx:session.close"}))
