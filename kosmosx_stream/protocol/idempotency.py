@@ -15,10 +15,8 @@ HEADER = "Idempotency-Key"
 MAX_LENGTH = 255
 
 
-def reservation(
-    account_id: str, key: str | None, operation: str, body: bytes
-) -> Reservation | None:
-    """What a request with this key is known by in its account; None without a key.
+def reservation(owner_id: str, key: str | None, operation: str, body: bytes) -> Reservation | None:
+    """What a request with this key of its owner is known by; None without a key.
 
     `operation` is the method and path, `body` valid JSON: the order of its fields does not count.
 
@@ -34,7 +32,7 @@ def reservation(
             param=HEADER,
         )
     return Reservation(
-        name=_digest(account_id.encode(), key.encode()),
+        name=_digest(owner_id.encode(), key.encode()),
         fingerprint=_digest(operation.encode(), _canonical(body)),
     )
 

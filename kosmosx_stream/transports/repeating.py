@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from starlette.requests import Request
 
 from conversation.ports import Reservation
+from kosmosx_stream.grant import Granted
 from kosmosx_stream.protocol import idempotency
 from kosmosx_stream.protocol.errors import ApiError
 from kosmosx_stream.transports.query import Text
@@ -20,12 +21,17 @@ IDEMPOTENCY_KEY = Text(
 def reserved_by(request: Request, principal: Principal, body: bytes) -> Reservation | None:
     """What the request's key stands for, if it has one.
 
+    Keys are the account's; those that come with client secrets are their session's.
+
     Raises:
         InvalidRequest: it is not a key.
     """
     key = request.headers.get(IDEMPOTENCY_KEY.name)
     operation = f"{request.method} {request.scope['path']}"
-    return idempotency.reservation(principal.account_id, key, operation, body)
+    owner_id = principal.account_id
+    if isinstance(principal, Granted):
+        owner_id = principal.grant.session_id
+    return idempotency.reservation(owner_id, key, operation, body)
 
 
 @contextlib.contextmanager

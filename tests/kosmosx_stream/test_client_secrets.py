@@ -218,6 +218,23 @@ def test_a_secret_is_good_for_one_post(twins: Twins, tenant: Tenant) -> None:
     assert tenant.session(minted["session"]["id"])["usage"]["turns"] == 2
 
 
+def test_a_page_repeats_its_post_with_another_secret(twins: Twins, tenant: Tenant) -> None:
+    """It is the same response; of another session it is another one."""
+    session_id = tenant.mint()["session"]["id"]
+    same = {"session": {"id": session_id}}
+    answers = []
+    for wanted in (same, same, {}):
+        headers = {
+            "Authorization": f"Bearer {tenant.mint(**wanted)['value']}",
+            "Origin": ORIGIN,
+            "Idempotency-Key": "the only one",
+        }
+        url = f"{twins.first.base_url}/v1/responses"
+        answers.append(httpx.post(url, json=SHORT, headers=headers).json()["id"])
+    assert answers[0] == answers[1] != answers[2]
+    assert tenant.session(session_id)["usage"]["turns"] == 1
+
+
 @pytest.mark.parametrize(
     ("method", "path"),
     [
