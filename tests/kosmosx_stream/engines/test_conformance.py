@@ -90,13 +90,13 @@ async def test_two_at_once_take_turns(subject: Subject) -> None:
     heard: list[int] = []
 
     async def read(reader: int) -> None:
-        async for delta in subject.engine.generate(ask(5, max_tokens=60, sampling=NOISE)):
+        async for delta in subject.engine.generate(ask(5, max_tokens=200, sampling=NOISE)):
             heard.extend([reader] * len(delta.token_ids))
 
     async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
         tasks.create_task(read(1))
         tasks.create_task(read(2))
-    assert (heard.count(1), heard.count(2)) == (60, 60)
+    assert (heard.count(1), heard.count(2)) == (200, 200)
     for reader in (1, 2):
         first, last = heard.index(reader), len(heard) - 1 - heard[::-1].index(reader)
         assert 3 - reader in heard[first:last]
