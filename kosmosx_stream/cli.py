@@ -49,7 +49,8 @@ def serve(
 
 def _with_model(settings: Settings) -> Settings:
     """The settings, with the model's folder on this machine."""
-    return settings.model_copy(update={"model": model_folder(settings.model)})
+    folder = model_folder(settings.model, weights=settings.engine != "remote")
+    return settings.model_copy(update={"model": folder})
 
 
 def _serve(settings: Settings, listener: socket) -> None:

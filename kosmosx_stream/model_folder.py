@@ -2,10 +2,12 @@
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 DEFAULT_HUB = "https://huggingface.co"
-FILES = ["*.json", "*.safetensors", "*.model", "*.jinja", "*.txt"]
+FILES = ("*.json", "*.model", "*.jinja", "*.txt")
+WEIGHTS = "*.safetensors"
 """What is fetched: no pickles, which could run code, and no weights of other frameworks."""
 
 _HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*", re.ASCII)
@@ -15,8 +17,10 @@ class ModelNotFoundError(Exception):
     """The setting names no model that can be had; the message says what was tried."""
 
 
-def model_folder(model: Path) -> Path:
+def model_folder(model: Path, *, weights: bool = True) -> Path:
     """The checkpoint's folder; what lies on the hub is fetched into its cache first.
+
+    Without `weights`, which an engine elsewhere has, only the files that prompts are made by.
 
     Fetching can take as long as a download does, and shows its progress on the terminal.
 
@@ -35,15 +39,15 @@ def model_folder(model: Path) -> Path:
             f"{_setting(model)}: expected the folder of a checkpoint, or a name on the Hugging "
             "Face hub (owner/name); there is no such folder"
         )
-    return _fetch(model)
+    return _fetch(model, (*FILES, WEIGHTS) if weights else FILES)
 
 
-def _fetch(model: Path) -> Path:
+def _fetch(model: Path, files: Sequence[str]) -> Path:
     # It takes a second, and most servers have no need of it.
     from huggingface_hub import snapshot_download  # noqa: PLC0415
 
     try:
-        return Path(snapshot_download(str(model), allow_patterns=FILES))
+        return Path(snapshot_download(str(model), allow_patterns=list(files)))
     except Exception as error:  # the hub's client raises its own kinds, and those of its transport
         hub = os.environ.get("HF_ENDPOINT", DEFAULT_HUB)
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]

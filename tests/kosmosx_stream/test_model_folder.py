@@ -77,7 +77,7 @@ def hub() -> Iterator[str]:
 def serve(model: str | Path, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """`kosmosx serve`, which is expected to refuse."""
     command = [KOSMOSX, "serve", "--port", "0", "--data-dir", folder / "data", "--model", model]
-    environment |= {"HF_HOME": str(folder / "hf"), "KOSMOSX_ENGINE": "deterministic"}
+    environment = {"HF_HOME": str(folder / "hf"), "KOSMOSX_ENGINE": "deterministic"} | environment
     return subprocess.run(
         command,
         check=False,
@@ -112,6 +112,18 @@ def test_a_name_is_fetched_from_the_hub(hub: str, tmp_path: Path):
     assert (snapshot / "model.safetensors").read_bytes() == b"weights"
     assert refused.returncode == 1
     assert f"the model in {snapshot} cannot be served" in refused.stderr
+
+
+def test_weights_of_an_engine_elsewhere_are_not_fetched(hub: str, tmp_path: Path):
+    serve(
+        NAME,
+        tmp_path,
+        HF_ENDPOINT=hub,
+        KOSMOSX_ENGINE="remote",
+        KOSMOSX_ENGINE_URLS="http://127.0.0.1:9",
+    )
+    (snapshot,) = tmp_path.glob("hf/hub/models--*/snapshots/*")
+    assert {each.name for each in snapshot.iterdir()} == {"config.json"}
 
 
 def test_a_hub_without_the_model_is_named(hub: str, tmp_path: Path):
