@@ -22,6 +22,7 @@ from kosmosx_stream.admission import Admission
 from kosmosx_stream.chat_format import ChatFormat
 from kosmosx_stream.chat_template.format import TemplateFormat
 from kosmosx_stream.client_secrets import ClientSecrets
+from kosmosx_stream.connections import Connections
 from kosmosx_stream.embedded_valkey import embedded_valkey
 from kosmosx_stream.engines.checkpoint import Checkpoint
 from kosmosx_stream.engines.deterministic import DeterministicEngine
@@ -127,6 +128,7 @@ async def _start_services(
         reservations=Reservations(log, kept_s=settings.idempotency_s),
         hub=hub,
         price_book=default_price_book(),
+        connections=Connections(settings.max_connections_per_key),
         model_created_at=int(settings.model.stat().st_mtime),
     )
 

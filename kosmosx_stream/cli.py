@@ -40,7 +40,7 @@ def serve(
     """Run the server: memory, log, books and model start with it."""
     settings = _settings(host=host, port=port, data_dir=data_dir, model=model)
     try:
-        with bind(settings.host, settings.port) as listener, bootstrap.owned(settings):
+        with _listener(settings) as listener, bootstrap.owned(settings):
             _serve(_with_model(settings), listener)
     except (OSError, DataDirInUse, ModelNotFoundError) as error:
         typer.echo(f"kosmosx: {error}", err=True)
@@ -51,6 +51,10 @@ def _with_model(settings: Settings) -> Settings:
     """The settings, with the model's folder on this machine."""
     folder = model_folder(settings.model, weights=settings.engine != "remote")
     return settings.model_copy(update={"model": folder})
+
+
+def _listener(settings: Settings) -> socket:
+    return bind(settings.host, settings.port, send_timeout_s=settings.send_timeout_s)
 
 
 def _serve(settings: Settings, listener: socket) -> None:

@@ -1,12 +1,16 @@
 """The HTTP server: uvicorn, with the drain where it belongs and the limits that we promise."""
 
 from collections.abc import Awaitable, Callable
-from socket import AddressFamily, create_server, socket
+from functools import partial
+from socket import IPPROTO_TCP, TCP_USER_TIMEOUT, AddressFamily, create_server, socket
+from typing import Any, cast
 
 import uvicorn
 from starlette.applications import Starlette
 
+from kosmosx_stream.http_guard import GuardedHttp, HttpLimits
 from kosmosx_stream.settings import Settings
+from kosmosx_stream.websocket_guard import GuardedWebSocket
 
 PING_INTERVAL_S = 20.0
 BACKLOG = 2048
@@ -26,25 +30,36 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def bind(host: str, port: int) -> socket:
+def bind(host: str, port: int, *, send_timeout_s: float) -> socket:
     """The listening socket; taken before anything else is started.
+
+    A peer that takes nothing for `send_timeout_s` is dropped by the kernel, with all that waits for
+    it: a closed connection would keep it for ever otherwise.
 
     Raises:
         OSError: the address cannot be had.
     """
     family = AddressFamily.AF_INET6 if ":" in host else AddressFamily.AF_INET
     try:
-        return create_server((host, port), family=family, backlog=BACKLOG)
+        listener = create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
         raise OSError(f"cannot listen on {host}:{port}: {error.strerror}") from error
+    # tcp(7): the connections inherit it, and windows that stay closed count.
+    listener.setsockopt(IPPROTO_TCP, TCP_USER_TIMEOUT, int(send_timeout_s * 1000))
+    return listener
 
 
 def build_server(app: Starlette, settings: Settings) -> Server:
     """A server for the app, not yet listening."""
+    limits = HttpLimits(
+        max_head_bytes=settings.max_header_bytes,
+        patience_s=settings.request_timeout_s,
+        max_connections=settings.max_connections_per_address,
+    )
     config = uvicorn.Config(
         app,
-        http="httptools",
-        ws="websockets-sansio",
+        http=cast("Any", partial(GuardedHttp, limits=limits)),
+        ws=GuardedWebSocket,
         ws_max_size=settings.max_request_bytes,
         ws_ping_interval=PING_INTERVAL_S,
         ws_ping_timeout=PING_INTERVAL_S,

@@ -8,6 +8,7 @@ from conversation import ports
 from conversation.ports import History, Lease, Reservation
 from kosmosx_stream.admission import Admission
 from kosmosx_stream.client_secrets import ClientSecrets
+from kosmosx_stream.connections import Connections
 from kosmosx_stream.engines.port import Engine
 from kosmosx_stream.grant import Granted
 from kosmosx_stream.hub import Hub
@@ -45,6 +46,7 @@ class Services(msgspec.Struct, kw_only=True):
     reservations: Reservations
     hub: Hub
     price_book: PriceBook
+    connections: Connections
     model_created_at: int
     """When the checkpoint was written, in Unix seconds."""
     engine: Engine | None = None

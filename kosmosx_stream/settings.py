@@ -76,10 +76,20 @@ class Settings(BaseSettings):
     """On SIGTERM live turns have so long to finish."""
     first_message_timeout_s: float = Field(default=60, gt=0)
     """A WebSocket that says nothing for so long after connecting is closed."""
+    idle_timeout_s: float = Field(default=1800, gt=0)
+    """A WebSocket on which nothing is said and nothing is generated for so long is closed."""
     max_connection_s: float = Field(default=3600, gt=0)
     """Age at which a WebSocket is closed, in seconds."""
     max_request_bytes: int = Field(default=48 * 2**20, ge=1024)
     """Largest request body or WebSocket message; four images of 8 MB fit in as base64."""
+    max_header_bytes: int = Field(default=16 * 1024, ge=1024)
+    """Largest request line with its headers."""
+    request_timeout_s: float = Field(default=10, gt=0)
+    """A connection has so long for a request's headers; its body then keeps a pace of 8 KiB/s."""
+    max_connections_per_address: int = Field(default=1000, ge=0)
+    """Connections of one IP address; 0 is any number, for servers behind a proxy."""
+    max_connections_per_key: int = Field(default=500, ge=0)
+    """WebSockets and requests under way of one key on one server; 0 is any number."""
     max_in_flight: int = Field(default=16, ge=1)
     """Responses that one WebSocket may have live at a time; more of them wait."""
     max_lanes: int = Field(default=32, ge=1)

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
@@ -46,9 +46,10 @@ class _Endpoint:
         services: Services = request.app.state.services
         client_secrets = services.client_secrets if self._operation.client_secrets else None
         principal = await authenticate(request, services.authenticator, client_secrets)
-        result = await self._operation.handler(request, services, principal)
-        response = result if isinstance(result, Response | EventStream) else json_response(result)
-        await response(scope, receive, send)
+        with services.connections.open(principal):
+            result = await self._operation.handler(request, services, principal)
+            answer = result if isinstance(result, Response | EventStream) else json_response(result)
+            await answer(scope, receive, send)
 
 
 def document(path: str, content: Any) -> Route:
@@ -63,10 +64,13 @@ def document(path: str, content: Any) -> Route:
 
 async def read_body(request: Request, limit: int) -> bytes:
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
-            raise PayloadTooLarge(f"The body is larger than {limit} bytes.", code="too_large")
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > limit:
+                raise PayloadTooLarge(f"The body is larger than {limit} bytes.", code="too_large")
+    except ClientDisconnect as error:
+        raise InvalidRequest("The body broke off.", code="incomplete_body") from error
     return bytes(body)
 
 

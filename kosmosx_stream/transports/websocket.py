@@ -5,6 +5,7 @@ A refused command is answered with an error event, and the connection stays usab
 """
 
 import asyncio
+import contextlib
 from collections.abc import Coroutine
 
 from starlette.responses import Response
@@ -48,18 +49,20 @@ QUERY = (SESSION_ID, RESPONSE_ID, STARTING_AFTER)
 async def responses_socket(socket: WebSocket) -> None:
     """`GET /v1/responses`, upgraded."""
     services: Services = socket.app.state.services
-    try:
-        check_origin(socket, services.settings.allowed_origins)
-        principal = await authenticate(socket, services.authenticator, services.client_secrets)
-    except Exception as error:  # noqa: BLE001 - as for any request
-        refusal = to_api_error(error)
-        body = encode_http(refusal)
-        await socket.send_denial_response(
-            Response(body, refusal.status, media_type="application/json")
-        )
-        return
-    await socket.accept(SUBPROTOCOL if SUBPROTOCOL in offered_subprotocols(socket) else None)
-    await Connection(socket, services, principal).run()
+    with contextlib.ExitStack() as held:
+        try:
+            check_origin(socket, services.settings.allowed_origins)
+            principal = await authenticate(socket, services.authenticator, services.client_secrets)
+            held.enter_context(services.connections.open(principal))
+        except Exception as error:  # noqa: BLE001 - as for any request
+            refusal = to_api_error(error)
+            body = encode_http(refusal)
+            await socket.send_denial_response(
+                Response(body, refusal.status, media_type="application/json")
+            )
+            return
+        await socket.accept(SUBPROTOCOL if SUBPROTOCOL in offered_subprotocols(socket) else None)
+        await Connection(socket, services, principal).run()
 
 
 class Connection:
@@ -102,15 +105,20 @@ class Connection:
     async def _serve(self) -> None:
         await self._rejoin()
         # A client that came back to its session has said something before.
-        first_s = None if self._session.began else self._services.settings.first_message_timeout_s
+        settings = self._services.settings
+        silence_s = settings.idle_timeout_s
+        if not self._session.began:
+            silence_s = settings.first_message_timeout_s
         while True:
             try:
-                async with asyncio.timeout(None if self._running else first_s):
+                async with asyncio.timeout(silence_s):
                     message = await self._socket.receive()
             except TimeoutError:
+                if self._running:
+                    continue
                 await self._socket.close(POLICY_VIOLATION, "no message arrived in time")
                 return
-            first_s = None
+            silence_s = settings.idle_timeout_s
             if isinstance(message, bytes):
                 await self._socket.refuse(_not_text())
             elif message is None or await self._obey(message):

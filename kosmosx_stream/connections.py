@@ -1,0 +1,38 @@
+"""How much of this server one key may take at a time."""
+
+import contextlib
+from collections import Counter
+from collections.abc import Iterator
+
+from kosmosx_stream.protocol.errors import RateLimited
+from metering.authenticator import Principal
+
+
+class Connections:
+    """WebSockets and requests under way, by key."""
+
+    def __init__(self, limit: int) -> None:
+        """`limit`: of one key; 0 is any number."""
+        self._limit = limit
+        self._open: Counter[str] = Counter()
+
+    @contextlib.contextmanager
+    def open(self, principal: Principal) -> Iterator[None]:
+        """One more, for as long as this lasts.
+
+        Raises:
+            RateLimited: the key has as many as it may have.
+        """
+        key_id = principal.key_id
+        if self._limit and self._open[key_id] >= self._limit:
+            raise RateLimited(
+                f"This key has {self._limit} connections and requests open already.",
+                code="too_many_connections",
+            )
+        self._open[key_id] += 1
+        try:
+            yield
+        finally:
+            self._open[key_id] -= 1
+            if not self._open[key_id]:
+                del self._open[key_id]
