@@ -22,7 +22,7 @@ from kosmosx_stream.images import ImageError, ImageLoader
 from kosmosx_stream.past import Past, past_of, previous_response_not_found
 from kosmosx_stream.protocol import errors
 from kosmosx_stream.protocol.fields import unsupported
-from kosmosx_stream.protocol.requests import CreateResponse, InputImage, InputMessage
+from kosmosx_stream.protocol.requests import CreateResponse, InputImage, InputMessage, InputPart
 from kosmosx_stream.protocol.responses import echoed_fields
 from kosmosx_stream.settings import Settings
 from kosmosx_stream.settlement import freeze
@@ -199,6 +199,7 @@ class Admission:
         Raises:
             InvalidRequest: a picture is not taken.
         """
+        _check_number([part for message in messages for part in message.parts])
         return tuple([await self._take_in(account_id, message, keep=keep) for message in messages])
 
     async def _take_in(self, account_id: str, message: InputMessage, *, keep: bool) -> Message:
@@ -212,7 +213,7 @@ class Admission:
 
     async def _take_in_image(self, account_id: str, part: InputImage, *, keep: bool) -> Image:
         try:
-            image = await self._images.load(part.data_url)
+            image = await self._images.load(part.url)
         except ImageError as error:
             raise errors.InvalidRequest(str(error), code=error.code, param=part.param) from error
         if keep:
@@ -273,3 +274,13 @@ def _unbilled(turns: Sequence[Turn]) -> tuple[str, ...]:
     """Images that came in since the last answer: no response has paid for them."""
     since_answer = takewhile(lambda turn: not turn.billed, reversed(turns))
     return tuple(image_id for turn in since_answer for image_id in turn.image_ids)
+
+
+def _check_number(parts: Sequence[InputPart]) -> None:
+    pictures = [part for part in parts if isinstance(part, InputImage)]
+    if len(pictures) > MAX_IMAGES:
+        raise errors.InvalidRequest(
+            f"The request holds {len(pictures)} pictures; expected at most {MAX_IMAGES}.",
+            code="too_many_images",
+            param=pictures[MAX_IMAGES].param,
+        )

@@ -33,7 +33,8 @@ from kosmosx_stream.engines.vllm_local import VllmEngine
 from kosmosx_stream.engines.vllm_remote import RemoteEngine
 from kosmosx_stream.hub import Hub
 from kosmosx_stream.ids import new_id
-from kosmosx_stream.images import ImageLoader
+from kosmosx_stream.image_fetcher import ImageFetcher
+from kosmosx_stream.images import DEFAULT_LIMITS, Fetch, ImageLoader
 from kosmosx_stream.kosmosx.prompt import Kosmos2Format
 from kosmosx_stream.reservations import Reservations
 from kosmosx_stream.response_log import ResponseLog
@@ -165,6 +166,13 @@ def _chat_format(model: Path) -> ChatFormat:
     return TemplateFormat.from_checkpoint(model, checkpoint.ends)
 
 
+def _fetch(settings: Settings) -> Fetch | None:
+    if not settings.image_urls:
+        return None
+    max_bytes = DEFAULT_LIMITS.max_bytes
+    return ImageFetcher(max_bytes=max_bytes, allowed_hosts=settings.image_url_hosts).fetch
+
+
 async def _run_model(app: Starlette, services: Services, progress: Progress) -> None:
     """Load the model, open the gate for turns, and hold the model until cancelled."""
     settings = services.settings
@@ -173,7 +181,7 @@ async def _run_model(app: Starlette, services: Services, progress: Progress) -> 
     else:
         progress(f"loading {settings.model} (about 20 s) ...")
     try:
-        async with _engine(settings) as engine, ImageLoader() as images:
+        async with _engine(settings) as engine, ImageLoader(fetch=_fetch(settings)) as images:
             chat_format = await asyncio.to_thread(_chat_format, settings.model)
             runner = Runner(engine, services.history, patience_s=settings.engine_patience_s)
             services.hub.serve_with(runner, chat_format)

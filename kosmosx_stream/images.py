@@ -15,6 +15,7 @@ import math
 import re
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self, cast
@@ -22,7 +23,17 @@ from typing import Literal, Self, cast
 from kosmosx_stream import image_worker
 from kosmosx_stream.image_worker import EXPECTED, LENGTH, READY, REPLY
 
-ImageErrorCode = Literal["image_too_large", "unsupported_image", "invalid_image", "image_timeout"]
+ImageErrorCode = Literal[
+    "image_too_large",
+    "unsupported_image",
+    "invalid_image",
+    "image_timeout",
+    "invalid_image_url",
+    "image_url_unavailable",
+]
+
+Fetch = Callable[[str], Awaitable[bytes]]
+"""Gets the file at a URL; raises `ImageError`."""
 
 _START_DEADLINE_S = 20.0
 _ATTEMPTS = 2  # a worker that died idle, or that the kernel killed, is no fault of the image
@@ -106,8 +117,10 @@ class ImageLoader:
     and dies with this one: its pipe closes, and on Linux the kernel kills it.
     """
 
-    def __init__(self, limits: ImageLimits = DEFAULT_LIMITS) -> None:
+    def __init__(self, limits: ImageLimits = DEFAULT_LIMITS, fetch: Fetch | None = None) -> None:
+        """Without `fetch` pictures are taken as data URLs only."""
         self._limits = limits
+        self._fetch = fetch
         self._turn = asyncio.Lock()
         self._worker: Process | None = None
 
@@ -128,8 +141,15 @@ class ImageLoader:
         return None if self._worker is None else self._worker.pid
 
     async def load(self, url: str) -> NormalisedImage:
-        """The image of a data URL, normalised. Raises `ImageError`."""
-        return await self.normalise(load_data_url(url, self._limits))
+        """The image at a URL, normalised. Raises `ImageError`."""
+        if url[:5].lower() == "data:":
+            return await self.normalise(load_data_url(url, self._limits))
+        if self._fetch is None:
+            raise ImageError(
+                "invalid_image_url",
+                "expected a data: URL (data:image/png;base64,...): this server fetches no pictures",
+            )
+        return await self.normalise(await self._fetch(url))
 
     async def normalise(self, data: bytes) -> NormalisedImage:
         """A file's image, normalised. Raises `ImageError`."""

@@ -96,6 +96,10 @@ class Settings(BaseSettings):
     """Distinct `stream_id`s that one WebSocket may use."""
     max_waiting: int = Field(default=16, ge=0)
     """Requests that may wait in one lane of a WebSocket; together at most `max_request_bytes`."""
+    image_urls: bool = False
+    """Whether pictures are fetched from https URLs, public addresses only, besides data: URLs."""
+    image_url_hosts: tuple[str, ...] = ()
+    """Hosts, each with all below it, that pictures are fetched from; by default any."""
     allowed_origins: tuple[str, ...] = ()
     """Origins besides the server's own from which browsers may open WebSockets."""
 

@@ -1,5 +1,7 @@
 """uvicorn's WebSocket connection, with bounds on what a client makes it keep."""
 
+from typing import cast
+
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame
 
@@ -17,7 +19,7 @@ class GuardedWebSocket(WebSocketsSansIOProtocol):
 
     def handle_cont(self, event: Frame) -> None:
         # A fragment of one byte costs fifty as an object of its own: they become one at once.
-        first = self.frames[0]
+        first = cast("bytes | bytearray", self.frames[0])
         whole = first if isinstance(first, bytearray) else bytearray(first)
         whole += event.data
         self.frames = [whole]  # type: ignore[list-item]

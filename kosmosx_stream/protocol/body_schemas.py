@@ -34,7 +34,11 @@ _INPUT_IMAGE = body(
     "A picture.",
     {
         "type": one_of("input_image"),
-        "image_url": says(TEXT, "A data: URL of a PNG, JPEG or WebP picture."),
+        "image_url": says(
+            TEXT,
+            "A data: URL of a PNG, JPEG or WebP picture; or an https: URL, where the server "
+            "fetches pictures.",
+        ),
     },
     detail=one_of(*DETAILS),
 )

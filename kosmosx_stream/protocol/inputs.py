@@ -34,9 +34,9 @@ class InputText(msgspec.Struct, frozen=True):
 
 
 class InputImage(msgspec.Struct, frozen=True):
-    """A picture as a data: URL, unchecked. `param` names its field, for complaints about it."""
+    """A picture by its data: or https: URL, unchecked. `param` names its field in complaints."""
 
-    data_url: str
+    url: str
     detail: Detail
     param: str
 
@@ -176,12 +176,12 @@ def picture(url: str, detail: Detail | None, param: str) -> InputImage:
     """A picture that a request brings in its field `param`.
 
     Raises:
-        InvalidRequest: it is not a data: URL.
+        InvalidRequest: it is neither a data: URL nor an https: one.
     """
-    if url[:5].lower() != "data:":
+    if not url[:8].lower().startswith(("data:", "https://")):
         message = (
-            f"Invalid '{param}': pictures are taken as data: URLs only "
-            "('data:image/png;base64,...'); this server does not fetch URLs."
+            f"Invalid '{param}': pictures are taken as data: URLs "
+            "('data:image/png;base64,...'), or from https: URLs where the server fetches them."
         )
         raise InvalidRequest(message, code="invalid_image_url", param=param)
     return InputImage(url, detail or "auto", param)

@@ -11,7 +11,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from tests.kosmosx_stream.clients import MODEL, client
+from tests.kosmosx_stream.clients import MODEL, client, message, picture_url
 from tests.kosmosx_stream.raw_http import RawClient, frame
 from tests.server_process import ServerProcess
 
@@ -33,6 +33,7 @@ def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
         KOSMOSX_FIRST_MESSAGE_TIMEOUT_S="4",
         KOSMOSX_IDLE_TIMEOUT_S="2",
         KOSMOSX_KEEPALIVE_S="0.01",
+        KOSMOSX_IMAGE_URLS="1",
         KOSMOSX_MAX_REQUEST_BYTES=str(MEBIBYTE),
         KOSMOSX_MAX_CONNECTIONS_PER_KEY=str(PER_KEY),
         KOSMOSX_MAX_CONNECTIONS_PER_ADDRESS=str(PER_ADDRESS),
@@ -136,6 +137,33 @@ def test_a_body_too_large_is_refused_before_its_end(raw: RawClient) -> None:
     raw.send(b"x" * (MEBIBYTE + 1))
     assert b" 413 " in raw.socket.recv(65536)
     raw.rest()  # It does not wait for the rest.
+
+
+# -- pictures ----------------------------------------------------------------------------------
+
+
+def ask_about(server: ServerProcess, *urls: str) -> dict[str, Any]:
+    answer = httpx.post(
+        f"{server.base_url}/v1/responses",
+        json={"model": MODEL, "input": [message("?", *urls)]},
+        headers={"Authorization": f"Bearer {server.key}"},
+    )
+    assert answer.status_code == 400
+    return answer.json()["error"]
+
+
+def test_a_request_has_so_many_pictures(strict: ServerProcess) -> None:
+    error = ask_about(strict, *[picture_url()] * 5)
+    assert (error["code"], error["param"]) == ("too_many_images", "input[0].content[5].image_url")
+
+
+@pytest.mark.parametrize(
+    "url", ["https://localhost/a.png", "https://[::ffff:7f00:1]/", "https://0/"]
+)
+def test_no_picture_is_fetched_from_within(strict: ServerProcess, url: str) -> None:
+    error = ask_about(strict, url)
+    assert error["code"] == "image_url_unavailable"
+    assert error["param"] == "input[0].content[1].image_url"
 
 
 # -- connections -------------------------------------------------------------------------------

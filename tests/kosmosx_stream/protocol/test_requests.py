@@ -210,7 +210,7 @@ BAD: list[tuple[dict[str, Any], str, str | None]] = [
     ({"input": parts(IMAGE)}, MISSING, "input[0].content[0].image_url"),
     ({"input": parts(IMAGE | {"image_url": {"url": PICTURE}})}, "invalid_type",
      "input[0].content[0].image_url"),
-    ({"input": parts(IMAGE | {"image_url": "https://example.com/a.png"})}, "invalid_image_url",
+    ({"input": parts(IMAGE | {"image_url": "http://example.com/a.png"})}, "invalid_image_url",
      "input[0].content[0].image_url"),
     ({"input": parts(IMAGE | {"file_id": "file_1"})}, UNSUPPORTED, "input[0].content[0].file_id"),
     ({"input": parts(IMAGE | {"image_url": PICTURE, "detail": "max"})}, "invalid_value",
