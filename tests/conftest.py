@@ -128,7 +128,7 @@ def twin_processes(twins_redis: str, twins_folder: Path) -> Iterator[Twins]:
                 twins_folder / name,
                 REDIS_URL=twins_redis,
                 KOSMOSX_ENGINE="deterministic",
-                KOSMOSX_DETERMINISTIC_RATE="100",
+                KOSMOSX_DETERMINISTIC_RATE="50",
                 KOSMOSX_DETERMINISTIC_LENGTH="1000000",
                 KOSMOSX_LEASE_TTL_S="2",
                 KOSMOSX_SWEEP_INTERVAL_S="0.2",

@@ -15,7 +15,7 @@ from tests.kosmosx_stream.clients import MODEL, client, message, picture_url, te
 from tests.server_process import ServerProcess
 
 SHORT = {"model": MODEL, "max_output_tokens": 16}
-LONG = {"model": MODEL, "max_output_tokens": 1000}
+LONG = {"model": MODEL, "max_output_tokens": 1500}
 
 
 def user(text: str) -> dict[str, Any]:
