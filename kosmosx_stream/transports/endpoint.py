@@ -1,5 +1,6 @@
 """What every HTTP endpoint shares: the key, the body, the answer, and errors in one shape."""
 
+from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any
 
@@ -25,29 +26,43 @@ from kosmosx_stream.transports.sse import EventStream
 from metering import store
 
 
-class Endpoint(Route):
-    """A route that asks for a key first, and encodes what its handler returns."""
+class Endpoint(msgspec.Struct, frozen=True):
+    """What is done with a path by one method."""
 
-    def __init__(self, method: str, path: str, operation: Operation) -> None:
-        assert isinstance(operation, Operation), f"{method} {path} needs @operation(...)"
-        super().__init__(path, _Endpoint(operation), methods=[method])
-        self.method = method
-        self.operation = operation
+    method: str
+    path: str
+    operation: Operation
 
 
-class _Endpoint:
+def resources(endpoints: Iterable[Endpoint]) -> list[Route]:
+    """A route for each path. They ask for a key first, and encode what their handlers return."""
+    operations: dict[str, dict[str, Operation]] = {}
+    for each in endpoints:
+        assert isinstance(each.operation, Operation), f"{each.path} needs @operation(...)"
+        operations.setdefault(each.path, {})[each.method] = each.operation
+    # `/things/all` comes before `/things/{id}`.
+    paths = sorted(operations, key=lambda path: path.count("{"))
+    return [Route(path, _Resource(operations[path])) for path in paths]
+
+
+class _Resource:
     """An ASGI app (Starlette takes a plain function for a handler of its own kind)."""
 
-    def __init__(self, operation: Operation) -> None:
-        self._operation = operation
+    def __init__(self, operations: dict[str, Operation]) -> None:
+        self._operations = operations
+        if "GET" in operations:
+            self._operations = operations | {"HEAD": operations["GET"]}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         services: Services = request.app.state.services
-        client_secrets = services.client_secrets if self._operation.client_secrets else None
+        operation = self._operations.get(request.method)
+        if operation is None:
+            raise HTTPException(405, headers={"Allow": ", ".join(self._operations)})
+        client_secrets = services.client_secrets if operation.client_secrets else None
         principal = await authenticate(request, services.authenticator, client_secrets)
         with services.connections.open(principal):
-            result = await self._operation.handler(request, services, principal)
+            result = await operation.handler(request, services, principal)
             answer = result if isinstance(result, Response | EventStream) else json_response(result)
             await answer(scope, receive, send)
 

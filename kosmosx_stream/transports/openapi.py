@@ -51,8 +51,10 @@ def openapi(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
     assert not overlap, f"two schemas have the same name: {overlap}"
     paths: dict[str, Any] = {}
     for each, answer in zip(endpoints, answers, strict=True):
-        method = each.method.lower()
-        paths.setdefault(each.path, {})[method] = _operation(each.path, each.operation, answer)
+        documented = _operation(each.path, each.operation, answer)
+        if links := _links(each, endpoints):
+            documented["responses"]["200"]["links"] = links
+        paths.setdefault(each.path, {})[each.method.lower()] = documented
     return {
         "openapi": "3.1.0",
         "info": INFO,
@@ -67,7 +69,7 @@ def openapi(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
 
 
 def _streams() -> dict[StreamName, list[type[msgspec.Struct]]]:
-    """What the streams carry; OpenAPI has no word for the `[DONE]` at a chat stream's end."""
+    """What the data of the streams' events says."""
     events = [e for e in wire_events() if not str(e.__struct_config__.tag).startswith("kosmosx:")]
     return {
         "ResponseStreamEvent": [StreamError, *events],
@@ -76,18 +78,16 @@ def _streams() -> dict[StreamName, list[type[msgspec.Struct]]]:
 
 
 def _operation(path: str, each: Operation, answer: Schema) -> dict[str, Any]:
-    handler = each.handler
-    module = handler.__module__.rpartition(".")[2]
     content = {"application/json": {"schema": answer}}
     if each.streams is not None:
-        content["text/event-stream"] = {"schema": ref(each.streams)}
+        content["text/event-stream"] = {"schema": _server_sent(each.streams)}
     answers: dict[str, Any] = {"200": {"description": "Success.", "content": content}}
     for error in _refuses(each):
         answers[str(error.status)] = {"$ref": f"#/components/responses/{error.__name__}"}
     documented: dict[str, Any] = {
-        "operationId": f"{module}.{handler.__name__}",
-        "tags": [module],
-        "summary": summary(handler),
+        "operationId": _operation_id(each),
+        "tags": [_tag(each)],
+        "summary": summary(each.handler),
         "parameters": _parameters(path, each),
         "responses": answers,
     }
@@ -99,6 +99,53 @@ def _operation(path: str, each: Operation, answer: Schema) -> dict[str, Any]:
             "content": {"application/json": {"schema": ref(each.body)}},
         }
     return documented
+
+
+def _server_sent(name: StreamName) -> Schema:
+    """One event of a stream, field by field (HTML 9.2.6), as OpenAPI 3.2 describes them."""
+    data: Schema = {
+        "type": "string",
+        "contentMediaType": "application/json",
+        "contentSchema": ref(name),
+    }
+    if name == "ChatStreamData":
+        data = {"anyOf": [data, {"const": "[DONE]"}]}
+    return {
+        "type": "object",
+        "properties": {
+            "event": {"type": "string", "description": "The `type` of the data."},
+            "data": data,
+            "id": {"type": "string", "description": "Its number, for `Last-Event-ID`."},
+            "retry": {"type": "integer", "description": "Milliseconds before a reconnection."},
+        },
+        "required": ["data"],
+    }
+
+
+def _operation_id(each: Operation) -> str:
+    return f"{_tag(each)}.{each.handler.__name__}"
+
+
+def _tag(each: Operation) -> str:
+    return each.handler.__module__.rpartition(".")[2]
+
+
+def _links(creator: Endpoint, endpoints: Sequence[Endpoint]) -> dict[str, Any]:
+    """What can be done next with the id of what was created."""
+    if creator.method != "POST" or "id" not in getattr(
+        creator.operation.answer, "__struct_fields__", ()
+    ):
+        return {}
+    named = re.compile(re.escape(creator.path) + r"/\{(\w+)\}[^{]*")
+    found = [(each, named.fullmatch(each.path)) for each in endpoints]
+    return {
+        _operation_id(each.operation): {
+            "operationId": _operation_id(each.operation),
+            "parameters": {match[1]: "$response.body#/id"},
+        }
+        for each, match in found
+        if match
+    }
 
 
 def summary(documented: Any) -> str:

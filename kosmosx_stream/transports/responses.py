@@ -72,9 +72,9 @@ async def retrieve(request: Request, services: Services, principal: Principal) -
     entries = await services.responses.stored(principal.account_id, response_id)
     started = entries[0]
     assert isinstance(started, Started)
+    after = STARTING_AFTER.read(request.query_params)
     if not STREAM.read(request.query_params):
         return json_response(services.responses.response(entries))
-    after = STARTING_AFTER.read(request.query_params)
     if request.headers.get(LAST_EVENT_ID.name):
         # An EventSource comes back to the same URL, with the header as the newer truth.
         after = LAST_EVENT_ID.read(request.headers)

@@ -11,7 +11,7 @@ from kosmosx_stream.transports import (
     sessions,
 )
 from kosmosx_stream.transports.asyncapi import asyncapi
-from kosmosx_stream.transports.endpoint import Endpoint, document
+from kosmosx_stream.transports.endpoint import Endpoint, document, resources
 from kosmosx_stream.transports.openapi import openapi
 from kosmosx_stream.transports.page import Page
 from kosmosx_stream.transports.websocket import responses_socket
@@ -59,7 +59,7 @@ def routes() -> list[BaseRoute]:
     api = endpoints()
     return [
         WebSocketRoute("/v1/responses", responses_socket),
-        *api,
+        *resources(api),
         document("/openapi.json", openapi(api)),
         document("/asyncapi.json", asyncapi()),
         Route("/health/live", models.live),

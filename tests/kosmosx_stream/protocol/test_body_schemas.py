@@ -53,10 +53,10 @@ def encoded(value: Any) -> bytes:
 
 def refusal(decode: Decode, body: Any) -> ApiError | None:
     try:
-        decode(encoded(body))
+        decoded = decode(encoded(body))
     except ApiError as error:
         return error
-    return None
+    return getattr(decoded, "refusal", None)  # A steering's is told by an event of its own.
 
 
 VALUES = {name: values(schema, BODIES) for name, (schema, _) in DECODERS.items()}

@@ -1,0 +1,81 @@
+"""The HTTP API does what its document says, and nothing else: Schemathesis against the server."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from kosmosx_stream.transports.endpoint import resources
+from kosmosx_stream.transports.routes import endpoints
+from tests.kosmosx_stream.clients import MODEL, client
+from tests.server_process import ServerProcess
+
+UNFIT_CHECKS = (
+    # Good data may still be refused: a picture that is none, a history that does not fit.
+    "positive_data_acceptance",
+    # A deleted session is a closed one; its receipt stays.
+    "use_after_free",
+)
+
+
+def with_real_names(document: dict[str, Any], server: ServerProcess) -> dict[str, Any]:
+    """The document, with what only this server knows where most guesses would be wrong."""
+    response = client(server).responses.create(model=MODEL, input="Hello!")
+    for schema in document["components"]["schemas"].values():
+        if "input" in schema.get("properties", ()) or "messages" in schema.get("properties", ()):
+            schema["properties"]["model"] = {"enum": [MODEL]}
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            for parameter in operation["parameters"]:
+                if parameter["name"] == "response_id":
+                    parameter["schema"] = {"enum": [response.id, "resp_none"]}
+    return document
+
+
+def test_schemathesis_finds_nothing(wordy_server: ServerProcess, tmp_path: Path) -> None:
+    """No 5xx, no status, type or body that is not documented, no bad data that is taken."""
+    document = httpx.get(f"{wordy_server.base_url}/openapi.json").json()
+    path = tmp_path / "openapi.json"
+    path.write_text(json.dumps(with_real_names(document, wordy_server)))
+    done = subprocess.run(
+        [
+            Path(sys.executable).with_name("schemathesis"), "run", path,
+            "--url", wordy_server.base_url,
+            "--header", f"Authorization: Bearer {wordy_server.key}",
+            "--phases", "coverage,fuzzing,stateful",
+            "--max-examples", "5",
+            "--seed", "1",
+            "--no-shrink",
+            "--exclude-checks", ",".join(UNFIT_CHECKS),
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"Tested: {len(endpoints())}" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [("/v1/models", {"GET", "HEAD"}), ("/v1/responses/x", {"GET", "HEAD", "DELETE"})],
+)
+def test_a_method_that_a_path_has_not(
+    wordy_server: ServerProcess, path: str, methods: set[str]
+) -> None:
+    answer = httpx.put(wordy_server.base_url + path)
+    assert answer.status_code == 405
+    assert set(answer.headers["allow"].split(", ")) == methods
+    assert answer.json()["error"]["code"] == "method_not_allowed"
+
+
+def test_no_path_hides_another() -> None:
+    routes = resources(endpoints())
+    for number, route in enumerate(routes):
+        earlier = [each for each in routes[:number] if each.path_regex.match(route.path)]
+        assert not earlier, route.path
