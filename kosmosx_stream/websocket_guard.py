@@ -24,4 +24,5 @@ class GuardedWebSocket(WebSocketsSansIOProtocol):
         whole += event.data
         self.frames = [whole]  # type: ignore[list-item]
         if event.fin:
+            self.frames = [bytes(whole)]
             self.send_receive_event_to_app()

@@ -27,7 +27,7 @@ async def nothing_to_drain() -> None:
 def main() -> None:
     app = Starlette(routes=[WebSocketRoute("/", echo)])
     app.state.drain = nothing_to_drain
-    listening = bind("127.0.0.1", 0)
+    listening = bind("127.0.0.1", 0, send_timeout_s=20)
     sys.stdout.write(f"{listening.getsockname()[1]}\n")
     sys.stdout.flush()
     build_server(app, Settings()).run(sockets=[listening])

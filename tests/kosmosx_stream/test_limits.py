@@ -232,6 +232,9 @@ def test_a_message_may_come_in_tiny_fragments(raw: RawClient) -> None:
     raw.frame(0x0, b"", fin=False)
     raw.frame(0x0, b"1]")
     assert b"expected a JSON object, but got an array" in raw.socket.recv(65536)
+    raw.frame(0x2, b"a", fin=False)
+    raw.frame(0x0, b"b")
+    assert b"Messages are text frames." in raw.socket.recv(65536)
 
 
 def test_pongs_are_not_kept_for_a_client_that_takes_none(strict: ServerProcess) -> None:
