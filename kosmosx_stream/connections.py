@@ -4,6 +4,7 @@ import contextlib
 from collections import Counter
 from collections.abc import Iterator
 
+from kosmosx_stream.grant import Granted
 from kosmosx_stream.protocol.errors import RateLimited
 from metering.authenticator import Principal
 
@@ -23,16 +24,17 @@ class Connections:
         Raises:
             RateLimited: the key has as many as it may have.
         """
-        key_id = principal.key_id
-        if self._limit and self._open[key_id] >= self._limit:
+        # A page's secret is its session's: all pages of a service come by one key.
+        holder = principal.grant.session_id if isinstance(principal, Granted) else principal.key_id
+        if self._limit and self._open[holder] >= self._limit:
             raise RateLimited(
                 f"This key has {self._limit} connections and requests open already.",
                 code="too_many_connections",
             )
-        self._open[key_id] += 1
+        self._open[holder] += 1
         try:
             yield
         finally:
-            self._open[key_id] -= 1
-            if not self._open[key_id]:
-                del self._open[key_id]
+            self._open[holder] -= 1
+            if not self._open[holder]:
+                del self._open[holder]

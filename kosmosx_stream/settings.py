@@ -76,6 +76,8 @@ class Settings(BaseSettings):
     """On SIGTERM live turns have so long to finish."""
     first_message_timeout_s: float = Field(default=60, gt=0)
     """A WebSocket that says nothing for so long after connecting is closed."""
+    key_check_s: float = Field(default=5, gt=0)
+    """A WebSocket whose key was revoked is closed after so long, or at its next request."""
     idle_timeout_s: float = Field(default=1800, gt=0)
     """A WebSocket on which nothing is said and nothing is generated for so long is closed."""
     max_connection_s: float = Field(default=3600, gt=0)

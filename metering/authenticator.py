@@ -81,6 +81,17 @@ class Authenticator:
             raise InvalidKey
         return verdict.principal
 
+    async def confirm(self, principal: Principal) -> None:
+        """See that somebody who was let in earlier may stay.
+
+        Raises:
+            InvalidKey: the key was revoked.
+            StoreUnavailable: it cannot be told now.
+        """
+        key = await self._store.find_key(principal.key_id)
+        if key is None or key.revoked_at is not None:
+            raise InvalidKey
+
     async def _judge(self, key_id: str, mac: bytes) -> _Verdict:
         read_at = self._now()  # Before the read: the verdict is at least this old.
         key = await self._store.find_key(key_id)

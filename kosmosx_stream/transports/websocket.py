@@ -20,6 +20,7 @@ from kosmosx_stream.protocol.client_events import (
     decode_client_event,
 )
 from kosmosx_stream.protocol.errors import (
+    AuthenticationError,
     InvalidRequest,
     encode_http,
     encode_websocket,
@@ -39,7 +40,8 @@ from kosmosx_stream.transports.lanes import Lanes
 from kosmosx_stream.transports.query import STARTING_AFTER, Text
 from kosmosx_stream.transports.socket_session import SocketSession
 from kosmosx_stream.transports.socket_turns import SocketTurns
-from metering.authenticator import Principal
+from metering.authenticator import InvalidKey, Principal
+from metering.store import StoreUnavailable
 
 SESSION_ID = Text(name="session_id", says="The session that a client comes back to.")
 RESPONSE_ID = Text(name="response_id", says="The response that it was reading.")
@@ -91,9 +93,14 @@ class Connection:
         with self._session:
             try:
                 async with asyncio.timeout(max_age_s), asyncio.TaskGroup() as self._tasks:
+                    watching = self._tasks.create_task(self._watch_key())
                     await self._serve()
-                    for task in self._running:
+                    for task in (watching, *self._running):
                         task.cancel()
+            except* InvalidKey:
+                revoked = _key_revoked()
+                last = encode_websocket(revoked).decode()
+                await self._socket.close(POLICY_VIOLATION, revoked.code, last=last)
             except* Gone:
                 await self._socket.close(TRY_AGAIN_LATER, "nothing was taken for too long")
             except* TimeoutError:
@@ -101,6 +108,17 @@ class Connection:
                 # Clients reconnect on this code, as they are to.
                 last = encode_websocket(limit).decode()
                 await self._socket.close(GOING_AWAY, limit.code, last=last)
+
+    async def _watch_key(self) -> None:
+        """A connection does not outlive its key.
+
+        Raises:
+            InvalidKey: it was revoked.
+        """
+        while True:
+            await asyncio.sleep(self._services.settings.key_check_s)
+            with contextlib.suppress(StoreUnavailable):  # Who was let in stays in meanwhile.
+                await self._services.authenticator.confirm(self._principal)
 
     async def _serve(self) -> None:
         await self._rejoin()
@@ -133,6 +151,7 @@ class Connection:
             match decode_client_event(data := message.encode()):
                 case CreateOnStream() as create:
                     stream_id = create.stream_id
+                    await self._services.authenticator.confirm(self._principal)
                     self._begin(self._lanes.enter(stream_id, create, len(data)))
                 case SteerResponse() as steer:
                     await self._turns.steer(steer)
@@ -141,7 +160,7 @@ class Connection:
                 case CloseSession():
                     await self._close_session()
                     return True
-        except Gone:
+        except (Gone, InvalidKey):
             raise
         except Exception as error:  # noqa: BLE001 - a command must not end the connection
             await self._socket.refuse(error, stream_id)
@@ -191,6 +210,10 @@ class Connection:
         task = self._tasks.create_task(work)
         self._running.add(task)
         task.add_done_callback(self._running.discard)
+
+
+def _key_revoked() -> AuthenticationError:
+    return AuthenticationError("The API key was revoked.", code="invalid_api_key")
 
 
 def _not_text() -> InvalidRequest:

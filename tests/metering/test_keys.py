@@ -92,3 +92,18 @@ def test_a_key_does_not_show_its_secret() -> None:
     issued = keys.issue(PEPPER)
     assert issued.token not in repr(issued)
     assert issued.token not in f"{issued}"
+
+
+@given(st.integers(0, 42))
+def test_cve_2025_59425_a_nearly_right_key_looks_like_any_other(position: int) -> None:
+    """vLLM compared keys character by character: the time told how many were right.
+
+    What is compared here are MACs, in constant time, and those of two keys that differ in one
+    character have nothing in common.
+    """
+    issued = keys.issue(PEPPER)
+    secret = issued.token.split("_", 3)[3]
+    other = "A" if secret[position] != "A" else "B"
+    guess = issued.token[: -len(secret)] + secret[:position] + other + secret[position + 1 :]
+    near, right = keys.mac(guess, PEPPER), issued.hash
+    assert sum(one == another for one, another in zip(near, right, strict=True)) < 8
