@@ -4,6 +4,7 @@ Here the history is looked up, the pictures are taken in, the prompt is built an
 context window, and the price is frozen.
 """
 
+import asyncio
 import time
 from collections.abc import Sequence
 from itertools import takewhile
@@ -97,8 +98,11 @@ class Admission:
         request = _granted(principal, request)
         asked = await self._ask(principal, request, unstored)
         past, shown = asked.past, asked.image_ids
-        fitted = self._fit(request, past.turns, asked.turn_ids, len(shown))
-        prompt_ids = self._prompt(request.instructions, fitted.turns, asked.turn_ids)
+        # Long texts take tenths of a second to encode: the answers of others go on meanwhile.
+        fitted = await asyncio.to_thread(self._fit, request, past.turns, asked.turn_ids, len(shown))
+        prompt_ids = await asyncio.to_thread(
+            self._prompt, request.instructions, fitted.turns, asked.turn_ids
+        )
         all_images = (*(i for turn in fitted.turns for i in turn.image_ids), *shown)
         return Started(
             response_id=response_id or new_id("resp"),
@@ -150,7 +154,9 @@ class Admission:
         request = _granted(principal, request)
         asked = await self._ask(principal, request, UnstoredTurns(), keep=False)
         turns = asked.past.turns
-        prompt_ids = self._prompt(request.instructions, turns, asked.turn_ids)
+        prompt_ids = await asyncio.to_thread(
+            self._prompt, request.instructions, turns, asked.turn_ids
+        )
         images = sum(len(turn.image_ids) for turn in turns) + len(asked.image_ids)
         return self._engine.count(prompt_ids, images)
 
@@ -179,7 +185,7 @@ class Admission:
         shown = image_ids(items)
         sees = bool(shown) or any(turn.image_ids for turn in past.turns)
         grounding = self._grounding(request, sees=sees)
-        turn_ids = self._format.segment(items, grounding=grounding)
+        turn_ids = await asyncio.to_thread(self._format.segment, items, grounding=grounding)
         return Asked(past, said, shown, grounding, turn_ids)
 
     def _check_model(self, model: str) -> None:

@@ -194,7 +194,7 @@ CASES: list[tuple[dict[str, Any], str, str]] = [
         "messages[0].content[1].image_url.url",
     ),
     (
-        user({"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}),
+        user({"type": "image_url", "image_url": {"url": "http://example.com/a.png"}}),
         "invalid_image_url",
         "messages[0].content[0].image_url.url",
     ),
