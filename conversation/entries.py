@@ -55,7 +55,8 @@ class Started(msgspec.Struct, frozen=True, kw_only=True, tag=0):
     an answer: both are the turn's. `conversation_revision` is what the prompt was built on.
     `opens_session`: this is the first response of its session on a WebSocket. `single_turn`: the
     session is this turn's own and closes with it. `stop`: the answer ends before any of these.
-    `calls`: the answer's text may hold calls of functions.
+    `calls`: the answer's text may hold calls of functions. `grammar`: its text is held to this
+    (Lark, as llguidance reads it).
     """
 
     response_id: str
@@ -87,6 +88,7 @@ class Started(msgspec.Struct, frozen=True, kw_only=True, tag=0):
     calls: bool = False
     background: bool = False
     generate: bool = True
+    grammar: str | None = None
 
 
 class Delta(msgspec.Struct, frozen=True, tag=1):

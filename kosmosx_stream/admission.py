@@ -1,7 +1,7 @@
 """Admission: from a request to the first entry of its log, or to a refusal that costs nothing.
 
-Here the history is looked up, the pictures are taken in, the prompt is built and fitted into the
-context window, and the price is frozen.
+Here the history is looked up, the items are taken in, the prompt is built and fitted into the
+context window, the answer's form is decided, and the price is frozen.
 """
 
 import asyncio
@@ -12,27 +12,27 @@ from itertools import takewhile
 import msgspec
 
 from conversation.entries import Dropped, Sampling, Started
-from conversation.items import Image, Item, Message, Part, Text, Turn, image_ids
+from conversation.items import Item, Turn, image_ids
 from conversation.ports import History
 from conversation.window import ContextTooLong, fit
+from kosmosx_stream.answer_form import answer_form
 from kosmosx_stream.chat_format import ChatFormat
 from kosmosx_stream.engines.port import Engine
 from kosmosx_stream.grant import Granted
 from kosmosx_stream.ids import new_id
-from kosmosx_stream.images import ImageError, ImageLoader
+from kosmosx_stream.images import ImageLoader
+from kosmosx_stream.intake import Intake
+from kosmosx_stream.item_text import Function, functions_text
 from kosmosx_stream.past import Past, past_of, previous_response_not_found
 from kosmosx_stream.protocol import errors
 from kosmosx_stream.protocol.fields import unsupported
-from kosmosx_stream.protocol.requests import CreateResponse, InputImage, InputMessage, InputPart
+from kosmosx_stream.protocol.requests import CreateResponse
 from kosmosx_stream.protocol.responses import echoed_fields
 from kosmosx_stream.settings import Settings
 from kosmosx_stream.settlement import freeze
 from kosmosx_stream.unstored import UnstoredTurns
 from metering.authenticator import Principal
 from metering.prices import PriceBook
-
-MAX_IMAGES = 4
-"""Images that one request may bring."""
 
 WARM_UP_TOKENS = 1
 """The fewest that make an engine read a prompt; they are thrown away."""
@@ -72,7 +72,7 @@ class Admission:
         self._engine = engine
         self._format = chat_format
         self._history = history
-        self._images = images
+        self.intake = Intake(history, images, sees=chat_format.sees)
         self._price = freeze(prices)
         self._settings = settings
 
@@ -98,10 +98,12 @@ class Admission:
         request = _granted(principal, request)
         asked = await self._ask(principal, request, unstored)
         past, shown = asked.past, asked.image_ids
-        # Long texts take tenths of a second to encode: the answers of others go on meanwhile.
+        # Long texts and large schemas take tenths of a second: others' answers go on meanwhile.
+        marks = self._format.marks if asked.grounding else ()
+        form = await asyncio.to_thread(answer_form, request, marks)
         fitted = await asyncio.to_thread(self._fit, request, past.turns, asked.turn_ids, len(shown))
         prompt_ids = await asyncio.to_thread(
-            self._prompt, request.instructions, fitted.turns, asked.turn_ids
+            self._prompt, _told(request), fitted.turns, asked.turn_ids
         )
         all_images = (*(i for turn in fitted.turns for i in turn.image_ids), *shown)
         return Started(
@@ -135,15 +137,19 @@ class Admission:
             single_turn=single_turn,
             dropped=fitted.dropped,
             stop=request.stop,
+            calls=form.calls,
+            grammar=form.grammar,
         )
 
     def _grounding(self, request: CreateResponse, *, sees: bool) -> bool:
-        """Whether to ask the model for boxes; by default where there is something to see."""
+        """Whether to ask the model for boxes; by default where it sees and answers in words."""
         if not self._format.grounds:
             if request.grounding:
                 raise unsupported("kosmosx:grounding", "this model draws no boxes")
             return False
-        return sees if request.grounding is None else request.grounding
+        if request.grounding is None:
+            return sees and request.text.schema is None
+        return request.grounding
 
     async def count(self, principal: Principal, request: CreateResponse) -> int:
         """Tokens of the prompt that the request would make, if nothing had to be dropped.
@@ -154,9 +160,7 @@ class Admission:
         request = _granted(principal, request)
         asked = await self._ask(principal, request, UnstoredTurns(), keep=False)
         turns = asked.past.turns
-        prompt_ids = await asyncio.to_thread(
-            self._prompt, request.instructions, turns, asked.turn_ids
-        )
+        prompt_ids = await asyncio.to_thread(self._prompt, _told(request), turns, asked.turn_ids)
         images = sum(len(turn.image_ids) for turn in turns) + len(asked.image_ids)
         return self._engine.count(prompt_ids, images)
 
@@ -180,7 +184,9 @@ class Admission:
         limited = isinstance(principal, Granted) and not principal.grant.continues(past.turns)
         if previous is not None and limited:
             raise previous_response_not_found(previous)
-        said = await self.take_in(principal.account_id, request.messages, keep=keep)
+        said = await self.intake.take_in(
+            principal.account_id, request.messages, after=past.items, keep=keep
+        )
         items = (*past.pending, *said)
         shown = image_ids(items)
         sees = bool(shown) or any(turn.image_ids for turn in past.turns)
@@ -197,35 +203,6 @@ class Admission:
                 param="model",
             )
 
-    async def take_in(
-        self, account_id: str, messages: Sequence[InputMessage], *, keep: bool = True
-    ) -> tuple[Item, ...]:
-        """Items of a request as they are stored; their pictures are checked, and kept if asked.
-
-        Raises:
-            InvalidRequest: a picture is not taken.
-        """
-        _check_number([part for message in messages for part in message.parts])
-        return tuple([await self._take_in(account_id, message, keep=keep) for message in messages])
-
-    async def _take_in(self, account_id: str, message: InputMessage, *, keep: bool) -> Message:
-        parts: list[Part] = []
-        for part in message.parts:
-            if isinstance(part, InputImage):
-                parts.append(await self._take_in_image(account_id, part, keep=keep))
-            else:
-                parts.append(Text(part.text))
-        return Message(id=new_id("msg"), role=message.role, content=tuple(parts))
-
-    async def _take_in_image(self, account_id: str, part: InputImage, *, keep: bool) -> Image:
-        try:
-            image = await self._images.load(part.url)
-        except ImageError as error:
-            raise errors.InvalidRequest(str(error), code=error.code, param=part.param) from error
-        if keep:
-            await self._history.put_image(account_id, image.image_id, image.data)
-        return Image(image.image_id, part.detail)
-
     def _fit(
         self,
         request: CreateResponse,
@@ -235,7 +212,7 @@ class Admission:
     ) -> Fitted:
         window = self._engine.max_model_len
         wanted = request.max_output_tokens or min(self._settings.max_output_tokens, window // 4)
-        opening = len(self._format.opening(request.instructions))
+        opening = len(self._format.opening(_told(request)))
         costs = [self._engine.count(self._stretch(turn), len(turn.image_ids)) for turn in turns]
         new = self._engine.count(turn_ids, images)
         try:
@@ -276,17 +253,15 @@ def _granted(principal: Principal, request: CreateResponse) -> CreateResponse:
     return principal.grant.limit(request) if isinstance(principal, Granted) else request
 
 
+def _told(request: CreateResponse) -> str | None:
+    """What the model is told before all else: the developer's words, and its functions."""
+    functions = functions_text(
+        Function(tool.name, tool.description, tool.schema) for tool in request.tools
+    )
+    return "\n".join(filter(None, (request.instructions, functions))) or None
+
+
 def _unbilled(turns: Sequence[Turn]) -> tuple[str, ...]:
     """Images that came in since the last answer: no response has paid for them."""
     since_answer = takewhile(lambda turn: not turn.billed, reversed(turns))
     return tuple(image_id for turn in since_answer for image_id in turn.image_ids)
-
-
-def _check_number(parts: Sequence[InputPart]) -> None:
-    pictures = [part for part in parts if isinstance(part, InputImage)]
-    if len(pictures) > MAX_IMAGES:
-        raise errors.InvalidRequest(
-            f"The request holds {len(pictures)} pictures; expected at most {MAX_IMAGES}.",
-            code="too_many_images",
-            param=pictures[MAX_IMAGES].param,
-        )

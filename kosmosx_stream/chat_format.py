@@ -48,6 +48,11 @@ class ChatFormat(Protocol):
         """Whether answers can tie their phrases to boxes on an image."""
         ...
 
+    @property
+    def marks(self) -> tuple[int, ...]:
+        """Ids that may stand between an answer's words though they are no text."""
+        ...
+
     def opening(self, instructions: str | None) -> tuple[int, ...]:
         """What every prompt begins with."""
         ...

@@ -3,7 +3,9 @@
 import secrets
 from typing import Literal
 
-Prefix = Literal["resp", "msg", "conv", "turn", "rev", "sess", "acct", "inst", "steer"]
+Prefix = Literal[
+    "resp", "msg", "fc", "fco", "conv", "turn", "rev", "sess", "acct", "inst", "steer"
+]  # fmt: skip
 
 
 def new_id(prefix: Prefix) -> str:

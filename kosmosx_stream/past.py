@@ -1,5 +1,7 @@
 """What a request continues: a conversation, or the chain of the response that it goes on from."""
 
+from collections.abc import Iterator
+
 import msgspec
 
 from conversation.items import Item, Turn
@@ -16,6 +18,12 @@ class Past(msgspec.Struct, frozen=True):
     conversation_id: str | None = None
     pending: tuple[Item, ...] = ()
     revision: str = ""
+
+    @property
+    def items(self) -> Iterator[Item]:
+        """All that was said."""
+        yield from (item for turn in self.turns for item in turn.items)
+        yield from self.pending
 
 
 async def past_of(

@@ -100,4 +100,6 @@ class Runner:
             sampling=started.sampling,
             max_tokens=started.max_tokens - len(answered),
             cache_salt=started.account_id,
+            grammar=started.grammar,
+            answered=len(answered),
         )

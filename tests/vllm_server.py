@@ -18,6 +18,7 @@ API_KEY = "secret-of-the-engine"
 START_TIMEOUT_S = 150
 OPTIONS = [
     "--enable-scale-out", "--enable-prompt-tokens-details", "--seed", "0",
+    "--structured-outputs-config.backend", "guidance",
     "--block-size", "32", "--kv-cache-memory-bytes", str(64 * 2**20), "--enforce-eager",
     "--mm-processor-cache-gb", "0.25", "--disable-uvicorn-access-log",
 ]  # fmt: skip

@@ -34,6 +34,7 @@ class TemplateFormat:
 
     sees = False
     grounds = False
+    marks = ()
 
     def __init__(self, tokenizer: Tokenizer, render: Render, ends: Collection[int]) -> None:
         """`ends` are the ids that end an answer.

@@ -2,7 +2,8 @@
 
 The next token is a function of all tokens before it, and of the seed where chance is asked for. So
 a continued answer must be the undisturbed one, and any lost, doubled or mixed-up token changes all
-that follow. It starts at once and says words of the checkpoint's tokenizer, at any pace.
+that follow. It starts at once and says words of the checkpoint's tokenizer, at any pace; where an
+answer is held to a grammar it says what it allows, and closes what it has opened before long.
 """
 
 import asyncio
@@ -12,10 +13,12 @@ import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Self
 
+import numpy as np
 from tokenizers import Tokenizer
 
 from conversation.entries import Sampling
 from kosmosx_stream.engines.checkpoint import Checkpoint, decode
+from kosmosx_stream.engines.guide import Guide, Guides, Mask
 from kosmosx_stream.engines.port import Delta, EngineDead, FinishReason, Generate
 from kosmosx_stream.settings import Settings
 
@@ -23,18 +26,31 @@ from kosmosx_stream.settings import Settings
 _MULTIPLIER, _MASK = 6364136223846793005, (1 << 64) - 1
 _GREEDY_TOP_P = 0.01
 _WORD = re.compile("[▁Ġ][A-Za-z]+")  # as SentencePiece and byte-level BPE write a blank
+_CLOSING = ('"', "}", "]")
+_CLOSE_ONE_IN = 4
 
 
 class DeterministicEngine:
     """The `Engine` port without a model."""
 
     def __init__(
-        self, checkpoint: Checkpoint, words: Sequence[int], *, length: int, rate: float
+        self,
+        checkpoint: Checkpoint,
+        words: Sequence[int],
+        closing: Sequence[int],
+        *,
+        length: int,
+        rate: float,
     ) -> None:
-        """`words` are the ids to say, `length` the mean number of them, `rate` tokens a second."""
+        """`words` are the ids to say, `length` the mean number of them, `rate` tokens a second.
+
+        `closing` are the ids that close what was opened in JSON.
+        """
         self._checkpoint = checkpoint
         self._words = words
         self._length = length
+        self._guides = Guides(checkpoint)
+        self._closing = closing
         self._pause_s = 1 / rate if rate else 0.0
         self._closed = False
         self.image_tokens = checkpoint.image_tokens
@@ -51,6 +67,7 @@ class DeterministicEngine:
         engine = cls(
             checkpoint,
             words,
+            [vocabulary[sign] for sign in _CLOSING if sign in vocabulary],
             length=settings.deterministic_length,
             rate=settings.deterministic_rate,
         )
@@ -77,23 +94,41 @@ class DeterministicEngine:
             state = _fold(state, int(image.image_id, 16) & _MASK)
         for token in request.prompt_ids:
             state = _fold(state, token)
+        guide = self._guides.guide(request)
         prompt = self.count(request.prompt_ids, len(request.images))
         for left in reversed(range(min(request.max_tokens, self.max_model_len - prompt))):
             await asyncio.sleep(self._pause_s)
             if self._closed:
                 raise EngineDead("the engine was closed")
-            token = self._next(state)
+            token = self._next(state, guide)
             state = _fold(state, token)
             reason = self._reason(token, left)
             yield Delta((token,), reason)
             if reason is not None:
                 return
 
-    def _next(self, state: int) -> int:
+    def _next(self, state: int, guide: Guide | None) -> int:
         draw = state >> 16  # the low bits of a congruence are poor
         if draw % self._length == 0:
-            return self._checkpoint.ends[0]
-        return self._words[draw // self._length % len(self._words)]
+            token = self._checkpoint.ends[0]
+        else:
+            token = self._words[draw // self._length % len(self._words)]
+        if guide is None:
+            return token
+        token = self._guided(token, draw, guide.allowed())
+        guide.accept(token)
+        return token
+
+    def _guided(self, token: int, draw: int, allowed: Mask) -> int:
+        """The token if it is allowed, or else some other."""
+        if draw % _CLOSE_ONE_IN == 0 and not allowed[self._checkpoint.ends[0]]:
+            for closing in self._closing:
+                if allowed[closing]:
+                    return closing
+        if allowed[token]:
+            return token
+        others = np.flatnonzero(allowed)
+        return int(others[draw % len(others)])
 
     def _reason(self, token: int, left: int) -> FinishReason | None:
         if token in self._checkpoint.ends:

@@ -31,7 +31,9 @@ class Generate(msgspec.Struct, frozen=True, kw_only=True):
 
     `prompt_ids` holds one adjacent `<image></image>` pair per image, unexpanded; `images` are in
     the order of the pairs. `cache_salt` keeps tenants' cached prefixes and images apart.
-    `max_tokens` counts answer tokens, the end token included.
+    `max_tokens` counts answer tokens, the end token included. The answer's text is held to
+    `grammar` (Lark, as llguidance reads it). Where an answer goes on that was begun elsewhere,
+    the last `answered` ids of the prompt are what was answered: the grammar began before them.
     """
 
     request_id: str
@@ -40,6 +42,8 @@ class Generate(msgspec.Struct, frozen=True, kw_only=True):
     sampling: Sampling
     max_tokens: int
     cache_salt: str
+    grammar: str | None = None
+    answered: int = 0
 
 
 class Delta(msgspec.Struct, frozen=True):

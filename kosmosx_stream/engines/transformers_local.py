@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from kosmosx_stream.engines.checkpoint import Checkpoint, decode
+from kosmosx_stream.engines.guide import Guides
 from kosmosx_stream.engines.port import Delta, EngineDead, EngineError, FinishReason, Generate
 from kosmosx_stream.settings import Settings
 
@@ -31,6 +32,7 @@ class TransformersEngine:
         """`worker` has one thread, which runs the model."""
         self._checkpoint = checkpoint
         self._model = model
+        self._guides = Guides(checkpoint)
         self._worker = worker
         self._closed = False
         self._done = 0  # pieces of work
@@ -73,7 +75,8 @@ class TransformersEngine:
         """Stream an answer, a token a delta; see the port."""
         self._checkpoint.check(request)
         images = await asyncio.to_thread(lambda: [decode(image) for image in request.images])
-        answer = await self._in_worker(lambda: self._model.answer(request, images))
+        guide = self._guides.guide(request)
+        answer = await self._in_worker(lambda: self._model.answer(request, images, guide))
         prompt = self.count(request.prompt_ids, len(request.images))
         budget = min(request.max_tokens, self.max_model_len - prompt)
         for left in reversed(range(budget)):

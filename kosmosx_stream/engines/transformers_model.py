@@ -20,6 +20,7 @@ from transformers.utils import logging
 
 from conversation.entries import Sampling
 from kosmosx_stream.engines.checkpoint import Checkpoint
+from kosmosx_stream.engines.guide import Guide
 from kosmosx_stream.engines.port import Generate
 
 GREEDY_BELOW = 1e-5
@@ -29,7 +30,9 @@ GREEDY_BELOW = 1e-5
 class Model(Protocol):
     """Weights, in float32 on the CPU."""
 
-    def answer(self, request: Generate, images: Sequence[Image.Image]) -> "Answer":
+    def answer(
+        self, request: Generate, images: Sequence[Image.Image], guide: Guide | None
+    ) -> "Answer":
         """An answer to begin; the images are the request's, decoded."""
         ...
 
@@ -49,9 +52,11 @@ class TextModel:
     def __init__(self, checkpoint: Checkpoint) -> None:
         self.whole = _load(AutoModelForCausalLM, checkpoint)
 
-    def answer(self, request: Generate, images: Sequence[Image.Image]) -> "Answer":
+    def answer(
+        self, request: Generate, images: Sequence[Image.Image], guide: Guide | None
+    ) -> "Answer":
         assert not images, "the checkpoint takes none"
-        return Answer(self, request)
+        return Answer(self, request, (), guide)
 
     def logits(
         self, ids: Sequence[int], cache: DynamicCache, _images: Sequence[Image.Image]
@@ -93,8 +98,10 @@ class Kosmos2Model:
         values = self._processor(images=list(images), return_tensors="pt")["pixel_values"]
         return torch.as_tensor(values)
 
-    def answer(self, request: Generate, images: Sequence[Image.Image]) -> "Answer":
-        return Answer(self, request, images)
+    def answer(
+        self, request: Generate, images: Sequence[Image.Image], guide: Guide | None
+    ) -> "Answer":
+        return Answer(self, request, images, guide)
 
     def logits(
         self, ids: Sequence[int], cache: DynamicCache, images: Sequence[Image.Image]
@@ -143,11 +150,18 @@ def _load(kind: Any, checkpoint: Checkpoint, **options: Any) -> Any:
 class Answer:
     """One answer in the making: its KV cache and its random numbers."""
 
-    def __init__(self, model: Model, request: Generate, images: Sequence[Image.Image] = ()) -> None:
+    def __init__(
+        self,
+        model: Model,
+        request: Generate,
+        images: Sequence[Image.Image],
+        guide: Guide | None,
+    ) -> None:
         self._model = model
         self._unread: Sequence[int] = request.prompt_ids
         self._images = images
         self._sampling = request.sampling
+        self._guide = guide
         self._cache = DynamicCache()
         self._generator = torch.Generator()
         if request.sampling.seed is None:
@@ -163,8 +177,13 @@ class Answer:
     @torch.inference_mode()
     def step(self) -> int:
         """Have the model read what is new, the whole prompt at first, and draw the next token."""
-        token = draw(self._read()[0, -1], self._sampling, self._generator)
+        logits = self._read()[0, -1]
+        if self._guide is not None:
+            logits[torch.from_numpy(~self._guide.allowed())] = -torch.inf
+        token = draw(logits, self._sampling, self._generator)
         self._unread, self._images = [token], ()
+        if self._guide is not None:
+            self._guide.accept(token)
         return token
 
     def _read(self) -> torch.Tensor:

@@ -20,6 +20,7 @@ from kosmosx_stream.engines.port import (
     Generate,
     ImageInput,
 )
+from kosmosx_stream.engines.vllm_grammar import ANSWERED
 
 GENERATE = "/inference/v1/generate"
 MODELS = "/v1/models"
@@ -122,13 +123,17 @@ def body(
 def sampling_params(request: Generate) -> dict[str, Any]:
     """How vLLM draws the answer: ids only, as they come."""
     sampling = request.sampling
-    return {
+    said: dict[str, Any] = {
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
         "seed": sampling.seed,
         "max_tokens": request.max_tokens,
         "detokenize": False,
     }
+    if request.grammar is not None:
+        said["structured_outputs"] = {"grammar": request.grammar}
+        said["extra_args"] = {ANSWERED: request.answered}
+    return said
 
 
 def _image(image: ImageInput, key: str, by_key: AbstractSet[str]) -> dict[str, str]:

@@ -14,11 +14,12 @@ import psutil  # type: ignore[import-untyped]
 from PIL import Image
 from transformers import AutoConfig, PreTrainedConfig
 from vllm import SamplingParams
+from vllm.config import StructuredOutputsConfig
 from vllm.config.logging import LoggingConfig
 from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.exceptions import VLLMClientError
 from vllm.platforms import current_platform
-from vllm.sampling_params import RequestOutputKind
+from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 
@@ -29,6 +30,7 @@ from kosmosx_stream.engines.port import (
     EngineRefused,
     Generate,
 )
+from kosmosx_stream.engines.vllm_grammar import ANSWERED
 
 EAGER_BELOW_BYTES = 512 * 2**20
 """Checkpoints smaller than this start faster than compilation pays back."""
@@ -73,6 +75,8 @@ def _arguments(model: Path, max_model_len: int | None) -> AsyncEngineArgs:
         limit_mm_per_prompt={"image": length // (checkpoint.image_tokens + 2)},
         seed=0,
         use_tqdm_on_load=False,
+        # It refuses what it cannot hold an answer to, and its grammars are our own.
+        structured_outputs_config=StructuredOutputsConfig(backend="guidance"),
         **cpu,
     )
 
@@ -128,6 +132,7 @@ def cpu_s(llm: AsyncLLM) -> float:
 def sampling_params(request: Generate) -> SamplingParams:
     """How vLLM draws the answer: ids only, as they come."""
     sampling = request.sampling
+    grammar = request.grammar
     return SamplingParams(
         temperature=sampling.temperature,
         top_p=sampling.top_p,
@@ -135,6 +140,8 @@ def sampling_params(request: Generate) -> SamplingParams:
         max_tokens=request.max_tokens,
         detokenize=False,
         output_kind=RequestOutputKind.DELTA,
+        structured_outputs=None if grammar is None else StructuredOutputsParams(grammar=grammar),
+        extra_args=None if grammar is None else {ANSWERED: request.answered},
     )
 
 

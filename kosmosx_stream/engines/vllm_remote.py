@@ -14,6 +14,7 @@ import aiohttp
 import msgspec
 
 from kosmosx_stream.engines.checkpoint import Checkpoint
+from kosmosx_stream.engines.guide import Guides
 from kosmosx_stream.engines.placement import beginning, place
 from kosmosx_stream.engines.port import Delta, EngineDead, Generate
 from kosmosx_stream.engines.remote_server import RemoteServer
@@ -29,6 +30,7 @@ class RemoteEngine:
 
     def __init__(self, checkpoint: Checkpoint, servers: Sequence[RemoteServer]) -> None:
         self._checkpoint = checkpoint
+        self._guides = Guides(checkpoint)
         self._servers = {server.url: server for server in servers}
         self.image_tokens = checkpoint.image_tokens
         self.max_model_len = checkpoint.max_model_len
@@ -72,9 +74,13 @@ class RemoteEngine:
         live = {url: server.live for url, server in self._servers.items() if server.joined}
         if not live:
             raise EngineDead("no engine server can be reached")
+        # Where the plugin is not installed vLLM would begin the grammar anew.
+        guide = self._guides.guide(request) if request.answered else None
         server = self._servers[place(beginning(request), live)]
         async with contextlib.aclosing(server.answer(self._within_window(request))) as deltas:
             async for delta in deltas:
+                if guide is not None:
+                    guide.accept(*delta.token_ids)
                 yield delta
 
     def _within_window(self, request: Generate) -> Generate:

@@ -9,7 +9,13 @@ MODEL = "kosmosx_stream.kosmosx.model:Kosmos2ForConditionalGeneration"
 
 
 def register() -> None:
-    """Tell vLLM which class runs checkpoints whose config names `ARCHITECTURE`."""
+    """Tell vLLM which class runs checkpoints whose config names `ARCHITECTURE`.
+
+    Answers that are held to a grammar learn to go on, whatever the model.
+    """
     from vllm import ModelRegistry  # noqa: PLC0415  # only when vLLM is there already
 
+    from kosmosx_stream.engines import vllm_grammar  # noqa: PLC0415
+
+    vllm_grammar.install()
     ModelRegistry.register_model(ARCHITECTURE, MODEL)

@@ -7,8 +7,7 @@ microsoft/unilm kosmos-2), repeated for every turn, each answer closed by `</s>`
     <image></image>… <grounding> Question: text Answer:   answer </s>
     …
 
-A call of a function is answered as `<tool_call>{"name":…,"arguments":…}</tool_call>`, and what it
-gave is asked as `<tool_response>…</tool_response>`: the convention of Hermes, in plain text.
+Calls of functions are plain text of answers, and what they gave of questions (see `item_text`).
 
 Control tokens are put in by id, here and nowhere else. Text is tokenised segment by segment with
 a tokenizer that has no control tokens, so that a user who types `</s>` gets its letters.
@@ -39,6 +38,7 @@ _UNKNOWN = "<unk>"
 _MASK = "<mask>"
 _BLANK = "▁"  # SentencePiece writes a blank as U+2581
 _UNSEEN = (Tag.BOS, Tag.PAD, Tag.EOS)
+_MARKS = (Tag.PHRASE, Tag.PHRASE_END, Tag.OBJECT, Tag.OBJECT_END, Tag.DELIMITER)
 
 
 class UnsupportedTokenizerError(ValueError):
@@ -143,6 +143,11 @@ class Kosmos2Format:
     def controls(self) -> frozenset[int]:
         """Ids that no text ever becomes."""
         return self._vocabulary.controls
+
+    @property
+    def marks(self) -> tuple[int, ...]:
+        """The tags around phrases and boxes, and the locations."""
+        return (*(self._vocabulary.tags[tag] for tag in _MARKS), *self._vocabulary.cells)
 
     def encode(self, text: str) -> tuple[int, ...]:
         """Plain text, on its own; `ControlTokenError` rather than a control token."""

@@ -10,7 +10,7 @@ from typing import get_args
 from kosmosx_stream.protocol import client_events, client_secrets
 from kosmosx_stream.protocol.chat_schemas import CHAT_BODIES
 from kosmosx_stream.protocol.conversations import MAX_ITEMS
-from kosmosx_stream.protocol.inputs import DETAILS
+from kosmosx_stream.protocol.inputs import DETAILS, MAX_CALL_ID
 from kosmosx_stream.protocol.requests import MIN_OUTPUT_TOKENS, Effort, Summary, Truncation
 from kosmosx_stream.protocol.schema_terms import (
     BOOLEAN,
@@ -26,6 +26,11 @@ from kosmosx_stream.protocol.schema_terms import (
     says,
 )
 from kosmosx_stream.protocol.schemas import Schema, ref
+from kosmosx_stream.protocol.tools import MAX_TOOLS, NAME, ChoiceMode
+
+NAME_TEXT: Schema = {"type": "string", "pattern": f"^{NAME.pattern}$"}
+CALL_ID: Schema = {"type": "string", "minLength": 1, "maxLength": MAX_CALL_ID}
+JSON_SCHEMA: Schema = {"type": "object"}
 
 _INPUT_TEXT = body(
     "What a user or a developer wrote.", {"type": one_of("input_text"), "text": TEXT}
@@ -88,8 +93,21 @@ _CREATE_RESPONSE = body(
     metadata=METADATA,
     extension_grounding=says(BOOLEAN, "Whether to tie phrases of the answer to boxes."),
     parallel_tool_calls=BOOLEAN,
-    tool_choice=one_of("auto", "none"),
+    tools=says(
+        array(ref("FunctionToolParam")) | {"maxItems": MAX_TOOLS}, "What the model may call."
+    ),
+    tool_choice=any_of(
+        one_of(*get_args(ChoiceMode)), ref("FunctionChoiceParam"), ref("AllowedToolsParam")
+    ),
     max_tool_calls=integer(1),
+    text=body(
+        "How the answer has to be.",
+        {},
+        format=any_of(
+            *map(ref, ("PlainFormatParam", "JsonObjectFormatParam", "JsonSchemaFormatParam"))
+        ),
+        verbosity=one_of("medium"),
+    ),
     reasoning=body(
         "Accepted and echoed; the model does not reason.",
         {},
@@ -111,7 +129,55 @@ _ITEMS = array(ref("InputItem")) | {"maxItems": MAX_ITEMS}
 
 BODIES: dict[str, Schema] = {
     "CreateResponse": _CREATE_RESPONSE,
-    "InputItem": any_of(ref("UserMessage"), ref("AssistantMessage"), ref("InstructionMessage")),
+    "InputItem": any_of(
+        ref("UserMessage"),
+        ref("AssistantMessage"),
+        ref("InstructionMessage"),
+        ref("FunctionCall"),
+        ref("FunctionCallOutput"),
+    ),
+    "FunctionCall": body(
+        "A call that the model made.",
+        {"type": one_of("function_call"), "call_id": CALL_ID, "name": NAME_TEXT, "arguments": TEXT},
+        id=TEXT,
+        status=TEXT,
+    ),
+    "FunctionCallOutput": body(
+        "What a function gave; its call was made before.",
+        {
+            "type": one_of("function_call_output"),
+            "call_id": CALL_ID,
+            "output": any_of(TEXT, array(any_of(ref("InputText"), ref("InputImage")), least=1)),
+        },
+        id=TEXT,
+        status=TEXT,
+    ),
+    "FunctionToolParam": body(
+        "A function of the client.",
+        {"type": one_of("function"), "name": NAME_TEXT},
+        description=TEXT,
+        parameters=says(JSON_SCHEMA, "JSON Schema of its arguments, which are an object."),
+        strict=says(BOOLEAN, "Echoed; arguments always keep to their schema."),
+    ),
+    "FunctionChoiceParam": body(
+        "This function has to be called.", {"type": one_of("function"), "name": NAME_TEXT}
+    ),
+    "AllowedToolsParam": body(
+        "Only these may be called.",
+        {
+            "type": one_of("allowed_tools"),
+            "tools": array(ref("FunctionChoiceParam"), least=1),
+        },
+        mode=one_of(*get_args(ChoiceMode)),
+    ),
+    "PlainFormatParam": body("Words.", {"type": one_of("text")}),
+    "JsonObjectFormatParam": body("A JSON object.", {"type": one_of("json_object")}),
+    "JsonSchemaFormatParam": body(
+        "JSON that a schema describes.",
+        {"type": one_of("json_schema"), "name": NAME_TEXT, "schema": JSON_SCHEMA},
+        description=TEXT,
+        strict=says(BOOLEAN, "Echoed; the answer always keeps to its schema."),
+    ),
     "UserMessage": _message("What a user says.", ("user",), "InputText", "InputImage"),
     "AssistantMessage": _message("What the model said earlier.", ("assistant",), "OutputText"),
     "InstructionMessage": _message(

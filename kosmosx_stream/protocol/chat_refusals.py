@@ -5,7 +5,7 @@ only asks to be faster or cheaper.
 """
 
 from kosmosx_stream.protocol.fields import Fields, check_object, check_string, unsupported
-from kosmosx_stream.protocol.refusals import unsupported_tool
+from kosmosx_stream.protocol.tools import unsupported_tool
 
 _TEXT_ONLY = "this server's answers are text"
 

@@ -8,7 +8,7 @@ import msgspec
 
 from kosmosx_stream.protocol.errors import ApiError, InvalidRequest
 from kosmosx_stream.protocol.fields import Fields, decode_object, invalid_value, unsupported
-from kosmosx_stream.protocol.inputs import InputMessage, read_input
+from kosmosx_stream.protocol.inputs import InputItem, InputMessage, read_input
 from kosmosx_stream.protocol.requests import CreateResponse, read_create
 
 STREAM_ID = re.compile(r"[A-Za-z0-9_.-]{1,256}")
@@ -97,10 +97,10 @@ def _read_steer(fields: Fields) -> SteerResponse:
         return SteerResponse(response_id, given, (), error)
 
 
-def _users_words(items: Sequence[InputMessage]) -> tuple[InputMessage, ...]:
+def _users_words(items: Sequence[InputItem]) -> tuple[InputMessage, ...]:
     messages: list[InputMessage] = []
     for index, item in enumerate(items):
-        if item.role != "user":
+        if not isinstance(item, InputMessage) or item.role != "user":
             message = f"Invalid 'input[{index}]': only a user's messages can steer a response."
             raise InvalidRequest(message, code="invalid_value", param=f"input[{index}]")
         messages.append(item)

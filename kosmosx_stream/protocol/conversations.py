@@ -3,7 +3,7 @@
 import msgspec
 
 from kosmosx_stream.protocol.fields import Fields, decode_object, missing, too_long
-from kosmosx_stream.protocol.inputs import InputMessage, read_items
+from kosmosx_stream.protocol.inputs import InputItem, read_items
 from kosmosx_stream.protocol.requests import read_metadata
 
 MAX_ITEMS = 20
@@ -13,7 +13,7 @@ MAX_ITEMS = 20
 class CreateConversation(msgspec.Struct, frozen=True):
     """The body of `POST /v1/conversations`."""
 
-    items: tuple[InputMessage, ...]
+    items: tuple[InputItem, ...]
     metadata: dict[str, str]
 
 
@@ -29,7 +29,7 @@ def decode_conversation(body: bytes | str) -> CreateConversation:
     return CreateConversation(_items(fields), read_metadata(fields))
 
 
-def decode_items(body: bytes | str) -> tuple[InputMessage, ...]:
+def decode_items(body: bytes | str) -> tuple[InputItem, ...]:
     """Decode the body of `POST /v1/conversations/{id}/items`.
 
     Raises:
@@ -58,7 +58,7 @@ def decode_update(body: bytes | str) -> dict[str, str]:
     return read_metadata(fields)
 
 
-def _items(fields: Fields) -> tuple[InputMessage, ...]:
+def _items(fields: Fields) -> tuple[InputItem, ...]:
     items = fields.array("items")
     if not items:
         return ()

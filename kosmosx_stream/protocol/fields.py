@@ -61,6 +61,16 @@ class Fields:
         self._data = data
         self._path = path
 
+    @property
+    def path(self) -> str:
+        """The object's own name as seen from the root of the request."""
+        return self._path
+
+    @property
+    def value(self) -> dict[str, Any]:
+        """The object as it was sent."""
+        return self._data
+
     def param(self, name: str) -> str:
         """The field's name as seen from the root of the request."""
         return f"{self._path}.{name}" if self._path else name
@@ -141,6 +151,12 @@ class Fields:
     def object(self, name: str) -> "Fields | None":
         value = self.get(name)
         return None if value is None else check_object(value, self.param(name))
+
+    def required_object(self, name: str) -> "Fields":
+        value = self.object(name)
+        if value is None:
+            raise missing(self.param(name))
+        return value
 
     def array(self, name: str) -> list[Any] | None:
         value = self.get(name)

@@ -13,6 +13,7 @@ from kosmosx_stream.protocol.fields import (
     unsupported,
     wrong_type,
 )
+from kosmosx_stream.protocol.tools import check_name
 
 ROLES: tuple[Role, ...] = ("user", "assistant", "system", "developer")
 Detail = Literal["auto", "low", "high"]
@@ -22,6 +23,9 @@ PartType = Literal["input_text", "input_image", "output_text"]
 _USER_PARTS: tuple[PartType, ...] = ("input_text", "input_image")
 _INSTRUCTION_PARTS: tuple[PartType, ...] = ("input_text",)
 _ASSISTANT_PARTS: tuple[PartType, ...] = ("output_text",)
+
+MAX_CALL_ID = 64
+"""Open Responses: FunctionCallOutputItemParam.call_id.maxLength."""
 
 _ECHOED = ("kosmosx:grounding", "kosmosx:image_id")
 """Extensions of our own items; a client that sends them back may leave them in."""
@@ -57,7 +61,26 @@ class InputMessage(msgspec.Struct, frozen=True):
     parts: tuple[InputPart, ...]
 
 
-def read_input(value: Any, param: str = "input") -> tuple[InputMessage, ...]:
+class InputCall(msgspec.Struct, frozen=True):
+    """A call that the model made, from a client that keeps its own history."""
+
+    call_id: str
+    name: str
+    arguments: str
+
+
+class InputCallOutput(msgspec.Struct, frozen=True):
+    """What a function gave. `param` names the field of its call's id, for complaints about it."""
+
+    call_id: str
+    output: str | tuple[InputText | InputImage, ...]
+    param: str
+
+
+InputItem = InputMessage | InputCall | InputCallOutput
+
+
+def read_input(value: Any, param: str = "input") -> tuple[InputItem, ...]:
     """Normalise an `input`; a string is a user's message.
 
     Raises:
@@ -74,24 +97,75 @@ def read_input(value: Any, param: str = "input") -> tuple[InputMessage, ...]:
             raise wrong_type(param, "a string or an array of input items", value)
 
 
-def read_items(items: list[Any], param: str) -> tuple[InputMessage, ...]:
+def read_items(items: list[Any], param: str) -> tuple[InputItem, ...]:
     """Normalise an array of items.
 
     Raises:
-        InvalidRequest: it is empty, or an item is not a message that this server takes.
+        InvalidRequest: it is empty, or an item is none that this server takes.
     """
     if not items:
         raise empty_array(param)
     return tuple(
-        _read_message(check_object(item, f"{param}[{index}]")) for index, item in enumerate(items)
+        _read_item(check_object(item, f"{param}[{index}]")) for index, item in enumerate(items)
     )
 
 
-def _read_message(item: Fields) -> InputMessage:
-    _check_item_type(item)
+def _read_item(item: Fields) -> InputItem:
+    item_type = _item_type(item)
     item.refuse_extensions()
     item.string("id")
     item.string("status")
+    match item_type:
+        case "message":
+            return _read_message(item)
+        case "function_call":
+            return _read_call(item)
+        case "function_call_output":
+            return _read_call_output(item)
+        case "item_reference":
+            raise _unsupported_item(
+                item, "Item references are not supported; use 'previous_response_id' instead."
+            )
+        case _:
+            raise _unsupported_item(
+                item,
+                f"Input items of type '{item_type[:64]}' are not supported; send messages, or "
+                "calls of functions and their outputs.",
+            )
+
+
+def _read_call(item: Fields) -> InputCall:
+    return InputCall(
+        call_id=_call_id(item),
+        name=check_name(item.required_string("name"), item.param("name")),
+        arguments=item.required_string("arguments"),
+    )
+
+
+def _read_call_output(item: Fields) -> InputCallOutput:
+    call_id, param = _call_id(item), item.param("call_id")
+    output = item.get("output")
+    match output:
+        case None:
+            raise missing(item.param("output"))
+        case str():
+            return InputCallOutput(call_id, output, param)
+        case list():
+            parts = _read_parts(output, item.param("output"), "user")
+            given = tuple(part for part in parts if not isinstance(part, OutputText))
+            return InputCallOutput(call_id, given, param)
+        case _:
+            raise wrong_type(item.param("output"), "a string or an array of content parts", output)
+
+
+def _call_id(item: Fields) -> str:
+    call_id = item.string("call_id", max_length=MAX_CALL_ID)
+    if not call_id:
+        raise missing(item.param("call_id"))
+    return call_id
+
+
+def _read_message(item: Fields) -> InputMessage:
     role = item.choice("role", ROLES)
     if role is None:
         raise missing(item.param("role"))
@@ -109,20 +183,13 @@ def _read_message(item: Fields) -> InputMessage:
             )
 
 
-def _check_item_type(item: Fields) -> None:
+def _item_type(item: Fields) -> str:
     """Messages may leave their type out, and so may references (ItemReferenceParam)."""
     item_type = item.string("type")
-    if item_type is None and item.get("role") is None and item.get("content") is None:
-        item_type = "item_reference" if item.string("id") else None
-    if item_type in {None, "message"}:
-        return
-    if item_type == "item_reference":
-        raise _unsupported_item(
-            item, "Item references are not supported; use 'previous_response_id' instead."
-        )
-    raise _unsupported_item(
-        item, f"Input items of type '{item_type[:64]}' are not supported; send messages."
-    )
+    if item_type is not None:
+        return item_type
+    bare = item.get("role") is None and item.get("content") is None
+    return "item_reference" if bare and item.string("id") else "message"
 
 
 def _read_parts(parts: list[Any], param: str, role: Role) -> tuple[InputPart, ...]:

@@ -12,11 +12,11 @@ from kosmosx_stream.protocol.errors import InvalidRequest
 from kosmosx_stream.protocol.fields import (
     Fields,
     decode_object,
-    unsupported,
     wrong_type,
 )
 from kosmosx_stream.protocol.inputs import (
     InputImage,
+    InputItem,
     InputMessage,
     InputPart,
     InputText,
@@ -24,6 +24,8 @@ from kosmosx_stream.protocol.inputs import (
     read_input,
 )
 from kosmosx_stream.protocol.refusals import refuse_unsupported
+from kosmosx_stream.protocol.text_format import TextConfig, read_text
+from kosmosx_stream.protocol.tools import FunctionTool, ToolChoice, read_tool_choice, read_tools
 
 __all__ = [
     "CreateResponse",
@@ -47,7 +49,6 @@ DEFAULT_TEMPERATURE = 0.0
 """Greedy, as Kosmos-2 was made to be read: boxes do not gain from chance."""
 
 Truncation = Literal["auto", "disabled"]
-ToolChoice = Literal["auto", "none"]
 Effort = Literal["none", "low", "medium", "high", "xhigh"]
 Summary = Literal["concise", "detailed", "auto"]
 
@@ -67,7 +68,7 @@ class CreateResponse(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     model: str
-    messages: tuple[InputMessage, ...]
+    messages: tuple[InputItem, ...]
     instructions: str | None = None
     max_output_tokens: int | None = None
     temperature: float = DEFAULT_TEMPERATURE
@@ -82,8 +83,10 @@ class CreateResponse(msgspec.Struct, frozen=True, kw_only=True):
     truncation: Truncation = "disabled"
     grounding: bool | None = None
     parallel_tool_calls: bool = True
+    tools: tuple[FunctionTool, ...] = ()
     tool_choice: ToolChoice = "auto"
     max_tool_calls: int | None = None
+    text: TextConfig = TextConfig()
     reasoning: Reasoning | None = None
     user: str | None = None
     safety_identifier: str | None = None
@@ -114,6 +117,7 @@ def read_create(fields: Fields) -> CreateResponse:
         raise InvalidRequest(
             message, code="mutually_exclusive_parameters", param="previous_response_id"
         )
+    tools = read_tools(fields)
     temperature = fields.number("temperature", low=0, high=2)
     top_p = fields.number("top_p", low=0, high=1)
     return CreateResponse(
@@ -133,8 +137,10 @@ def read_create(fields: Fields) -> CreateResponse:
         truncation=fields.choice("truncation", get_args(Truncation)) or "disabled",
         grounding=fields.boolean("kosmosx:grounding"),
         parallel_tool_calls=fields.boolean("parallel_tool_calls") is not False,
-        tool_choice=_tool_choice(fields),
+        tools=tools,
+        tool_choice=read_tool_choice(fields, tools),
         max_tool_calls=fields.integer("max_tool_calls", low=1),
+        text=read_text(fields),
         reasoning=_reasoning(fields),
         user=fields.string("user"),
         safety_identifier=fields.string("safety_identifier", max_length=MAX_LABEL),
@@ -178,15 +184,3 @@ def _reasoning(fields: Fields) -> Reasoning | None:
         effort=reasoning.choice("effort", get_args(Effort)),
         summary=reasoning.choice("summary", get_args(Summary)),
     )
-
-
-def _tool_choice(fields: Fields) -> ToolChoice:
-    match fields.get("tool_choice"):
-        case None | "auto":
-            return "auto"
-        case "none":
-            return "none"
-        case str() | dict():
-            raise unsupported("tool_choice", "without tools it can only be 'auto' or 'none'")
-        case other:
-            raise wrong_type("tool_choice", "a string or an object", other)

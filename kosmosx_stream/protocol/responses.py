@@ -13,9 +13,10 @@ from kosmosx_stream.protocol.requests import (
     DEFAULT_TEMPERATURE,
     CreateResponse,
     Reasoning,
-    ToolChoice,
     Truncation,
 )
+from kosmosx_stream.protocol.text_format import TextConfig
+from kosmosx_stream.protocol.tools import FunctionTool, ToolChoice
 
 Status = Literal["in_progress", "completed", "incomplete", "failed", "cancelled"]
 
@@ -31,8 +32,10 @@ class Echo(msgspec.Struct, frozen=True, kw_only=True):
     metadata: dict[str, str] = {}
     truncation: Truncation = "disabled"
     parallel_tool_calls: bool = True
+    tools: tuple[FunctionTool, ...] = ()
     tool_choice: ToolChoice = "auto"
     max_tool_calls: int | None = None
+    text: TextConfig = TextConfig()
     reasoning: Reasoning | None = None
     user: str | None = None
     safety_identifier: str | None = None
@@ -41,7 +44,8 @@ class Echo(msgspec.Struct, frozen=True, kw_only=True):
 
 def echoed_fields(request: CreateResponse) -> bytes:
     """The JSON that `Started.request` holds."""
-    return msgspec.json.encode(msgspec.convert(request, Echo, from_attributes=True))
+    echo = Echo(**{name: getattr(request, name) for name in Echo.__struct_fields__})
+    return msgspec.json.encode(echo)
 
 
 def read_echo(data: bytes) -> Echo:
@@ -113,14 +117,6 @@ class ResponseError(msgspec.Struct, frozen=True, kw_only=True):
     own_code: str | msgspec.UnsetType = msgspec.field(name="kosmosx:code", default=msgspec.UNSET)
 
 
-class TextFormat(msgspec.Struct, frozen=True):
-    type: Literal["text"] = "text"
-
-
-class TextConfig(msgspec.Struct, frozen=True):
-    format: TextFormat = TextFormat()
-
-
 class SessionRef(msgspec.Struct, frozen=True):
     id: str
 
@@ -152,11 +148,11 @@ class ResponseObject(msgspec.Struct, frozen=True, kw_only=True):
     conversation: ConversationRef | None
     instructions: str | None
     output: tuple[OutputItem, ...]
-    tools: tuple[()] = ()
+    tools: tuple[FunctionTool, ...]
     tool_choice: ToolChoice
     truncation: Truncation
     parallel_tool_calls: bool
-    text: TextConfig = TextConfig()
+    text: TextConfig
     temperature: float
     top_p: float
     presence_penalty: float = 0.0

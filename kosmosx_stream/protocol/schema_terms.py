@@ -39,7 +39,7 @@ def says(schema: Schema, description: str) -> Schema:
     return schema | {"description": description}
 
 
-def body(description: str, required: dict[str, Schema], **optional: Schema) -> Schema:
+def body(description: str, required: dict[str, Schema], /, **optional: Schema) -> Schema:
     """An object; optional fields may be null. `extension_x` is the field `kosmosx:x`."""
     fields = {
         name.replace("extension_", "kosmosx:"): _nullable(schema)

@@ -21,7 +21,7 @@ from kosmosx_stream.protocol.errors import (
     conversation_not_found,
     item_not_found,
 )
-from kosmosx_stream.protocol.inputs import InputMessage
+from kosmosx_stream.protocol.inputs import InputItem
 from kosmosx_stream.protocol.items import ItemList, WireItem, item_list
 from kosmosx_stream.protocol.resources import ConversationObject, DeletedConversation
 from kosmosx_stream.services import Services
@@ -35,7 +35,7 @@ from metering.authenticator import Principal
 async def create(request: Request, services: Services, principal: Principal) -> Any:
     """`POST /v1/conversations`: begin one."""
     body = decode_conversation(await read_body(request, services.settings.max_request_bytes))
-    items = await _take_in(services, principal, body.items)
+    items = await _take_in(services, principal, body.items, [])
     conversation = Conversation(
         id=new_id("conv"),
         account_id=principal.account_id,
@@ -77,8 +77,9 @@ async def delete(request: Request, services: Services, principal: Principal) -> 
 async def create_items(request: Request, services: Services, principal: Principal) -> Any:
     """`POST /v1/conversations/{id}/items`: put items at its end; the next turn reads them."""
     body = decode_items(await read_body(request, services.settings.max_request_bytes))
-    await _find(request, services, principal)  # Before its pictures are worked on.
-    items = await _take_in(services, principal, body)
+    found = await _find(request, services, principal)  # Before its pictures are worked on.
+    said = _items(found, await _turns(services, found))
+    items = await _take_in(services, principal, body, said)
     await _put_in(services, await _find(request, services, principal), items)
     return item_list(await wire_items(services.history, principal.account_id, items))
 
@@ -135,11 +136,11 @@ def _items(conversation: Conversation, turns: list[Turn]) -> list[Item]:
 
 
 async def _take_in(
-    services: Services, principal: Principal, messages: tuple[InputMessage, ...]
+    services: Services, principal: Principal, asked: tuple[InputItem, ...], after: list[Item]
 ) -> tuple[Item, ...]:
-    if not messages:
+    if not asked:
         return ()
-    return await services.gate().take_in(principal.account_id, messages)
+    return await services.gate().intake.take_in(principal.account_id, asked, after=after)
 
 
 async def _put_in(services: Services, conversation: Conversation, items: tuple[Item, ...]) -> None:

@@ -47,9 +47,17 @@ CASES: dict[str, tuple[dict[str, Any], int, str | None, str | None]] = {
     "unsupported tool": (
         {"tools": [{"type": "web_search"}]}, 400, "unsupported_tool", "tools[0].type",
     ),
-    "foreign format": (
-        {"text": {"format": {"type": "json_object"}}}, 400, "unsupported_parameter",
-        "text.format.type",
+    "unusable schema of a tool": (
+        {"tools": [{"type": "function", "name": "f", "parameters": {"not": {}}}]}, 400,
+        "invalid_schema", "tools[0].parameters",
+    ),
+    "unusable schema of the text": (
+        {"text": {"format": {"type": "json_schema", "name": "x", "schema": {"type": "x"}}}}, 400,
+        "invalid_schema", "text.format.schema",
+    ),
+    "output of no call": (
+        {"input": [{"type": "function_call_output", "call_id": "call_0", "output": "7"}]}, 400,
+        None, "input[0].call_id",
     ),
     "background and unstored": ({"background": True, "store": False}, 400, None, "background"),
     "broken image": ({"input": picture(png(64, 64))}, 400, "invalid_image", IMAGE_PARAM),
