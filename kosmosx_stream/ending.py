@@ -30,8 +30,8 @@ class Ending:
         self.chat_format: ChatFormat | None = None
         """Of the model; there is none until it is loaded."""
 
-    async def cancel(self, account_id: str, response_id: str) -> None:
-        """Cancel a response wherever it is live; one that has ended stays as it is.
+    async def cancel(self, account_id: str, response_id: str) -> bool:
+        """Cancel a response wherever it is live; one that has ended stays as it is: False.
 
         Raises:
             NotFound: there is none, or it is another account's.
@@ -44,12 +44,13 @@ class Ending:
             case _:
                 raise errors.response_not_found(response_id)
         if isinstance(entries[-1], Ended):
-            return
+            return False
         self._loaded()  # Before the owner loses what could not be ended here.
         lease = await self._log.seize(response_id, self._lease_ttl_s)
         if lease is not None:
             # Read once more: the owner may have written until it was dispossessed.
             await self.end(lease, await self._responses.entries(response_id), "cancelled")
+        return True
 
     async def end(
         self,

@@ -123,8 +123,10 @@ class Services(msgspec.Struct, kw_only=True):
                 await self.hub.sessions.close(session.id, principal)
             raise
 
-    async def cancel(self, principal: Principal, response_id: str) -> None:
+    async def cancel(self, principal: Principal, response_id: str) -> bool:
         """Stop a response of this account, wherever it is live, and wait until it is settled.
+
+        Returns False for one that had ended already.
 
         Raises:
             NotFound: there is none, or it is another account's.
@@ -133,10 +135,10 @@ class Services(msgspec.Struct, kw_only=True):
         await self._check_reach(principal, response_id)
         found = self.hub.live(response_id)
         if found is None or found[0].principal.account_id != principal.account_id:
-            await self.hub.ending.cancel(principal.account_id, response_id)
-            return
+            return await self.hub.ending.cancel(principal.account_id, response_id)
         self.hub.cancel(found[0], response_id)
         await self.hub.until_ended(response_id)
+        return True
 
     async def delete(self, principal: Principal, response_id: str) -> None:
         """Take a response out of the history and the log; the bill stays.

@@ -96,8 +96,11 @@ async def delete(request: Request, services: Services, principal: Principal) -> 
 async def cancel(request: Request, services: Services, principal: Principal) -> Any:
     """`POST /v1/responses/{id}/cancel`: stop it if it is live, and return it as it is then."""
     response_id = request.path_params["response_id"]
-    await services.cancel(principal, response_id)
-    entries = await services.responses.stored(principal.account_id, response_id)
+    if await services.cancel(principal, response_id):
+        # Also one that is not to be stored: this is the last that is seen of it.
+        entries = await services.responses.entries(response_id)
+    else:
+        entries = await services.responses.stored(principal.account_id, response_id)
     return services.responses.response(entries)
 
 

@@ -171,11 +171,11 @@ async def test_the_async_client(wordy_server: ServerProcess) -> None:
 
 
 def test_a_cancelled_answer_says_so(slow_server: ServerProcess) -> None:
-    """By its response's id, while it streams."""
+    """By its response's id, while it streams; it is not stored, and so not seen again."""
     official = client(slow_server)
     chunks = []
     with official.chat.completions.create(
-        model=MODEL, messages=[user("Go on and on.")], stream=True, store=True
+        model=MODEL, messages=[user("Go on and on.")], stream=True
     ) as stream:
         for chunk in stream:
             chunks.append(chunk)
@@ -186,6 +186,8 @@ def test_a_cancelled_answer_says_so(slow_server: ServerProcess) -> None:
     assert choice.finish_reason == "length"
     assert getattr(choice, "kosmosx:reason") == "cancelled"
     assert content(chunks) == cancelled.output_text
+    with pytest.raises(openai.NotFoundError):
+        official.responses.cancel(response_id)
 
 
 def test_boxes_come_with_the_answer(server: ServerProcess) -> None:
