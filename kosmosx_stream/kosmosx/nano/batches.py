@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
@@ -35,8 +37,17 @@ class Batch:
 def look(scene: Scene, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
     """The scene as uploaded: soft edges at the model's size, or a larger picture scaled down."""
     if rng.random() < 0.5:
-        return seen(scene, IMAGE_SIZE, smooth=True)
-    return seen(scene, int(rng.integers(IMAGE_SIZE, 420)), smooth=False)
+        pixels = seen(scene, IMAGE_SIZE, smooth=True)
+    else:
+        pixels = seen(scene, int(rng.integers(IMAGE_SIZE, 420)), smooth=False)
+    return compressed(pixels, int(rng.integers(25, 95))) if rng.random() < 0.12 else pixels
+
+
+def compressed(pixels: npt.NDArray[np.uint8], quality: int) -> npt.NDArray[np.uint8]:
+    """The picture with the noise of a JPEG of that quality."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", quality=quality)
+    return np.asarray(Image.open(file))
 
 
 def cell_targets(scene: Scene, side: int, *, centres: bool) -> npt.NDArray[np.float32]:
@@ -167,6 +178,6 @@ class Pictures(IterableDataset[Batch]):
         rng = np.random.default_rng(self.seed)
         none = torch.zeros(0, 0)
         while True:
-            scenes = [sample_scene(rng, int(rng.integers(1, 7))) for _ in range(self.count)]
+            scenes = [sample_scene(rng, int(rng.integers(1, 9))) for _ in range(self.count)]
             images, patches, latents = _pictures(scenes, rng)
             yield Batch(none, none, none, none, images, patches, latents)

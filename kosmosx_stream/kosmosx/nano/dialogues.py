@@ -146,7 +146,7 @@ class Writer:
     def _picture(self, out: Dialogue) -> None:
         """Show one scene and ask about it, with small talk in between."""
         rng = self.rng
-        some = int(rng.choice(6, p=[0.12, 0.18, 0.21, 0.21, 0.2, 0.08])) + 1
+        some = int(rng.choice(8, p=[0.1, 0.14, 0.18, 0.18, 0.19, 0.09, 0.07, 0.05])) + 1
         scene = sample_scene(rng, 0 if rng.random() < 0.03 else some)
         last = None
         for turn in range(int(rng.choice(5, p=[0.36, 0.3, 0.18, 0.1, 0.06])) + 1):

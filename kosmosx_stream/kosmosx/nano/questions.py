@@ -1,8 +1,9 @@
 """What can be asked about a scene, and the true answer.
 
-Answers give the evidence before the verdict ("I see a red circle and a red star: two."), because a
-small decoder can read off what it has just written but cannot count in its head. The order of
-shapes is always left to right.
+Answers give the evidence before the verdict: every shape first, then what follows from it ("I see a
+red circle #1, a blue star and a red heart #2: two."). A small decoder can read off what it has just
+written, but can neither count nor choose in its head. The order of shapes is left to right, unless
+the question is about height.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ class Phrase:
 
 
 Answer = tuple[str | Phrase, ...]
+NO_SHAPE = "no shape I know"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ class Target:
         """Such as "no red circle", "nothing red" or "no shape I know"."""
         if self.kind:
             return f"no {self.name}"
-        return f"nothing {self.colour}" if self.colour else "no shape I know"
+        return f"nothing {self.colour}" if self.colour else NO_SHAPE
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +101,13 @@ def where(shape: Shape) -> str:
     return f"on the {column}" if column else "in the middle"
 
 
-def listing(shapes: Sequence[Shape], *, places: bool = False) -> Answer:
-    """Such as "a red circle, another red circle and a blue star", each phrase with its box."""
+def listing(
+    shapes: Sequence[Shape], *, places: bool = False, counting: Sequence[Shape] = ()
+) -> Answer:
+    """Such as "a red circle, another red circle and a blue star", each phrase with its box.
+
+    With `places` each shape is followed by where it is; those of `counting` get running numbers.
+    """
     parts: list[str | Phrase] = []
     named: set[tuple[str, str]] = set()
     for i, shape in enumerate(shapes):
@@ -112,7 +119,29 @@ def listing(shapes: Sequence[Shape], *, places: bool = False) -> Answer:
         parts.append(Phrase(f"another {words}" if again else article(words), (shape,)))
         if places:
             parts.append(where(shape))
+        if shape in counting:
+            parts.append(f"#{counting.index(shape) + 1}")
     return tuple(parts)
+
+
+def evidence(
+    at: Moment, *, places: bool = False, vertical: bool = False, counting: Sequence[Shape] = ()
+) -> Answer:
+    """Everything in the picture; where it is too, if there are no boxes to tell."""
+    if not at.scene.shapes:
+        return (f"I see {NO_SHAPE}",)
+    shapes = sorted(at.scene.shapes, key=lambda s: s.centre[1]) if vertical else at.scene.shapes
+    start = "I see from top to bottom" if vertical else "I see"
+    return (start, *listing(shapes, places=places or not at.grounded, counting=counting))
+
+
+def names(shapes: Sequence[Shape]) -> str:
+    """Such as "a red circle and a blue star", without boxes."""
+    text = ""
+    for part in listing(shapes):
+        words = part if isinstance(part, str) else part.text
+        text += words if words == "," or not text else f" {words}"
+    return text
 
 
 def pick(options: Sequence[str], rng: np.random.Generator) -> str:
@@ -251,16 +280,13 @@ COUNT = (
 )
 
 
-def counted(scene: Scene, target: Target, *, grounded: bool) -> Answer:
-    found = target.picks(scene)
-    if not found:
-        return (f"I see {target.nothing}: zero.",)
-    return ("I see", *listing(found, places=not grounded), f": {NUMBERS[len(found)]}.")
+def counted(at: Moment, target: Target) -> Answer:
+    found = target.picks(at.scene)
+    return (*evidence(at, counting=found), f": {NUMBERS[len(found)]}.")
 
 
 def count_all(at: Moment) -> Asked:
-    scene, rng = at.scene, at.rng
-    return Asked(pick(COUNT_ALL, rng), counted(scene, Target(), grounded=at.grounded), "count")
+    return Asked(pick(COUNT_ALL, at.rng), counted(at, Target()), "count")
 
 
 def count(at: Moment) -> Asked:
@@ -270,7 +296,7 @@ def count(at: Moment) -> Asked:
         return Asked(pick(COUNT, rng).format(thing + "s"), (f"I see no {thing}: zero.",), "count")
     target = some_target(scene, rng)
     question = pick(COUNT, rng).format(_spelled(target, rng).plural)
-    return Asked(question, counted(scene, target, grounded=at.grounded), "count")
+    return Asked(question, counted(at, target), "count")
 
 
 COLOUR = (
@@ -286,13 +312,20 @@ COLOUR = (
 )
 
 
-def coloured(scene: Scene, kind: str) -> Answer:
-    found = Target(kind=kind).picks(scene)
+def joined(words: Sequence[str]) -> str:
+    """Such as "red, blue and green"."""
+    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + f" and {words[-1]}"
+
+
+def coloured(at: Moment, kind: str) -> Answer:
+    target = Target(kind=kind)
+    found = target.picks(at.scene)
     if not found:
-        return (f"I see no {kind}.",)
+        return (*evidence(at), f", but {target.nothing}.")
+    seen = evidence(at, counting=found)
     if len(found) == 1:
-        return (Phrase(f"The {kind}", found), f"is {found[0].colour}.")
-    return ("I see", *listing(found), ".")
+        return (*seen, f". The {kind} is {found[0].colour}.")
+    return (*seen, f". The {target.plural} are {joined([s.colour for s in found])}.")
 
 
 def colour(at: Moment) -> Asked:
@@ -302,7 +335,7 @@ def colour(at: Moment) -> Asked:
         kind = scene.shapes[int(rng.integers(len(scene.shapes)))].kind
     found = Target(kind=kind).picks(scene)
     question = pick(COLOUR, rng).format(kind)
-    return Asked(question, coloured(scene, kind), "colour", found[0] if len(found) == 1 else None)
+    return Asked(question, coloured(at, kind), "colour", found[0] if len(found) == 1 else None)
 
 
 WHICH = (
@@ -329,8 +362,10 @@ def which(at: Moment) -> Asked:
     said = "grey" if name == "gray" and rng.random() < 0.4 else name
     question = pick(WHICH, rng).format(said)
     if not found:
-        return Asked(question, (f"I see nothing {name}.",), "which")
-    answer = ("I see", *listing(found), ".")
+        return Asked(question, (*evidence(at), f", but nothing {name}."), "which")
+    kinds = joined([f"the {shape.kind}" for shape in found])
+    verdict = f". It is {kinds}." if len(found) == 1 else f". They are {kinds}."
+    answer = (*evidence(at, counting=found), verdict)
     return Asked(question, answer, "which", found[0] if len(found) == 1 else None)
 
 
@@ -358,14 +393,12 @@ FIND = (
 )
 
 
-def placed(scene: Scene, target: Target) -> Answer:
-    found = target.picks(scene)
+def placed(at: Moment, target: Target) -> Answer:
+    found = target.picks(at.scene)
     if not found:
-        return (f"I see {target.nothing}.",)
-    if len(found) == 1:
-        shape = found[0]
-        return (Phrase(f"The {shape.colour} {shape.kind}", found), f"is {where(shape)}.")
-    return ("I see", *listing(found, places=True), ".")
+        return (*evidence(at), f", but {target.nothing}.")
+    places = [f"the {shape.colour} {shape.kind} is {where(shape)}" for shape in found]
+    return (*evidence(at, counting=found), f". {joined(places).capitalize()}.")
 
 
 def locate(at: Moment) -> Asked:
@@ -378,7 +411,7 @@ def locate(at: Moment) -> Asked:
     name = said.name if said.kind else f"{said.name} {pick(('shape', 'one', 'thing'), rng)}"
     found = target.picks(scene)
     question = pick(WHERE, rng).format(name)
-    return Asked(question, placed(scene, target), "where", found[0] if len(found) == 1 else None)
+    return Asked(question, placed(at, target), "where", found[0] if len(found) == 1 else None)
 
 
 def find(at: Moment) -> Asked:
@@ -387,10 +420,7 @@ def find(at: Moment) -> Asked:
     question = pick(FIND, rng).format(_spelled(target, rng).plural)
     found = target.picks(scene)
     if not found or not at.grounded:
-        one_by_one = (
-            placed(scene, target) if target.name else counted(scene, target, grounded=False)
-        )
-        return Asked(question, one_by_one)
+        return Asked(question, placed(at, target) if target.name else counted(at, target))
     everything = f"everything {target.colour}" if target.colour else "everything"
     words = f"every {target.name}" if target.kind else everything
     return Asked(question, ("Here is", Phrase(words, found), "."), "find")
@@ -422,8 +452,8 @@ def exists(at: Moment) -> Asked:
     question = pick(EXISTS, rng).format(name)
     found = target.picks(scene)
     if not found:
-        return Asked(question, (f"No, I see {target.nothing}.",), "exists")
-    answer = ("Yes, I see", *listing(found), ".")
+        return Asked(question, (*evidence(at), f", but {target.nothing}, so no."), "exists")
+    answer = (*evidence(at, counting=found), f", so yes: {names(found)}.")
     return Asked(question, answer, "exists", found[0] if len(found) == 1 else None)
 
 
@@ -441,11 +471,10 @@ COLOURS_LIST = (
 def colours(at: Moment) -> Asked:
     scene, rng = at.scene, at.rng
     question = pick(COLOURS_LIST, rng)
-    names = list(dict.fromkeys(shape.colour for shape in scene.shapes))
-    if not names:
+    seen = list(dict.fromkeys(shape.colour for shape in scene.shapes))
+    if not seen:
         return Asked(question, ("I see no shape I know in this picture.",))
-    said = names[0] if len(names) == 1 else ", ".join(names[:-1]) + f" and {names[-1]}"
-    return Asked(question, (f"I see {said}.",), "colours")
+    return Asked(question, (*evidence(at), f": {joined(seen)}."), "colours")
 
 
 Task = Callable[[Moment], Asked | None]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from kosmosx_stream.kosmosx.nano.questions import (
-    Answer,
     Asked,
     Moment,
     Phrase,
@@ -19,10 +18,12 @@ from kosmosx_stream.kosmosx.nano.questions import (
     count_all,
     counted,
     detail,
+    evidence,
     exists,
     find,
     listing,
     locate,
+    names,
     pick,
     placed,
     some_target,
@@ -48,9 +49,13 @@ FURTHER = {
 OPPOSITE = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
 
 
+def _vertical(side: str) -> bool:
+    return side in ("above", "below")
+
+
 def _beyond(shape: Shape, anchor: Shape, side: str) -> float:
     """How far the shape's centre lies on that side of the anchor's; negative on the other."""
-    axis = 0 if side.endswith("of") else 1
+    axis = 1 if _vertical(side) else 0
     sign = -1 if side in ("left of", "above") else 1
     return sign * (shape.centre[axis] - anchor.centre[axis])
 
@@ -88,18 +93,20 @@ def beside(at: Moment) -> Asked | None:
             return Asked(
                 question.format(side=said, name=target.name), (f"I see no {target.name}.",)
             )
-    names = unique_names(scene)
-    if not names:
+    choice = unique_names(scene)
+    if not choice:
         return None
-    name, anchor = names[int(rng.integers(len(names)))]
+    name, anchor = choice[int(rng.integers(len(choice)))]
     others = [shape for shape in scene.shapes if shape is not anchor]
     if any(abs(_beyond(shape, anchor, side)) < CLEAR for shape in others):
         return None
+    vertical = _vertical(side)
     found = [shape for shape in others if _beyond(shape, anchor, side) > 0]
-    start: Answer = (side.capitalize(), Phrase(f"the {name}", (anchor,)), "I see")
-    end: Answer = listing(found) if found else ("nothing",)
+    found.sort(key=lambda shape: shape.centre[vertical])
+    verdict = f", so {side} the {name}: {names(found) if found else 'nothing'}."
     focus = found[0] if len(found) == 1 else None
-    return Asked(question.format(side=said, name=name), (*start, *end, "."), "beside", focus)
+    answer = (*evidence(at, vertical=vertical), verdict)
+    return Asked(question.format(side=said, name=name), answer, "beside", focus)
 
 
 COMPARE = (
@@ -117,24 +124,23 @@ EITHER = (
 
 def compare(at: Moment) -> Asked | None:
     scene, rng = at.scene, at.rng
-    names = unique_names(scene)
-    if len(names) < 2:
+    choice = unique_names(scene)
+    if len(choice) < 2:
         return None
-    one, other = (names[int(i)] for i in rng.choice(len(names), 2, replace=False))
+    one, other = (choice[int(i)] for i in rng.choice(len(choice), 2, replace=False))
     side = pick(tuple(SIDES), rng)
     if one[1] is other[1] or abs(_beyond(one[1], other[1], side)) < CLEAR:
         return None
-    both: Answer = ("Of", Phrase(f"the {one[0]}", (one[1],)), "and")
-    both += (Phrase(f"the {other[0]}", (other[1],)),)
+    seen = evidence(at, vertical=_vertical(side))
     holds = _beyond(one[1], other[1], side) > 0
     if rng.random() < 0.4:
         question = pick(EITHER, rng).format(further=FURTHER[side], one=one[0], other=other[0])
         winner = one if holds else other
-        return Asked(question, (*both, f", the {winner[0]} is {FURTHER[side]}."), "", winner[1])
+        return Asked(question, (*seen, f". The {winner[0]} is {FURTHER[side]}."), "", winner[1])
     question = pick(COMPARE, rng).format(one=one[0], side=pick(SIDES[side], rng), other=other[0])
     true_side = side if holds else OPPOSITE[side]
-    verdict = f", the {one[0]} is {FURTHER[true_side]}, so {'yes' if holds else 'no'}."
-    return Asked(question, (*both, verdict), "compare")
+    verdict = f". The {one[0]} is {true_side} the {other[0]}, so {'yes' if holds else 'no'}."
+    return Asked(question, (*seen, verdict), "compare")
 
 
 EXTREMES = {
@@ -171,8 +177,12 @@ def extreme(at: Moment) -> Asked | None:
         return None
     best = ranked[0]
     question = pick(EXTREME, rng).format(pick(EXTREMES[name], rng))
-    words = Phrase(f"the {best.colour} {best.kind}", (best,))
-    return Asked(question, (f"The {name} is", words, "."), "extreme", best)
+    if name in ("biggest", "smallest"):
+        words = Phrase(f"the {best.colour} {best.kind}", (best,))
+        return Asked(question, (f"The {name} is", words, "."), "extreme", best)
+    seen = evidence(at, vertical=name in ("highest", "lowest"))
+    verdict = f". The {name} is the {best.colour} {best.kind}."
+    return Asked(question, (*seen, verdict), "extreme", best)
 
 
 PLACES = {
@@ -205,10 +215,9 @@ def at_place(at: Moment) -> Asked | None:
         if margin > 0:
             found.append(shape)
     question = pick(AT, rng).format(place.replace("at the", pick(("at the", "in the"), rng)))
-    if not found:
-        return Asked(question, (f"I see nothing {place}.",))
     focus = found[0] if len(found) == 1 else None
-    return Asked(question, ("I see", *listing(found), f"{place}."), "", focus)
+    verdict = f", so {place}: {names(found) if found else 'nothing'}."
+    return Asked(question, (*evidence(at, places=True, counting=found), verdict), "", focus)
 
 
 IT_WHERE = (
@@ -255,12 +264,12 @@ def follow_up(at: Moment, last: Asked) -> Asked | None:
         return None
     match last.topic:
         case "where":
-            return Asked(pick(AND, rng).format(target.name), placed(scene, target), "where")
+            return Asked(pick(AND, rng).format(target.name), placed(at, target), "where")
         case "count":
             question = pick(AND, rng).format(target.plural)
-            return Asked(question, counted(scene, target, grounded=at.grounded), "count")
+            return Asked(question, counted(at, target), "count")
         case "colour":
-            return Asked(pick(AND, rng).format(target.kind), coloured(scene, target.kind), "colour")
+            return Asked(pick(AND, rng).format(target.kind), coloured(at, target.kind), "colour")
     return None
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -56,6 +56,7 @@ class Shape:
     colour: str
     rgb: Rgb
     points: tuple[tuple[float, float], ...]
+    border: Rgb | None = None  # a line around it
 
     @property
     def box(self) -> tuple[float, float, float, float]:
@@ -86,7 +87,7 @@ class Shape:
 class Background:
     """What lies behind the shapes: `style` with its colours; `seed` places stripes and clutter."""
 
-    style: str  # plain, gradient, stripes, clutter
+    style: str  # plain, gradient, stripes, clutter, texture
     colours: tuple[Rgb, ...]
     noise: float = 0.0  # standard deviation over 0-255
     seed: int = 0
@@ -210,14 +211,17 @@ def _distance(one: Rgb, other: Rgb) -> float:
 
 
 def sample_background(rng: np.random.Generator) -> Background:
-    """Plain in many tones (white most often), a gradient, stripes or clutter; noise on some."""
-    style = str(rng.choice(["plain", "gradient", "stripes", "clutter"], p=[0.56, 0.2, 0.12, 0.12]))
+    """Plain in many tones (white most often) or one of the other styles; noise on some."""
+    styles = ["plain", "gradient", "stripes", "clutter", "texture"]
+    style = str(rng.choice(styles, p=[0.52, 0.17, 0.11, 0.11, 0.09]))
     base = _background_tone(rng)
     if style == "plain":
         colours: tuple[Rgb, ...] = (base,)
     elif style == "gradient":
         shift = rng.uniform(-70, 70, 3) if rng.random() < 0.6 else rng.uniform(-160, 160, 3)
         colours = (base, _clip(np.array(base) + shift))
+    elif style == "texture":
+        colours = (base, *(_clip(np.array(base) + rng.uniform(-60, 60, 3)) for _ in range(2)))
     else:
         colours = (base, _clip(np.array(base) + rng.choice([-1, 1]) * rng.uniform(12, 38, 3)))
     noise = float(rng.uniform(2, 14)) if rng.random() < 0.2 else 0.0
@@ -251,6 +255,8 @@ def _sample_size(count: int, rng: np.random.Generator) -> float:
     """A shape's width: wide shapes only where there is room."""
     if count <= 2 and rng.random() < 0.2:
         return float(rng.uniform(0.4, 0.8))
+    if count > 5:
+        return float(rng.uniform(0.13, 0.28))
     return float(rng.uniform(0.15, {1: 0.5, 2: 0.45, 3: 0.4}.get(count, 0.34)))
 
 
@@ -281,6 +287,8 @@ def sample_scene(rng: np.random.Generator, count: int) -> Scene:
     if rng.random() < 0.25:  # few colours: the same one more than once
         palette = tuple(rng.choice(palette, 2, replace=False))
     allowed = 0.1 if rng.random() < 0.4 else 0.0
+    border = _clip(rng.choice([0.0, 40.0, 128.0, 255.0], 1).repeat(3))
+    bordered = bool(rng.random() < 0.12)
     shapes: list[Shape] = []
     for _ in range(40 * count):
         if len(shapes) == count:
@@ -294,7 +302,7 @@ def sample_scene(rng: np.random.Generator, count: int) -> Scene:
         touches = [other for other in shapes if _overlap(shape, other) > 0]
         if len(repeat) > 2 or any(_distance(shape.rgb, other.rgb) < 140 for other in touches):
             continue
-        shapes.append(shape)
+        shapes.append(replace(shape, border=border) if bordered else shape)
     if count and not shapes:
         return sample_scene(rng, count)
     ranked = tuple(sorted(shapes, key=lambda shape: shape.centre[0]))
@@ -309,6 +317,8 @@ def _draw_background(background: Background, size: int) -> Image.Image:
     base = background.colours[0]
     if background.style == "gradient":
         return _gradient(background.colours, int(rng.integers(4)), size)
+    if background.style == "texture":
+        return _texture(background.colours, rng, size)
     image = Image.new("RGB", (size, size), base)
     draw = ImageDraw.Draw(image)
     if background.style == "stripes":
@@ -344,6 +354,14 @@ def _gradient(colours: tuple[Rgb, ...], direction: int, size: int) -> Image.Imag
     return Image.fromarray(small.astype(np.uint8)).resize((size, size), Image.Resampling.BILINEAR)
 
 
+def _texture(colours: tuple[Rgb, ...], rng: np.random.Generator, size: int) -> Image.Image:
+    """Soft patches of a few tones, coarse and fine, as in an unsharp photo."""
+    cells = int(rng.integers(3, 24))
+    shares = rng.dirichlet(np.full(len(colours), 0.7), (cells, cells))
+    small = (shares @ np.array(colours, float)).astype(np.uint8)
+    return Image.fromarray(small).resize((size, size), Image.Resampling.BICUBIC)
+
+
 def draw(scene: Scene, size: int, *, smooth: bool = False) -> Image.Image:
     """Draw a scene as an RGB picture of `size` pixels a side; `smooth` softens the edges."""
     scale = size * 2 if smooth else size
@@ -351,7 +369,9 @@ def draw(scene: Scene, size: int, *, smooth: bool = False) -> Image.Image:
     pen = ImageDraw.Draw(image)
     for index in scene.order or range(len(scene.shapes)):
         shape = scene.shapes[index]
-        pen.polygon([(x * scale, y * scale) for x, y in shape.points], fill=shape.rgb)
+        corners = [(x * scale, y * scale) for x, y in shape.points]
+        width = max(1, scale // 80) if shape.border else 0
+        pen.polygon(corners, fill=shape.rgb, outline=shape.border, width=width)
     return image.reduce(2) if smooth else image
 
 

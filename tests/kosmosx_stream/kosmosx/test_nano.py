@@ -1,6 +1,7 @@
 """The bundled model: its scenes, its dialogues, a taste of training, and what it answers."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from threading import Barrier
 
@@ -47,8 +48,9 @@ def test_a_scene_always_draws_the_same_pixels():
 @pytest.mark.parametrize("seed", range(20))
 def test_shapes_lie_where_their_boxes_say(seed):
     scene = sample_scene(np.random.default_rng(seed), 1)
-    (shape,) = scene.shapes
-    rows, columns = np.nonzero((np.asarray(draw(scene, 640)) == shape.rgb).all(-1))
+    shape = replace(scene.shapes[0], border=None)
+    picture = draw(replace(scene, shapes=(shape,)), 640)
+    rows, columns = np.nonzero((np.asarray(picture) == shape.rgb).all(-1))
     left, top, right, bottom = (round(value * 640) for value in shape.box)
     assert abs(columns.min() - left) <= 2
     assert abs(columns.max() - right) <= 2
@@ -154,6 +156,21 @@ def test_the_checkpoint_describes_a_drawing(nano):
     assert answer.count("<object>") == 2
     assert re.sub("<[^>]*>", "", answer) == "There is a red circle and a blue square."
     assert chat.ask("What is my name?", grounded=True) == "Your name is Ottilie."
+
+
+def test_the_checkpoint_gives_its_evidence(nano):
+    picture = Image.new("RGB", (300, 300), "white")
+    pen = ImageDraw.Draw(picture)
+    pen.ellipse((20, 30, 110, 120), fill="red")
+    pen.rectangle((105, 190, 195, 280), fill="blue")
+    pen.rectangle((190, 40, 280, 130), fill="green")
+    chat = nano.chat()
+    chat.ask("What do you see?", picture)
+    answer = chat.ask("How many squares are there?", grounded=True)
+    assert re.sub("<[^>]*>", "", answer) == (
+        "I see a red circle, a blue square #1 and a green square #2: two."
+    )
+    assert chat.ask("What colour is the circle?", grounded=True).endswith("The circle is red.")
 
 
 def test_the_checkpoint_counts(nano):
