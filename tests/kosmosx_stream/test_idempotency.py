@@ -9,6 +9,7 @@ import openai
 import pytest
 
 from tests.kosmosx_stream.clients import MODEL, client
+from tests.pair import Pair
 from tests.server_process import ServerProcess
 
 QUESTION = {"model": MODEL, "input": "What can you do?", "max_output_tokens": 40}
@@ -77,6 +78,20 @@ def test_a_crashed_server_s_response_is_found_again(slow_server: ServerProcess, 
     slow_server.start()
     with streamed(client(slow_server), key) as stream:
         after = list(stream)
+    assert after[: len(before)] == before
+    assert after[-1].type in {"response.completed", "response.incomplete"}
+
+
+def test_another_server_goes_on_with_it(pair: Pair, key: str) -> None:
+    with streamed(client(pair.one), key) as stream:
+        events = iter(stream)
+        before = [next(events) for _ in range(8)]
+        pair.one.kill()
+    try:
+        with streamed(client(pair.two, pair.one.key), key) as stream:
+            after = list(stream)
+    finally:
+        pair.one.start()
     assert after[: len(before)] == before
     assert after[-1].type in {"response.completed", "response.incomplete"}
 
