@@ -28,6 +28,7 @@ from kosmosx_stream.protocol import errors
 from kosmosx_stream.protocol.fields import unsupported
 from kosmosx_stream.protocol.requests import CreateResponse
 from kosmosx_stream.protocol.responses import echoed_fields
+from kosmosx_stream.sealing import Seal
 from kosmosx_stream.settings import Settings
 from kosmosx_stream.settlement import freeze
 from kosmosx_stream.unstored import UnstoredTurns
@@ -46,6 +47,13 @@ class Asked(msgspec.Struct, frozen=True):
     image_ids: tuple[str, ...]
     grounding: bool
     turn_ids: tuple[int, ...]
+
+
+class Window(msgspec.Struct, frozen=True):
+    """A whole conversation, oldest item first, and the tokens that it makes."""
+
+    items: tuple[Item, ...]
+    input_tokens: int
 
 
 class Fitted(msgspec.Struct, frozen=True):
@@ -67,12 +75,13 @@ class Admission:
         history: History,
         images: ImageLoader,
         prices: PriceBook,
+        seal: Seal,
         settings: Settings,
     ) -> None:
         self._engine = engine
         self._format = chat_format
         self._history = history
-        self.intake = Intake(history, images, sees=chat_format.sees)
+        self.intake = Intake(history, images, seal, sees=chat_format.sees)
         self._price = freeze(prices)
         self._settings = settings
 
@@ -151,18 +160,21 @@ class Admission:
             return sees and request.text.schema is None
         return request.grounding
 
-    async def count(self, principal: Principal, request: CreateResponse) -> int:
-        """Tokens of the prompt that the request would make, if nothing had to be dropped.
+    async def window(self, principal: Principal, request: CreateResponse) -> Window:
+        """What the request's prompt would be made of, if nothing had to be dropped.
 
         Raises:
             ApiError: it could not be served, whatever its length.
         """
         request = _granted(principal, request)
         asked = await self._ask(principal, request, UnstoredTurns(), keep=False)
-        turns = asked.past.turns
-        prompt_ids = await asyncio.to_thread(self._prompt, _told(request), turns, asked.turn_ids)
-        images = sum(len(turn.image_ids) for turn in turns) + len(asked.image_ids)
-        return self._engine.count(prompt_ids, images)
+        past = asked.past
+        prompt_ids = await asyncio.to_thread(
+            self._prompt, _told(request), past.turns, asked.turn_ids
+        )
+        images = sum(len(turn.image_ids) for turn in past.turns) + len(asked.image_ids)
+        items = (*(item for turn in past.turns for item in turn.items), *past.pending, *asked.said)
+        return Window(items, self._engine.count(prompt_ids, images))
 
     async def _ask(
         self,
@@ -191,7 +203,9 @@ class Admission:
         shown = image_ids(items)
         sees = bool(shown) or any(turn.image_ids for turn in past.turns)
         grounding = self._grounding(request, sees=sees)
-        turn_ids = await asyncio.to_thread(self._format.segment, items, grounding=grounding)
+        turn_ids: tuple[int, ...] = ()
+        if items:
+            turn_ids = await asyncio.to_thread(self._format.segment, items, grounding=grounding)
         return Asked(past, said, shown, grounding, turn_ids)
 
     def _check_model(self, model: str) -> None:

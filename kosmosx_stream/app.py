@@ -39,6 +39,7 @@ from kosmosx_stream.kosmosx.prompt import Kosmos2Format
 from kosmosx_stream.reservations import Reservations
 from kosmosx_stream.response_log import ResponseLog
 from kosmosx_stream.runner import Runner
+from kosmosx_stream.sealing import Seal
 from kosmosx_stream.services import Services
 from kosmosx_stream.settings import Settings
 from kosmosx_stream.sweeper import Sweeper
@@ -130,6 +131,7 @@ async def _start_services(
         hub=hub,
         price_book=default_price_book(),
         connections=Connections(settings.max_connections_per_key),
+        seal=Seal(bootstrap.load_pepper(settings)),
         model_created_at=int(settings.model.stat().st_mtime),
     )
 
@@ -192,6 +194,7 @@ async def _run_model(app: Starlette, services: Services, progress: Progress) -> 
                 history=services.history,
                 images=images,
                 prices=services.price_book,
+                seal=services.seal,
                 settings=settings,
             )
             app.state.on_ready()

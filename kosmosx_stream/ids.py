@@ -4,7 +4,7 @@ import secrets
 from typing import Literal
 
 Prefix = Literal[
-    "resp", "msg", "fc", "fco", "conv", "turn", "rev", "sess", "acct", "inst", "steer"
+    "resp", "msg", "fc", "fco", "conv", "turn", "rev", "sess", "acct", "inst", "steer", "cmp"
 ]  # fmt: skip
 
 

@@ -12,11 +12,13 @@ from kosmosx_stream.protocol.fields import unsupported
 from kosmosx_stream.protocol.inputs import (
     InputCall,
     InputCallOutput,
+    InputCompaction,
     InputImage,
     InputItem,
     InputMessage,
     InputPart,
 )
+from kosmosx_stream.sealing import BrokenSeal, Seal
 
 MAX_IMAGES = 4
 """Images that one request may bring."""
@@ -25,10 +27,11 @@ MAX_IMAGES = 4
 class Intake:
     """Takes items in."""
 
-    def __init__(self, history: History, images: ImageLoader, *, sees: bool) -> None:
+    def __init__(self, history: History, images: ImageLoader, seal: Seal, *, sees: bool) -> None:
         """`sees`: whether the model takes pictures."""
         self._history = history
         self._images = images
+        self._seal = seal
         self._sees = sees
 
     async def take_in(
@@ -44,14 +47,15 @@ class Intake:
         `keep`: whether to keep their pictures.
 
         Raises:
-            InvalidRequest: a picture is not taken, or what a function gave belongs to no call.
+            InvalidRequest: a picture is not taken, what a function gave belongs to no call, or a
+                compaction is not this account's.
         """
         _check_calls(items, after)
         _check_number([part for item in items for part in _parts(item)])
         keeper = account_id if keep else None
-        return tuple([await self._item(keeper, item) for item in items])
+        return tuple([await self._item(account_id, keeper, item) for item in items])
 
-    async def _item(self, keeper: str | None, item: InputItem) -> Item:
+    async def _item(self, account_id: str, keeper: str | None, item: InputItem) -> Item:
         match item:
             case InputMessage(role, parts):
                 content = await self._parts(keeper, parts)
@@ -64,8 +68,19 @@ class Intake:
                 given = item.output
                 output = given if isinstance(given, str) else await self._parts(keeper, given)
                 return FunctionCallOutput(id=new_id("fco"), call_id=item.call_id, output=output)
+            case InputCompaction(sealed, param):
+                note = Text(self._opened(account_id, sealed, param))
+                # What the model said before, in fewer words.
+                return Message(id=new_id("msg"), role="assistant", content=(note,))
             case never:
                 assert_never(never)
+
+    def _opened(self, account_id: str, sealed: str, param: str) -> str:
+        try:
+            return self._seal.open(account_id, sealed)
+        except BrokenSeal as error:
+            message = f"Invalid '{param}': not what '/v1/responses/compact' gave to this account."
+            raise InvalidRequest(message, code="invalid_value", param=param) from error
 
     async def _parts(
         self, keeper: str | None, parts: Sequence[InputPart]

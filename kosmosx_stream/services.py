@@ -20,6 +20,7 @@ from kosmosx_stream.protocol.models import ModelObject, prices
 from kosmosx_stream.protocol.requests import CreateResponse
 from kosmosx_stream.reservations import Reservations
 from kosmosx_stream.response_log import ResponseLog
+from kosmosx_stream.sealing import Seal
 from kosmosx_stream.settings import Settings
 from kosmosx_stream.unstored import UnstoredTurns
 from metering.authenticator import Authenticator, Principal
@@ -47,6 +48,7 @@ class Services(msgspec.Struct, kw_only=True):
     hub: Hub
     price_book: PriceBook
     connections: Connections
+    seal: Seal
     model_created_at: int
     """When the checkpoint was written, in Unix seconds."""
     engine: Engine | None = None

@@ -135,6 +135,7 @@ BODIES: dict[str, Schema] = {
         ref("InstructionMessage"),
         ref("FunctionCall"),
         ref("FunctionCallOutput"),
+        ref("Compaction"),
     ),
     "FunctionCall": body(
         "A call that the model made.",
@@ -182,6 +183,19 @@ BODIES: dict[str, Schema] = {
     "AssistantMessage": _message("What the model said earlier.", ("assistant",), "OutputText"),
     "InstructionMessage": _message(
         "What the developer tells the model.", ("system", "developer"), "InputText"
+    ),
+    "Compaction": body(
+        "What `POST /v1/responses/compact` returned, unchanged.",
+        {"type": one_of("compaction"), "encrypted_content": TEXT},
+        id=TEXT,
+    ),
+    "CompactResponse": body(
+        "What to abridge: a chain of responses, further input, or both.",
+        {"model": says(TEXT, "One of `GET /v1/models`.")},
+        input=any_of(TEXT, array(ref("InputItem"), least=1)),
+        previous_response_id=says(TEXT, "The last response of the chain."),
+        instructions=TEXT,
+        prompt_cache_key=LABEL,
     ),
     "InputText": _INPUT_TEXT,
     "InputImage": _INPUT_IMAGE,

@@ -77,7 +77,14 @@ class InputCallOutput(msgspec.Struct, frozen=True):
     param: str
 
 
-InputItem = InputMessage | InputCall | InputCallOutput
+class InputCompaction(msgspec.Struct, frozen=True):
+    """What stands for an earlier conversation, as it was sealed here; `param` is its field."""
+
+    sealed: str
+    param: str
+
+
+InputItem = InputMessage | InputCall | InputCallOutput | InputCompaction
 
 
 def read_input(value: Any, param: str = "input") -> tuple[InputItem, ...]:
@@ -122,6 +129,8 @@ def _read_item(item: Fields) -> InputItem:
             return _read_call(item)
         case "function_call_output":
             return _read_call_output(item)
+        case "compaction":
+            return _read_compaction(item)
         case "item_reference":
             raise _unsupported_item(
                 item, "Item references are not supported; use 'previous_response_id' instead."
@@ -181,6 +190,12 @@ def _read_message(item: Fields) -> InputMessage:
             raise wrong_type(
                 item.param("content"), "a string or an array of content parts", content
             )
+
+
+def _read_compaction(item: Fields) -> InputCompaction:
+    """Open Responses: CompactionSummaryItemParam."""
+    sealed = item.required_string("encrypted_content")
+    return InputCompaction(sealed, item.param("encrypted_content"))
 
 
 def _item_type(item: Fields) -> str:

@@ -11,6 +11,7 @@ from kosmosx_stream.transports import (
     sessions,
 )
 from kosmosx_stream.transports.asyncapi import asyncapi
+from kosmosx_stream.transports.compact import compact_response
 from kosmosx_stream.transports.endpoint import Endpoint, document, resources
 from kosmosx_stream.transports.openapi import openapi
 from kosmosx_stream.transports.page import Page
@@ -23,6 +24,7 @@ def endpoints() -> list[Endpoint]:
     """The HTTP API."""
     return [
         Endpoint("POST", "/v1/responses", responses.create),
+        Endpoint("POST", "/v1/responses/compact", compact_response),
         Endpoint("POST", "/v1/responses/input_tokens", responses.count_input_tokens),
         Endpoint("GET", "/v1/responses/{response_id}", responses.retrieve),
         Endpoint("DELETE", "/v1/responses/{response_id}", responses.delete),

@@ -16,6 +16,7 @@ from kosmosx_stream.kosmosx.prompt import Kosmos2Format
 from kosmosx_stream.protocol.errors import InvalidRequest
 from kosmosx_stream.protocol.inputs import InputMessage, InputText
 from kosmosx_stream.protocol.requests import CreateResponse
+from kosmosx_stream.sealing import Seal
 from kosmosx_stream.settings import NANO_CHECKPOINT, Settings
 from kosmosx_stream.unstored import UnstoredTurns
 from metering.authenticator import Principal
@@ -71,6 +72,7 @@ async def admit(history: MemoryHistory, **changes: Any) -> Started:
         history=history,
         images=cast("ImageLoader", None),
         prices=default_price_book(),
+        seal=Seal(b"secret"),
         settings=Settings(),
     )
     fields: dict[str, Any] = {
