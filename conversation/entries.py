@@ -56,7 +56,7 @@ class Started(msgspec.Struct, frozen=True, kw_only=True, tag=0):
     `opens_session`: this is the first response of its session on a WebSocket. `single_turn`: the
     session is this turn's own and closes with it. `stop`: the answer ends before any of these.
     `calls`: the answer's text may hold calls of functions. `grammar`: its text is held to this
-    (Lark, as llguidance reads it).
+    (Lark, as llguidance reads it). `tokens` names what the ids mean.
     """
 
     response_id: str
@@ -89,6 +89,7 @@ class Started(msgspec.Struct, frozen=True, kw_only=True, tag=0):
     background: bool = False
     generate: bool = True
     grammar: str | None = None
+    tokens: str = ""
 
 
 class Delta(msgspec.Struct, frozen=True, tag=1):

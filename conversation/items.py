@@ -134,6 +134,8 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     billed: bool = True
     session_id: str = ""
     """The metering session that it was said in; none if it was put in by hand."""
+    tokens: str = ""
+    """Names what the ids mean; another model's mean something else."""
 
     @property
     def items(self) -> tuple[Item, ...]:

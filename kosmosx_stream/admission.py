@@ -139,6 +139,7 @@ class Admission:
             conversation_revision=past.revision,
             pending=past.pending,
             grounding=asked.grounding,
+            tokens=self._format.tokens,
             store=request.store,
             background=request.background,
             generate=request.generate,
@@ -192,6 +193,7 @@ class Admission:
             previous_response_id=request.previous_response_id,
             unstored=unstored,
         )
+        past = msgspec.structs.replace(past, turns=tuple(map(self._seen, past.turns)))
         previous = request.previous_response_id
         limited = isinstance(principal, Granted) and not principal.grant.continues(past.turns)
         if previous is not None and limited:
@@ -200,7 +202,7 @@ class Admission:
             principal.account_id, request.messages, after=past.items, keep=keep
         )
         items = (*past.pending, *said)
-        shown = image_ids(items)
+        shown = image_ids(items) if self._format.sees else ()
         sees = bool(shown) or any(turn.image_ids for turn in past.turns)
         grounding = self._grounding(request, sees=sees)
         turn_ids: tuple[int, ...] = ()
@@ -248,12 +250,19 @@ class Admission:
         dropped = Dropped(first, sum(costs[:first]), window) if first else None
         return Fitted(turns[first:], wanted, dropped)
 
+    def _seen(self, turn: Turn) -> Turn:
+        """The turn as this model takes it: without its images, if it takes none."""
+        return turn if self._format.sees else msgspec.structs.replace(turn, image_ids=())
+
     def _stretch(self, turn: Turn) -> tuple[int, ...]:
-        prompt_ids = turn.prompt_ids
-        if prompt_ids is None:
+        """A past turn's part of the prompt; what another model's ids said is told anew."""
+        prompt_ids, answer_ids = turn.prompt_ids, turn.answer_ids
+        if turn.tokens not in ("", self._format.tokens):
+            prompt_ids, answer_ids = self._format.segment(turn.items, grounding=turn.grounding), ()
+        elif prompt_ids is None:
             prompt_ids = self._format.segment(turn.input, grounding=turn.grounding)
-        said = (*prompt_ids, *turn.answer_ids)
-        return (*said, *self._format.closing(turn.answer_ids)) if said else ()
+        said = (*prompt_ids, *answer_ids)
+        return (*said, *self._format.closing(answer_ids)) if said else ()
 
     def _prompt(
         self, instructions: str | None, turns: Sequence[Turn], turn_ids: tuple[int, ...]

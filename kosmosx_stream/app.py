@@ -183,8 +183,8 @@ async def _run_model(app: Starlette, services: Services, progress: Progress) -> 
     else:
         progress(f"loading {settings.model} (about 20 s) ...")
     try:
+        chat_format = await asyncio.to_thread(_chat_format, settings.model)
         async with _engine(settings) as engine, ImageLoader(fetch=_fetch(settings)) as images:
-            chat_format = await asyncio.to_thread(_chat_format, settings.model)
             runner = Runner(engine, services.history, patience_s=settings.engine_patience_s)
             services.hub.serve_with(runner, chat_format)
             services.engine = engine

@@ -39,6 +39,11 @@ class ChatFormat(Protocol):
     """
 
     @property
+    def tokens(self) -> str:
+        """Names what ids mean here; formats with other tokens have another name."""
+        ...
+
+    @property
     def sees(self) -> bool:
         """Whether messages may hold images."""
         ...

@@ -174,6 +174,11 @@ class Hub:
         """Whether a lost turn could go on here."""
         return self._format is not None and not self.draining
 
+    def understands(self, entries: Sequence[Entry]) -> bool:
+        """Whether the log's ids are the served model's."""
+        assert self._format is not None
+        return read_lost_turn(entries).started.tokens in ("", self._format.tokens)
+
     def adopt(self, lease: Lease, entries: Sequence[Entry]) -> None:
         """Go on with a turn whose owner was lost, after the last token in its log."""
         assert self._format is not None

@@ -3,6 +3,7 @@
 What users write is encoded here, by every chat format; control tokens are put in by id.
 """
 
+import hashlib
 import json
 from collections.abc import Collection
 from collections.abc import Set as AbstractSet
@@ -35,6 +36,11 @@ class PlainText:
         if not self.controls.isdisjoint(ids):
             raise ControlTokenError("text was tokenised to a control token")
         return ids
+
+
+def name_of(tokenizer: Tokenizer) -> str:
+    """A name that this tokenizer shares with none that gives other ids."""
+    return hashlib.sha256(tokenizer.to_str().encode()).hexdigest()[:16]
 
 
 def plain_text_tokenizer(tokenizer: Tokenizer, kept: Collection[str] = ()) -> Tokenizer:

@@ -104,6 +104,7 @@ class _Turn:
             grounding=started.grounding,
             billed=bool(self.answer_ids),
             session_id=started.session_id,
+            tokens=started.tokens,
         )
 
 

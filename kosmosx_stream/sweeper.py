@@ -70,7 +70,7 @@ class Sweeper:
     async def _take_over(self, lease: Lease) -> None:
         entries = await self._responses.entries(lease.response_id)
         lost = bool(entries) and not isinstance(entries[-1], Ended)
-        if lost and lease.epoch <= 1 + MAX_ADOPTIONS:
+        if lost and lease.epoch <= 1 + MAX_ADOPTIONS and self._hub.understands(entries):
             logger.warning("adopting %s at entry %d", lease.response_id, len(entries))
             self._hub.adopt(lease, entries)
             return

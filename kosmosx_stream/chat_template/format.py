@@ -27,6 +27,7 @@ from kosmosx_stream.chat_template.blocks import (
 from kosmosx_stream.chat_template.decoder import TextDecoder
 from kosmosx_stream.chat_template.pieces import Piece, Pieces
 from kosmosx_stream.item_text import item_text
+from kosmosx_stream.plain_text import name_of
 
 
 class TemplateFormat:
@@ -42,6 +43,7 @@ class TemplateFormat:
         Raises:
             UnsupportedTemplateError: the template cannot be used turn by turn.
         """
+        self.tokens = name_of(tokenizer)
         self._tokenizer = tokenizer
         self._pieces = Pieces(tokenizer)
         self._ends = frozenset(ends)
@@ -82,7 +84,7 @@ class TemplateFormat:
             block = self._blocks.of(role)
             pieces += (*self._template(after + block.before), block.strip(said))
             after = block.after
-        if not items or not is_answer(items[-1]):
+        if items and not is_answer(items[-1]):
             pieces += self._template(after + self._blocks.answer)
         return self._pieces.encode(pieces)
 

@@ -32,7 +32,7 @@ from conversation.items import (
 from kosmosx_stream.chat_format import Released
 from kosmosx_stream.item_text import item_text
 from kosmosx_stream.kosmosx.grounding import SIDE, GroundingParser, Piece, Tag
-from kosmosx_stream.plain_text import PlainText, plain_text_tokenizer
+from kosmosx_stream.plain_text import PlainText, name_of, plain_text_tokenizer
 
 _UNKNOWN = "<unk>"
 _MASK = "<mask>"
@@ -125,6 +125,7 @@ class Kosmos2Format:
             raise UnsupportedTokenizerError(
                 "expected a SentencePiece-style tokenizer, blanks as U+2581"
             )
+        self.tokens = name_of(tokenizer)
         self._vocabulary = Vocabulary(tokenizer)
         plain = plain_text_tokenizer(tokenizer)
         self._plain = PlainText(plain, self._vocabulary.controls)

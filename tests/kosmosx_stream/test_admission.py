@@ -3,18 +3,30 @@
 from collections.abc import Sequence
 from typing import Any, cast
 
+import msgspec
 import pytest
 
 from conversation.editing import put_in, take_out
 from conversation.entries import Dropped, Started
-from conversation.items import Conversation, Image, Item, Message, Role, Text, Turn, image_ids
+from conversation.items import (
+    Answer,
+    Conversation,
+    Image,
+    Item,
+    Message,
+    Part,
+    Role,
+    Text,
+    Turn,
+    image_ids,
+)
 from conversation.memory_history import MemoryHistory
 from kosmosx_stream.admission import Admission
 from kosmosx_stream.engines.port import Engine
 from kosmosx_stream.images import ImageLoader
 from kosmosx_stream.kosmosx.prompt import Kosmos2Format
 from kosmosx_stream.protocol.errors import InvalidRequest
-from kosmosx_stream.protocol.inputs import InputMessage, InputText
+from kosmosx_stream.protocol.inputs import InputImage, InputMessage, InputText
 from kosmosx_stream.protocol.requests import CreateResponse
 from kosmosx_stream.sealing import Seal
 from kosmosx_stream.settings import NANO_CHECKPOINT, Settings
@@ -118,6 +130,63 @@ async def test_a_longer_answer_leaves_less_to_remember() -> None:
 async def test_without_truncation_a_history_too_long_is_refused() -> None:
     with pytest.raises(InvalidRequest, match="context window is 200 tokens"):
         await admitted([0] * 10, truncation="disabled")
+
+
+# -- turns that another model had ---------------------------------------------------------------
+
+
+async def test_another_model_s_turn_is_told_anew() -> None:
+    history = MemoryHistory()
+    asked, told = (
+        message("user", Text("I am Ada."), Image("0" * 64)),
+        message("assistant", Answer("Hello Ada")),
+    )
+    past = msgspec.structs.replace(
+        turn(0, 0), input=(asked,), output=(told,), image_ids=("0" * 64,), tokens="another's"
+    )
+    await history.add_turn(past)
+    started = await admit(history, previous_response_id="resp_0")
+    items = FORMAT.segment([asked, told], grounding=False)
+    assert started.prompt_ids == (
+        *FORMAT.opening(None), *items, *FORMAT.closing(()), *started.turn_ids
+    )  # fmt: skip
+    assert started.image_ids == ("0" * 64,)
+    assert started.new_images == ()  # It was billed with the first answer about it.
+    assert started.tokens == FORMAT.tokens
+
+
+async def test_a_model_that_takes_no_images_is_told_the_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(FORMAT, "sees", False)
+    started = await admitted([2, 1])
+    assert (started.image_ids, started.grounding) == ((), False)
+    assert started.input_tokens == len(started.prompt_ids)
+
+
+async def test_a_picture_for_a_model_that_takes_none_is_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(FORMAT, "sees", False)
+    picture = InputImage("data:image/png;base64,", "auto", "input[0].content[0].image_url")
+    with pytest.raises(InvalidRequest, match="takes no images") as refused:
+        await admitted([], messages=(InputMessage("user", (picture,)),))
+    assert refused.value.param == picture.param
+
+
+async def test_boxes_of_a_model_that_draws_none_are_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(FORMAT, "grounds", False)
+    with pytest.raises(InvalidRequest, match="draws no boxes") as refused:
+        await admitted([], grounding=True)
+    assert refused.value.param == "kosmosx:grounding"
+    assert not (await admitted([1], grounding=False)).grounding
+    assert not (await admitted([1])).grounding
+
+
+def message(role: Role, *content: Part) -> Message:
+    return Message(id=role, role=role, content=content)
 
 
 # -- conversations that were edited by hand ----------------------------------------------------

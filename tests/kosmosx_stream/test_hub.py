@@ -59,6 +59,7 @@ class Format:
     """A chat format of which only the answer's side is used."""
 
     sees = grounds = False
+    tokens = "letters"
 
     def opening(self, instructions: str | None) -> tuple[int, ...]:
         raise AssertionError(instructions)
@@ -219,6 +220,7 @@ def started(response_id: str = "resp", *, stop: tuple[str, ...] = ()) -> Started
         new_images=(),
         input=(),
         output_item_id="msg",
+        tokens="letters",
         single_turn=True,
     )
 
@@ -300,6 +302,24 @@ async def test_a_turn_that_is_lost_too_often_is_ended(cluster: Cluster) -> None:
     assert (end.reason, end.error_code) == ("error", "server_error")
     (row,) = await cluster.store.ledger("acct", "sess")
     assert row.raw_units == len(PROMPT) + MAX_ADOPTIONS + 1
+
+
+async def test_a_lost_turn_of_another_model_is_ended(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with cluster.instance(Engine(stalls=[3])) as first:
+        await begin(first)
+        await lose_owner(first)
+    cluster.lapse()
+    monkeypatch.setattr(Format, "tokens", "syllables")
+    async with cluster.instance(Engine()) as last:
+        await last.sweeper.sweep()
+        assert last.engine.requests == []
+    end = (await cluster.entries())[-1]
+    assert isinstance(end, Ended)
+    assert (end.reason, end.error_code) == ("error", "server_error")
+    (row,) = await cluster.store.ledger("acct", "sess")
+    assert row.raw_units == len(PROMPT) + 3
 
 
 async def test_a_stop_string_stops_the_engine(cluster: Cluster) -> None:

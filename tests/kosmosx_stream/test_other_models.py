@@ -149,5 +149,27 @@ def test_an_answer_goes_on_after_kill_9_and_is_remembered(other):
     assert follow_up.usage.input_tokens > ended.usage.total_tokens
 
 
+def test_a_conversation_goes_on_with_another_model(folder, tokenizer, tmp_path):
+    """What was said is kept as words too, and told anew in the new model's tokens."""
+    (tmp_path / "data").mkdir()
+    kosmos = ServerProcess(tmp_path / "data", KOSMOSX_ENGINE="deterministic")
+    kosmos.start()
+    first = client(kosmos).responses.create(
+        model=MODEL, input=[message("What is it?", picture_url())], max_output_tokens=20
+    )
+    assert kosmos.stop() == 0
+    other = ServerProcess(
+        tmp_path / "data", KOSMOSX_ENGINE="deterministic", KOSMOSX_MODEL=str(folder)
+    )
+    other.start()
+    second = client(other).responses.create(
+        model=MODEL, input="And then?", previous_response_id=first.id, max_output_tokens=20
+    )
+    said = [("user", "What is it?"), ("assistant", first.output_text), ("user", "And then?")]
+    assert second.usage.input_tokens == prompt_length(tokenizer, *said)
+    assert second.output_text
+    assert other.stop() == 0
+
+
 def test_every_end_of_the_model_is_known(folder):
     assert len(Checkpoint.read(folder).ends) == 2
