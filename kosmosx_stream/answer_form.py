@@ -23,10 +23,10 @@ def answer_form(request: CreateResponse, marks: tuple[int, ...] = ()) -> AnswerF
     """
     text = request.text.schema
     if text is not None and (fault := grammar.schema_fault(text)):
-        raise invalid_schema("text.format.schema", fault)
+        raise invalid_schema(request.text_schema_param, fault)
     for index, tool in enumerate(request.tools):
         if fault := grammar.schema_fault(tool.schema):
-            raise invalid_schema(f"tools[{index}].parameters", fault)
+            raise invalid_schema(request.tool_schema_param.format(index=index), fault)
     choice = callable_tools(request.tools, request.tool_choice)
     held_to = grammar.of_answer(
         functions={tool.name: tool.schema for tool in choice.tools},

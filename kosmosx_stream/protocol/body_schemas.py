@@ -10,12 +10,15 @@ from typing import get_args
 from kosmosx_stream.protocol import client_events, client_secrets
 from kosmosx_stream.protocol.chat_schemas import CHAT_BODIES
 from kosmosx_stream.protocol.conversations import MAX_ITEMS
-from kosmosx_stream.protocol.inputs import DETAILS, MAX_CALL_ID
+from kosmosx_stream.protocol.inputs import DETAILS
 from kosmosx_stream.protocol.requests import MIN_OUTPUT_TOKENS, Effort, Summary, Truncation
 from kosmosx_stream.protocol.schema_terms import (
     BOOLEAN,
+    CALL_ID,
+    JSON_SCHEMA,
     LABEL,
     METADATA,
+    NAME_TEXT,
     TEXT,
     any_of,
     array,
@@ -26,11 +29,7 @@ from kosmosx_stream.protocol.schema_terms import (
     says,
 )
 from kosmosx_stream.protocol.schemas import Schema, ref
-from kosmosx_stream.protocol.tools import MAX_TOOLS, NAME, ChoiceMode
-
-NAME_TEXT: Schema = {"type": "string", "pattern": f"^{NAME.pattern}$"}
-CALL_ID: Schema = {"type": "string", "minLength": 1, "maxLength": MAX_CALL_ID}
-JSON_SCHEMA: Schema = {"type": "object"}
+from kosmosx_stream.protocol.tools import MAX_TOOLS, ChoiceMode
 
 _INPUT_TEXT = body(
     "What a user or a developer wrote.", {"type": one_of("input_text"), "text": TEXT}

@@ -1,5 +1,6 @@
 """The `messages` of a chat completion: the whole conversation, as its client keeps it."""
 
+from collections.abc import Iterator
 from typing import Literal, assert_never
 
 from conversation.items import Role
@@ -13,13 +14,21 @@ from kosmosx_stream.protocol.fields import (
 from kosmosx_stream.protocol.inputs import (
     DETAILS,
     ROLES,
+    InputCall,
+    InputCallOutput,
+    InputItem,
     InputMessage,
     InputPart,
     InputText,
     OutputText,
     empty_array,
     picture,
+    read_call_id,
 )
+from kosmosx_stream.protocol.tools import check_name, unsupported_tool
+
+ChatRole = Literal["user", "assistant", "system", "developer", "tool"]
+CHAT_ROLES: tuple[ChatRole, ...] = (*ROLES, "tool")
 
 PartType = Literal["text", "image_url", "refusal"]
 _USER_PARTS: tuple[PartType, ...] = ("text", "image_url")
@@ -27,7 +36,7 @@ _INSTRUCTION_PARTS: tuple[PartType, ...] = ("text",)
 _ASSISTANT_PARTS: tuple[PartType, ...] = ("text", "refusal")
 
 
-def read_messages(fields: Fields) -> tuple[InputMessage, ...]:
+def read_messages(fields: Fields) -> tuple[InputItem, ...]:
     """Normalise the request's `messages`.
 
     Raises:
@@ -39,27 +48,55 @@ def read_messages(fields: Fields) -> tuple[InputMessage, ...]:
     if not messages:
         raise empty_array("messages")
     return tuple(
-        _read_message(check_object(message, f"messages[{index}]"))
+        item
         for index, message in enumerate(messages)
+        for item in _read_message(check_object(message, f"messages[{index}]"))
     )
 
 
-def _read_message(message: Fields) -> InputMessage:
+def _read_message(message: Fields) -> Iterator[InputItem]:
     message.refuse_extensions("kosmosx:grounding")
     message.string("name")  # The model knows no names of speakers.
-    role = message.choice("role", ROLES)
-    if role is None:
-        raise missing(message.param("role"))
-    if role == "assistant":
-        _refuse_calls(message)
-    return InputMessage(role, _read_content(message, role))
+    match message.choice("role", CHAT_ROLES):
+        case None:
+            raise missing(message.param("role"))
+        case "tool":
+            yield _read_output(message)
+        case "assistant":
+            calls = _read_calls(message)
+            if not calls or message.get("content"):
+                yield InputMessage("assistant", _read_content(message, "assistant"))
+            yield from calls
+        case role:
+            yield InputMessage(role, _read_content(message, role))
 
 
-def _refuse_calls(message: Fields) -> None:
-    """Null and empty ones come with every message that was an answer, and say nothing."""
-    for name in ("tool_calls", "function_call", "audio"):
+def _read_calls(message: Fields) -> list[InputCall]:
+    """Null and empty fields come with every message that was an answer, and say nothing."""
+    for name in ("function_call", "audio"):
         if message.get(name):
-            raise unsupported(message.param(name), "this server's answers are text")
+            raise unsupported(message.param(name), "answers are text and 'tool_calls'")
+    param = message.param("tool_calls")
+    calls = message.array("tool_calls") or []
+    return [_read_call(check_object(call, f"{param}[{at}]")) for at, call in enumerate(calls)]
+
+
+def _read_call(call: Fields) -> InputCall:
+    if call.required_string("type") != "function":
+        raise unsupported_tool(call.required_string("type"), call.param("type"))
+    function = call.required_object("function")
+    return InputCall(
+        call_id=read_call_id(call, "id"),
+        name=check_name(function.required_string("name"), function.param("name")),
+        arguments=function.required_string("arguments"),
+    )
+
+
+def _read_output(message: Fields) -> InputCallOutput:
+    call_id = read_call_id(message, "tool_call_id")
+    content = _read_content(message, "system")
+    text = "".join(part.text for part in content if isinstance(part, InputText))
+    return InputCallOutput(call_id, text, message.param("tool_call_id"))
 
 
 def _read_content(message: Fields, role: Role) -> tuple[InputPart, ...]:

@@ -1,6 +1,6 @@
 """What Chat Completions has and this server lacks: refused by name if it would change the answer.
 
-Values that ask for nothing (`n: 1`, an empty list of tools, penalties of 0) pass, and so does what
+Values that ask for nothing (`n: 1`, penalties of 0) pass, and so does what
 only asks to be faster or cheaper.
 """
 
@@ -16,7 +16,6 @@ def refuse_unsupported(fields: Fields) -> None:
     Raises:
         InvalidRequest: `unsupported_parameter` or `unsupported_tool`, or a wrong type.
     """
-    _refuse_tools(fields)
     _refuse_functions(fields)
     _refuse_formats(fields)
     _refuse_logprobs(fields)
@@ -33,29 +32,16 @@ def refuse_unsupported(fields: Fields) -> None:
     fields.string("service_tier")  # There is one tier, "default".
 
 
-def _refuse_tools(fields: Fields) -> None:
-    for index, tool in enumerate(fields.array("tools") or []):
-        description = check_object(tool, f"tools[{index}]")
-        named = description.object("function") or description
-        name = named.string("name") or description.string("type") or "unnamed"
-        raise unsupported_tool(name, description.param("type"))
-    if fields.get("tool_choice") not in (None, "auto", "none"):
-        raise unsupported("tool_choice", "without tools it can only be 'auto' or 'none'")
-
-
 def _refuse_functions(fields: Fields) -> None:
-    """What came before tools."""
+    """What came before `tools`."""
     for index, function in enumerate(fields.array("functions") or []):
         description = check_object(function, f"functions[{index}]")
         raise unsupported_tool(description.string("name") or "unnamed", f"functions[{index}]")
     if fields.get("function_call") not in (None, "auto", "none"):
-        raise unsupported("function_call", "this server runs no functions")
+        raise unsupported("function_call", "name it in 'tool_choice'")
 
 
 def _refuse_formats(fields: Fields) -> None:
-    response_format = fields.object("response_format")
-    if response_format is not None and response_format.required_string("type") != "text":
-        raise unsupported("response_format.type", "only the type 'text' is supported")
     if fields.string("verbosity") not in {None, "medium"}:
         raise unsupported("verbosity", "only 'medium' is supported")
     if fields.get("audio") is not None:

@@ -24,6 +24,8 @@ from kosmosx_stream.protocol.requests import (
     CreateResponse,
     read_metadata,
 )
+from kosmosx_stream.protocol.text_format import TextConfig, read_format
+from kosmosx_stream.protocol.tools import read_tool_choice, read_tools
 
 MAX_STOPS = 4
 """OpenAI's limit."""
@@ -52,6 +54,7 @@ def decode_chat(body: bytes | str) -> ChatRequest:
 
 
 def _read_create(fields: Fields) -> CreateResponse:
+    tools = read_tools(fields, one_level_down)
     temperature = fields.number("temperature", low=0, high=2)
     top_p = fields.number("top_p", low=0, high=1)
     return CreateResponse(
@@ -67,11 +70,28 @@ def _read_create(fields: Fields) -> CreateResponse:
         stream=fields.boolean("stream") is True,
         metadata=read_metadata(fields),
         grounding=fields.boolean("kosmosx:grounding"),
+        tools=tools,
+        tool_choice=read_tool_choice(fields, tools, one_level_down),
+        tool_schema_param="tools[{index}].function.parameters",
+        text=_read_format(fields),
+        text_schema_param="response_format.json_schema.schema",
         parallel_tool_calls=fields.boolean("parallel_tool_calls") is not False,
         user=fields.string("user"),
         safety_identifier=fields.string("safety_identifier", max_length=MAX_LABEL),
         prompt_cache_key=fields.string("prompt_cache_key", max_length=MAX_LABEL),
     )
+
+
+def one_level_down(fields: Fields) -> Fields:
+    """`{"type": "function", "function": {...}}`: what it is stands under its type."""
+    return fields.required_object(fields.required_string("type"))
+
+
+def _read_format(fields: Fields) -> TextConfig:
+    response_format = fields.object("response_format")
+    if response_format is None:
+        return TextConfig()
+    return TextConfig(read_format(response_format, one_level_down))
 
 
 def _read_max_tokens(fields: Fields) -> int | None:

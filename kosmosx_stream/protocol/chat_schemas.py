@@ -1,11 +1,16 @@
 """JSON Schema of what clients of Chat Completions send; see `body_schemas`."""
 
+from typing import get_args
+
 from kosmosx_stream.protocol.chat_requests import MAX_SEED, MAX_STOP_LENGTH, MAX_STOPS
 from kosmosx_stream.protocol.inputs import DETAILS
 from kosmosx_stream.protocol.schema_terms import (
     BOOLEAN,
+    CALL_ID,
+    JSON_SCHEMA,
     LABEL,
     METADATA,
+    NAME_TEXT,
     TEXT,
     any_of,
     array,
@@ -16,6 +21,7 @@ from kosmosx_stream.protocol.schema_terms import (
     says,
 )
 from kosmosx_stream.protocol.schemas import Schema, ref
+from kosmosx_stream.protocol.tools import MAX_TOOLS, ChoiceMode
 
 _STOP: Schema = {"type": "string", "minLength": 1, "maxLength": MAX_STOP_LENGTH}
 
@@ -44,7 +50,16 @@ _CREATE = body(
     ),
     metadata=METADATA,
     extension_grounding=says(BOOLEAN, "Whether to tie phrases of the answer to boxes."),
+    tools=says(array(ref("ChatTool")) | {"maxItems": MAX_TOOLS}, "What the model may call."),
+    tool_choice=any_of(
+        one_of(*get_args(ChoiceMode)), ref("ChatFunctionChoice"), ref("ChatAllowedTools")
+    ),
     parallel_tool_calls=BOOLEAN,
+    response_format=any_of(
+        body("Words.", {"type": one_of("text")}),
+        body("A JSON object.", {"type": one_of("json_object")}),
+        ref("ChatJsonSchema"),
+    ),
     user=TEXT,
     safety_identifier=LABEL,
     prompt_cache_key=LABEL,
@@ -71,7 +86,79 @@ def _message(description: str, roles: tuple[str, ...], *parts: str, **optional: 
 CHAT_BODIES: dict[str, Schema] = {
     "CreateChatCompletion": _CREATE,
     "ChatMessage": any_of(
-        ref("ChatUserMessage"), ref("ChatAssistantMessage"), ref("ChatInstructionMessage")
+        ref("ChatUserMessage"),
+        ref("ChatAssistantMessage"),
+        ref("ChatCallingMessage"),
+        ref("ChatInstructionMessage"),
+        ref("ChatToolMessage"),
+    ),
+    "ChatCallingMessage": body(
+        "Calls that the model made.",
+        {
+            "role": one_of("assistant"),
+            "tool_calls": array(
+                body(
+                    "One call.",
+                    {
+                        "id": CALL_ID,
+                        "type": one_of("function"),
+                        "function": body("Which.", {"name": NAME_TEXT, "arguments": TEXT}),
+                    },
+                ),
+                least=1,
+            ),
+        },
+        content=any_of(TEXT, array(ref("ChatText"), least=1)),
+        name=TEXT,
+    ),
+    "ChatToolMessage": body(
+        "What a function gave; its call was made before.",
+        {
+            "role": one_of("tool"),
+            "tool_call_id": CALL_ID,
+            "content": any_of(TEXT, array(ref("ChatText"), least=1)),
+        },
+        name=TEXT,
+    ),
+    "ChatTool": body(
+        "A function of the client.",
+        {
+            "type": one_of("function"),
+            "function": body(
+                "What it is.",
+                {"name": NAME_TEXT},
+                description=TEXT,
+                parameters=says(JSON_SCHEMA, "JSON Schema of its arguments, which are an object."),
+                strict=BOOLEAN,
+            ),
+        },
+    ),
+    "ChatFunctionChoice": body(
+        "This function has to be called.",
+        {"type": one_of("function"), "function": body("Which.", {"name": NAME_TEXT})},
+    ),
+    "ChatAllowedTools": body(
+        "Only these may be called.",
+        {
+            "type": one_of("allowed_tools"),
+            "allowed_tools": body(
+                "Which.",
+                {"tools": array(ref("ChatFunctionChoice"), least=1)},
+                mode=one_of(*get_args(ChoiceMode)),
+            ),
+        },
+    ),
+    "ChatJsonSchema": body(
+        "JSON that a schema describes.",
+        {
+            "type": one_of("json_schema"),
+            "json_schema": body(
+                "Which.",
+                {"name": NAME_TEXT, "schema": JSON_SCHEMA},
+                description=TEXT,
+                strict=BOOLEAN,
+            ),
+        },
     ),
     "ChatUserMessage": _message("What a user says.", ("user",), "ChatText", "ChatImage"),
     "ChatAssistantMessage": _message(

@@ -145,14 +145,14 @@ def _read_item(item: Fields) -> InputItem:
 
 def _read_call(item: Fields) -> InputCall:
     return InputCall(
-        call_id=_call_id(item),
+        call_id=read_call_id(item, "call_id"),
         name=check_name(item.required_string("name"), item.param("name")),
         arguments=item.required_string("arguments"),
     )
 
 
 def _read_call_output(item: Fields) -> InputCallOutput:
-    call_id, param = _call_id(item), item.param("call_id")
+    call_id, param = read_call_id(item, "call_id"), item.param("call_id")
     output = item.get("output")
     match output:
         case None:
@@ -167,10 +167,11 @@ def _read_call_output(item: Fields) -> InputCallOutput:
             raise wrong_type(item.param("output"), "a string or an array of content parts", output)
 
 
-def _call_id(item: Fields) -> str:
-    call_id = item.string("call_id", max_length=MAX_CALL_ID)
+def read_call_id(fields: Fields, name: str) -> str:
+    """A call's id, by the name that the field has."""
+    call_id = fields.string(name, max_length=MAX_CALL_ID)
     if not call_id:
-        raise missing(item.param("call_id"))
+        raise missing(fields.param(name))
     return call_id
 
 

@@ -64,7 +64,8 @@ class CreateResponse(msgspec.Struct, frozen=True, kw_only=True):
     """A request for an answer, normalised.
 
     `grounding`: None leaves it to the server. `seed` and `stop` come from chat completions only.
-    `input_param` names the field that holds the messages, for complaints about it.
+    `input_param`, `tool_schema_param` and `text_schema_param` name the fields that hold messages
+    and schemas, for complaints about them.
     """
 
     model: str
@@ -86,7 +87,9 @@ class CreateResponse(msgspec.Struct, frozen=True, kw_only=True):
     tools: tuple[FunctionTool, ...] = ()
     tool_choice: ToolChoice = "auto"
     max_tool_calls: int | None = None
+    tool_schema_param: str = "tools[{index}].parameters"
     text: TextConfig = TextConfig()
+    text_schema_param: str = "text.format.schema"
     reasoning: Reasoning | None = None
     user: str | None = None
     safety_identifier: str | None = None

@@ -1,11 +1,16 @@
 """The terms in which the schemas of requests are written."""
 
 from kosmosx_stream.protocol.fields import MAX_INTEGER
+from kosmosx_stream.protocol.inputs import MAX_CALL_ID
 from kosmosx_stream.protocol.requests import MAX_LABEL
 from kosmosx_stream.protocol.schemas import Schema
+from kosmosx_stream.protocol.tools import NAME
 
 TEXT: Schema = {"type": "string"}
 BOOLEAN: Schema = {"type": "boolean"}
+NAME_TEXT: Schema = {"type": "string", "pattern": f"^{NAME.pattern}$"}
+CALL_ID: Schema = {"type": "string", "minLength": 1, "maxLength": MAX_CALL_ID}
+JSON_SCHEMA: Schema = {"type": "object"}
 LABEL: Schema = {"type": "string", "maxLength": MAX_LABEL}
 
 

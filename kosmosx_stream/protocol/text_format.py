@@ -9,7 +9,7 @@ import msgspec
 
 from kosmosx_stream.protocol.fields import Fields, unsupported
 from kosmosx_stream.protocol.json_schemas import check_schema
-from kosmosx_stream.protocol.tools import check_name
+from kosmosx_stream.protocol.tools import Place, check_name, here
 
 _TYPES = ("text", "json_object", "json_schema")
 
@@ -71,8 +71,8 @@ def read_text(fields: Fields) -> TextConfig:
     return TextConfig(PlainFormat() if text_format is None else read_format(text_format))
 
 
-def read_format(text_format: Fields) -> TextFormat:
-    """One format.
+def read_format(text_format: Fields, place: Place = here) -> TextFormat:
+    """One format; `place` is where its schema is.
 
     Raises:
         InvalidRequest: as `read_text`.
@@ -82,7 +82,7 @@ def read_format(text_format: Fields) -> TextFormat:
         case "json_object":
             return JsonObjectFormat()
         case "json_schema":
-            return _read_json_schema(text_format)
+            return _read_json_schema(place(text_format))
         case _:
             return PlainFormat()
 

@@ -5,7 +5,7 @@ FunctionToolChoice and AllowedToolChoice.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -57,28 +57,37 @@ class AllowedTools(msgspec.Struct, frozen=True, kw_only=True, tag="allowed_tools
 ToolChoice = ChoiceMode | FunctionChoice | AllowedTools
 
 
-class Callable(msgspec.Struct, frozen=True):
+Place = Callable[[Fields], Fields]
+"""Where in a tool, or in a choice, it is told which one: Chat Completions has it one level down."""
+
+
+class Callables(msgspec.Struct, frozen=True):
     """What an answer may call; `required`: it has to call something."""
 
     tools: tuple[FunctionTool, ...]
     required: bool
 
 
-def callable_tools(tools: Sequence[FunctionTool], choice: ToolChoice) -> Callable:
+def callable_tools(tools: Sequence[FunctionTool], choice: ToolChoice) -> Callables:
     """The functions that a choice leaves to be called."""
     match choice:
         case "none":
-            return Callable((), required=False)
+            return Callables((), required=False)
         case "auto" | "required":
-            return Callable(tuple(tools), choice == "required")
+            return Callables(tuple(tools), choice == "required")
         case FunctionChoice(name):
-            return Callable(tuple(tool for tool in tools if tool.name == name), required=True)
+            return Callables(tuple(tool for tool in tools if tool.name == name), required=True)
         case AllowedTools(tools=allowed, mode=mode):
             names = {each.name for each in allowed}
             return callable_tools([tool for tool in tools if tool.name in names], mode)
 
 
-def read_tools(fields: Fields) -> tuple[FunctionTool, ...]:
+def here(fields: Fields) -> Fields:
+    """The place for the Responses API."""
+    return fields
+
+
+def read_tools(fields: Fields, place: Place = here) -> tuple[FunctionTool, ...]:
     """`tools` of a request.
 
     Raises:
@@ -91,15 +100,19 @@ def read_tools(fields: Fields) -> tuple[FunctionTool, ...]:
         raise InvalidRequest(message, code="array_above_max_length", param="tools")
     tools: list[FunctionTool] = []
     for index, value in enumerate(described):
-        tool = _read_tool(check_object(value, f"tools[{index}]"))
+        described_at = check_object(value, f"tools[{index}]")
+        tool = _read_tool(described_at, place)
         if any(tool.name == other.name for other in tools):
             message = f"Two tools have the name '{tool.name}'."
-            raise InvalidRequest(message, code="duplicate_name", param=f"tools[{index}].name")
+            param = place(described_at).param("name")
+            raise InvalidRequest(message, code="duplicate_name", param=param)
         tools.append(tool)
     return tuple(tools)
 
 
-def read_tool_choice(fields: Fields, tools: Sequence[FunctionTool]) -> ToolChoice:
+def read_tool_choice(
+    fields: Fields, tools: Sequence[FunctionTool], place: Place = here
+) -> ToolChoice:
     """`tool_choice` of a request that has these tools.
 
     Raises:
@@ -117,7 +130,7 @@ def read_tool_choice(fields: Fields, tools: Sequence[FunctionTool]) -> ToolChoic
                 raise InvalidRequest(message, code="tool_not_found", param=param)
             return choice
         case dict() as data:
-            return _read_specific_choice(Fields(data, param), tools)
+            return _read_specific_choice(Fields(data, param), tools, place)
         case other:
             raise wrong_type(param, "a string or an object", other)
 
@@ -140,28 +153,31 @@ def unsupported_tool(name: str, param: str) -> InvalidRequest:
     return InvalidRequest(message, code="unsupported_tool", param=param)
 
 
-def _read_tool(tool: Fields) -> FunctionTool:
+def _read_tool(tool: Fields, place: Place) -> FunctionTool:
     tool_type = tool.string("type")
     if tool_type != "function":
         name = tool.string("name") or tool_type or "unnamed"
         raise unsupported_tool(name, tool.param("type"))
-    parameters = tool.object("parameters")
+    function = place(tool)
+    parameters = function.object("parameters")
     if parameters is not None:
         check_schema(parameters, arguments=True)
     return FunctionTool(
-        name=check_name(tool.required_string("name"), tool.param("name")),
-        description=tool.string("description"),
-        parameters=tool.get("parameters"),
-        strict=tool.boolean("strict") is not False,
+        name=check_name(function.required_string("name"), function.param("name")),
+        description=function.string("description"),
+        parameters=function.get("parameters"),
+        strict=function.boolean("strict") is not False,
     )
 
 
-def _read_specific_choice(choice: Fields, tools: Sequence[FunctionTool]) -> ToolChoice:
+def _read_specific_choice(
+    choice: Fields, tools: Sequence[FunctionTool], place: Place
+) -> ToolChoice:
     match choice.required_string("type"):
         case "function":
-            return _read_function_choice(choice, tools)
+            return _read_function_choice(place(choice), tools)
         case "allowed_tools":
-            return _read_allowed_tools(choice, tools)
+            return _read_allowed_tools(place(choice), tools, place)
         case unknown:
             raise invalid_value(choice.param("type"), unknown, ("function", "allowed_tools"))
 
@@ -175,7 +191,9 @@ def _read_function_choice(choice: Fields, tools: Sequence[FunctionTool]) -> Func
     return FunctionChoice(name)
 
 
-def _read_allowed_tools(choice: Fields, tools: Sequence[FunctionTool]) -> AllowedTools:
+def _read_allowed_tools(
+    choice: Fields, tools: Sequence[FunctionTool], place: Place
+) -> AllowedTools:
     param = choice.param("tools")
     allowed = choice.array("tools")
     if not allowed:
@@ -185,5 +203,5 @@ def _read_allowed_tools(choice: Fields, tools: Sequence[FunctionTool]) -> Allowe
         each = check_object(value, f"{param}[{index}]")
         if each.required_string("type") != "function":
             raise invalid_value(each.param("type"), str(each.get("type")), ("function",))
-        named.append(_read_function_choice(each, tools))
+        named.append(_read_function_choice(place(each), tools))
     return AllowedTools(tools=tuple(named), mode=choice.choice("mode", _MODES) or "auto")

@@ -234,6 +234,50 @@ def test_any_json_object(official: openai.OpenAI) -> None:
     assert response.output_text.startswith("{")
 
 
+CHAT_POINT = {
+    "type": "function",
+    "function": {name: POINT[name] for name in ("name", "description", "parameters", "strict")},
+}
+
+
+def test_chat_completions_call_too(official: openai.OpenAI) -> None:
+    asked = {"model": MODEL, "tools": [CHAT_POINT], "parallel_tool_calls": False}
+    question = {"role": "user", "content": "Where is it?"}
+    choice = {"type": "function", "function": {"name": "point"}}
+    with official.chat.completions.stream(
+        messages=[question], tool_choice=choice, **asked
+    ) as stream:
+        completion = stream.get_final_completion()
+    assert completion.choices[0].finish_reason == "tool_calls"
+    answer = completion.choices[0].message
+    (call,) = answer.tool_calls
+    Draft202012Validator(PLACE).validate(json.loads(call.function.arguments))
+    said = {
+        "role": "assistant",
+        "content": answer.content,
+        "tool_calls": [
+            {
+                "id": call.id,
+                "type": "function",
+                "function": {"name": "point", "arguments": call.function.arguments},
+            }
+        ],
+    }
+    given = {"role": "tool", "tool_call_id": call.id, "content": "Thanks."}
+    after = official.chat.completions.create(messages=[question, said, given], **asked)
+    assert after.choices[0].message.content
+    with pytest.raises(openai.BadRequestError) as refused:
+        official.chat.completions.create(messages=[question, given], **asked)
+    assert refused.value.param == "messages[1].tool_call_id"
+
+
+def test_chat_completions_parse(official: openai.OpenAI) -> None:
+    parsed = official.chat.completions.parse(
+        model=MODEL, messages=[{"role": "user", "content": "What?"}], response_format=Scene
+    )
+    assert isinstance(parsed.choices[0].message.parsed, Scene)
+
+
 @pytest.fixture
 def seen(server: ServerProcess) -> Iterator[Any]:
     """What the bundled model on vLLM makes of a picture."""

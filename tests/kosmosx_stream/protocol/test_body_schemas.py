@@ -126,9 +126,9 @@ def documented(schema: Any) -> set[str]:
 SILENT = {
     "file_id", "background", "prompt", "include",
     "top_logprobs", "presence_penalty", "frequency_penalty", "stream_options", "service_tier",
-    "generate", "annotations", "logprobs", "n", "functions", "function_call", "response_format",
+    "generate", "annotations", "logprobs", "n", "functions", "function_call",
     "audio", "modalities", "logit_bias", "web_search_options", "moderation", "prediction",
-    "reasoning_effort", "tool_calls",
+    "reasoning_effort",
 }  # fmt: skip
 """Fields that are read only to refuse them, or to ignore them, in the right type."""
 
@@ -144,8 +144,21 @@ CHAT = {
             ],
         },
         {"role": "assistant", "content": [{"type": "refusal", "refusal": "x"}]},
+        {
+            "role": "assistant",
+            "tool_calls": [
+                {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+            ],
+        },
+        {"role": "tool", "tool_call_id": "c", "content": "x"},
     ],
     "stream_options": {},
+    "tools": [{"type": "function", "function": {"name": "f"}}],
+    "tool_choice": {
+        "type": "allowed_tools",
+        "allowed_tools": {"tools": [{"type": "function", "function": {"name": "f"}}]},
+    },
+    "response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {}}},
 }
 
 

@@ -9,6 +9,7 @@ from kosmosx_stream.protocol.chat import StreamOptions
 from kosmosx_stream.protocol.chat_requests import ChatRequest, decode_chat
 from kosmosx_stream.protocol.errors import InvalidRequest
 from kosmosx_stream.protocol.fields import MAX_TEXT_BYTES
+from kosmosx_stream.protocol.inputs import InputCall, InputCallOutput
 from kosmosx_stream.protocol.requests import (
     CreateResponse,
     InputImage,
@@ -16,6 +17,7 @@ from kosmosx_stream.protocol.requests import (
     InputText,
     OutputText,
 )
+from kosmosx_stream.protocol.tools import AllowedTools, FunctionChoice, FunctionTool
 
 PICTURE = "data:image/png;base64,AAAA"
 
@@ -36,6 +38,8 @@ def test_the_least_that_can_be_asked() -> None:
             messages=(InputMessage("user", (InputText("Hi"),)),),
             store=False,
             input_param="messages",
+            tool_schema_param="tools[{index}].function.parameters",
+            text_schema_param="response_format.json_schema.schema",
         ),
         StreamOptions(),
     )
@@ -166,11 +170,16 @@ CASES: list[tuple[dict[str, Any], str, str]] = [
     ({"messages": ["Hi"]}, "invalid_type", "messages[0]"),
     ({"messages": [{"content": "Hi"}]}, "missing_required_parameter", "messages[0].role"),
     ({"messages": [{"role": "user"}]}, "missing_required_parameter", "messages[0].content"),
-    (after_another({"role": "tool", "content": "4"}), "invalid_value", "messages[1].role"),
+    (after_another({"role": "robot", "content": "4"}), "invalid_value", "messages[1].role"),
+    (
+        after_another({"role": "tool", "content": "4"}),
+        "missing_required_parameter",
+        "messages[1].tool_call_id",
+    ),
     (
         after_another({"role": "assistant", "tool_calls": [{"id": "c"}]}),
-        "unsupported_parameter",
-        "messages[1].tool_calls",
+        "missing_required_parameter",
+        "messages[1].tool_calls[0].type",
     ),
     (
         after_another({"role": "assistant", "content": None}),
@@ -231,17 +240,23 @@ CASES: list[tuple[dict[str, Any], str, str]] = [
     ({"modalities": ["text", "audio"]}, "unsupported_parameter", "modalities[1]"),
     ({"functions": [{"name": "f"}]}, "unsupported_tool", "functions[0]"),
     ({"function_call": {"name": "f"}}, "unsupported_parameter", "function_call"),
+    ({"tools": [{"type": "custom"}]}, "unsupported_tool", "tools[0].type"),
     (
-        {"tools": [{"type": "function", "function": {"name": "f"}}]},
-        "unsupported_tool",
-        "tools[0].type",
+        {"tools": [{"type": "function", "function": {"name": "a b"}}]},
+        "invalid_value",
+        "tools[0].function.name",
     ),
-    ({"tool_choice": "required"}, "unsupported_parameter", "tool_choice"),
-    ({"tool_choice": {"type": "function"}}, "unsupported_parameter", "tool_choice"),
+    ({"tool_choice": "required"}, "tool_not_found", "tool_choice"),
     (
-        {"response_format": {"type": "json_object"}},
-        "unsupported_parameter",
-        "response_format.type",
+        {"tool_choice": {"type": "function"}},
+        "missing_required_parameter",
+        "tool_choice.function",
+    ),
+    ({"response_format": {"type": "xml"}}, "invalid_value", "response_format.type"),
+    (
+        {"response_format": {"type": "json_schema", "json_schema": {"name": "x"}}},
+        "missing_required_parameter",
+        "response_format.json_schema.schema",
     ),
     ({"web_search_options": {}}, "unsupported_parameter", "web_search_options"),
     ({"moderation": {"model": "m"}}, "unsupported_parameter", "moderation"),
@@ -268,3 +283,39 @@ def test_pictures_do_not_count_as_text() -> None:
     assert asked.messages[0].parts == (
         InputImage(large, "auto", "messages[0].content[0].image_url.url"),
     )
+
+
+def test_functions_are_those_of_responses() -> None:
+    """Described one level down, and read as the Responses API has them."""
+    look = {"name": "look", "description": "Look.", "parameters": {"type": "object"}}
+    choice = {
+        "type": "allowed_tools",
+        "allowed_tools": {
+            "mode": "required",
+            "tools": [{"type": "function", "function": {"name": "look"}}],
+        },
+    }
+    schema = {"name": "seen", "schema": {"type": "object"}, "strict": True}
+    called = {"id": "c", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+    request = decode(
+        messages=[
+            {"role": "user", "content": "?"},
+            {"role": "assistant", "content": None, "tool_calls": [called]},
+            {"role": "tool", "tool_call_id": "c", "content": [{"type": "text", "text": "a dog"}]},
+            {"role": "assistant", "content": "A dog.", "tool_calls": [called]},
+        ],
+        tools=[{"type": "function", "function": look}],
+        tool_choice=choice,
+        response_format={"type": "json_schema", "json_schema": schema},
+    ).create
+    assert request.messages[1:] == (
+        InputCall("c", "look", "{}"),
+        InputCallOutput("c", "a dog", "messages[2].tool_call_id"),
+        InputMessage("assistant", (OutputText("A dog."),)),
+        InputCall("c", "look", "{}"),
+    )
+    assert request.tools == (
+        FunctionTool(name="look", description="Look.", parameters={"type": "object"}),
+    )
+    assert request.tool_choice == AllowedTools(tools=(FunctionChoice("look"),), mode="required")
+    assert request.text.schema == {"type": "object"}
