@@ -158,7 +158,7 @@ def _background(fields: Fields) -> bool:
         message = (
             "Invalid 'background': it needs 'store', or nobody could come back for the response."
         )
-        raise InvalidRequest(message, code="invalid_value", param="background")
+        raise InvalidRequest(message, code="mutually_exclusive_parameters", param="background")
     return True
 
 

@@ -248,7 +248,7 @@ BAD: list[tuple[dict[str, Any], str, str | None]] = [
     ({"text": {"format": "text"}}, "invalid_type", "text.format"),
     ({"text": {"verbosity": "low"}}, UNSUPPORTED, "text.verbosity"),
     ({"reasoning": {"effort": "much"}}, "invalid_value", "reasoning.effort"),
-    ({"background": True, "store": False}, "invalid_value", "background"),
+    ({"background": True, "store": False}, "mutually_exclusive_parameters", "background"),
     ({"prompt": {"id": "p"}}, UNSUPPORTED, "prompt"),
     ({"include": ["message.output_text.logprobs"]}, UNSUPPORTED, "include[0]"),
     ({"include": [1]}, "invalid_type", "include[0]"),
