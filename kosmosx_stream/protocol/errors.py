@@ -14,8 +14,30 @@
 | Unavailable         | 503  | server_error          | 1013  | yes   |
 
 OpenAI's clients reconnect on 1011 and 1013, and give up on 1008 and 1009. Types and the usual codes
-(`invalid_api_key`, `model_not_found`, `previous_response_not_found`, `context_length_exceeded`,
-`unsupported_parameter`, `invalid_json`...) are OpenAI's.
+are OpenAI's. All codes, by what they are about:
+
+- keys: missing_api_key invalid_api_key invalid_client_secret client_secret_expired
+  client_secret_used client_secret_not_allowed origin_not_allowed conversation_not_allowed
+  session_not_allowed
+- bodies: invalid_json invalid_type invalid_value missing_required_parameter unknown_parameter
+  unsupported_parameter mutually_exclusive_parameters integer_below_min_value
+  integer_above_max_value decimal_below_min_value decimal_above_max_value string_above_max_length
+  object_above_max_properties array_above_max_length empty_array empty_string too_large
+  request_too_large incomplete_body
+- input: unsupported_input_item invalid_image invalid_image_url unsupported_image image_too_large
+  too_many_images context_length_exceeded model_not_found
+- tools and formats: unsupported_tool tool_not_found duplicate_name invalid_schema
+- what is not there: not_found response_not_found completion_not_found previous_response_not_found
+  conversation_not_found item_not_found session_not_found
+- what is in another state: conflict conversation_locked session_closed idempotency_key_in_use
+  idempotency_key_reused invalid_idempotency_key
+- WebSockets: invalid_message invalid_stream_id websocket_stream_limit_reached
+  websocket_connection_limit_reached
+- load: rate_limit_exceeded too_many_connections server_unavailable store_unavailable
+  log_unavailable server_error
+
+Beside them stand those of `response.steer.failed` (`protocol/steering.py`) and of failed responses:
+server_error invalid_prompt conversation_conflict.
 """
 
 from typing import ClassVar

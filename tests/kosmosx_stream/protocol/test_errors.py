@@ -1,4 +1,6 @@
+import ast
 import json
+from pathlib import Path
 
 import pytest
 from openai.types.responses import ResponseErrorEvent
@@ -76,3 +78,29 @@ def test_sse_is_flat_so_that_clients_can_parse_it() -> None:
     parsed = ResponseErrorEvent.model_validate_json(data.removeprefix(b"data: "))
     assert (parsed.sequence_number, parsed.code, parsed.param) == (4, "invalid_type", "x")
     assert parsed.message == "bad 'x'"
+
+
+def test_every_code_is_in_the_table() -> None:
+    """A client's author finds what may come in one place."""
+    package = Path(errors.__file__).parents[1]
+    kinds = {name for name, kind in vars(errors).items() if is_refusal(kind)}
+    codes = set()
+    for source in package.rglob("*.py"):
+        for node in ast.walk(ast.parse(source.read_text())):
+            if isinstance(node, ast.Call) and called(node) in kinds:
+                given = [each.value for each in node.keywords if each.arg == "code"]
+                codes |= {each.value for each in given if isinstance(each, ast.Constant)}
+    assert len(codes) > 40
+    assert errors.__doc__ is not None
+    assert codes - set(errors.__doc__.split()) == set()
+
+
+def is_refusal(kind: object) -> bool:
+    return isinstance(kind, type) and issubclass(kind, errors.ApiError)
+
+
+def called(node: ast.Call) -> str:
+    match node.func:
+        case ast.Name(id=name) | ast.Attribute(attr=name):
+            return name
+    return ""
