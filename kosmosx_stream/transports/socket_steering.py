@@ -43,8 +43,9 @@ class Steers:
         """Why the response cannot be steered so; None if it can."""
         if steer.refusal is not None:
             return SteerError(code="invalid_input", message=steer.refusal.message)
-        if request.conversation is not None or not request.generate:
-            message = "Neither a conversation's turn nor a warm-up can be steered."
+        # A call that was cut off, or whose output is missing, cannot be gone on from.
+        if request.conversation is not None or request.tools or not request.generate:
+            message = "A conversation's turn, one with tools, or a warm-up cannot be steered."
             return SteerError(code="steering_not_supported", message=message)
         if len(self._waiting) >= MAX_STEERS:
             message = f"{MAX_STEERS} pieces of input wait for this response, the most it takes."

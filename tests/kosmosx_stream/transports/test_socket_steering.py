@@ -95,6 +95,14 @@ def test_what_cannot_be_steered_comes_back(narrow: ServerProcess) -> None:
         steer(ws, bound, "More!")
         assert failed(ws, "b").error.code == "steering_not_supported"
 
+        tool = {"type": "function", "name": "look", "parameters": {"type": "object"}}
+        ws.say("Look!", "a", tools=[tool], tool_choice="none", max_output_tokens=400)
+        ws.connection.send({"type": "kosmosx:response.cancel", "response_id": live})
+        while (calling := ws.until("response.created", "a").response.id) == live:
+            pass
+        steer(ws, calling, "More!")
+        assert failed(ws, "a").error.code == "steering_not_supported"
+
 
 def test_input_without_a_successor_comes_back_under_its_id(narrow: ServerProcess) -> None:
     with socket(narrow) as ws:
