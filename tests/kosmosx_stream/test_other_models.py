@@ -8,7 +8,6 @@ import httpx
 import openai
 import pytest
 
-from kosmosx_stream.engines.checkpoint import Checkpoint
 from tests.kosmosx_stream.chat_template import tiny_chat_model as tiny
 from tests.kosmosx_stream.clients import MODEL, client, message, picture_url, socket, text_of
 from tests.server_process import ServerProcess
@@ -169,7 +168,3 @@ def test_a_conversation_goes_on_with_another_model(folder, tokenizer, tmp_path):
     assert second.usage.input_tokens == prompt_length(tokenizer, *said)
     assert second.output_text
     assert other.stop() == 0
-
-
-def test_every_end_of_the_model_is_known(folder):
-    assert len(Checkpoint.read(folder).ends) == 2
