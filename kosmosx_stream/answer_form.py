@@ -1,5 +1,7 @@
 """What a request wants its answer to be: words, JSON, calls of functions. Pure."""
 
+from functools import partial
+
 import msgspec
 
 from kosmosx_stream import grammar
@@ -28,13 +30,14 @@ def answer_form(request: CreateResponse, marks: tuple[int, ...] = ()) -> AnswerF
         if fault := grammar.schema_fault(tool.schema):
             raise invalid_schema(request.tool_schema_param.format(index=index), fault)
     choice = callable_tools(request.tools, request.tool_choice)
-    held_to = grammar.of_answer(
+    held_to = partial(
+        grammar.of_answer,
         functions={tool.name: tool.schema for tool in choice.tools},
         required=choice.required,
         most=(request.max_tool_calls or grammar.MAX_CALLS) if request.parallel_tool_calls else 1,
         text=text,
-        marks=marks,
     )
-    if held_to is not None and (fault := grammar.fault(held_to)):
+    # Marks are the model's tokens, which the check knows nothing of, and cannot be at fault.
+    if (made := held_to()) is not None and (fault := grammar.fault(made)):
         raise invalid_schema("tools", f"together, {fault}")
-    return AnswerForm(calls=bool(choice.tools), grammar=held_to)
+    return AnswerForm(calls=bool(choice.tools), grammar=held_to(marks=marks))

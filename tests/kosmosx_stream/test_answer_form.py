@@ -22,6 +22,11 @@ def test_words() -> None:
     assert form() == form(tools=[LOOK], tool_choice="none") == AnswerForm(False, None)
 
 
+def test_marks_may_be_any_tokens_of_the_model() -> None:
+    asked = decode_create(json.dumps({"model": "k", "input": "x", "tools": [LOOK]}))
+    assert "<[1256-1258,65000]>" in str(answer_form(asked, (1256, 1257, 65000, 1258)).grammar)
+
+
 def test_json_is_no_call() -> None:
     json_only = form(text={"format": {"type": "json_object"}})
     assert (json_only.calls, json_only.grammar is None) == (False, False)
