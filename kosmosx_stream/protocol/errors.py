@@ -25,7 +25,8 @@ are OpenAI's. All codes, by what they are about:
   object_above_max_properties array_above_max_length empty_array empty_string too_large
   request_too_large incomplete_body
 - input: unsupported_input_item invalid_image invalid_image_url unsupported_image image_too_large
-  too_many_images context_length_exceeded model_not_found
+  image_timeout image_url_unavailable too_many_images context_length_exceeded model_not_found
+- connections: headers_too_large (431) request_timeout (408) too_many_connections (429)
 - tools and formats: unsupported_tool tool_not_found duplicate_name invalid_schema
 - what is not there: not_found response_not_found completion_not_found previous_response_not_found
   conversation_not_found item_not_found session_not_found
@@ -33,8 +34,7 @@ are OpenAI's. All codes, by what they are about:
   idempotency_key_reused invalid_idempotency_key
 - WebSockets: invalid_message invalid_stream_id websocket_stream_limit_reached
   websocket_connection_limit_reached
-- load: rate_limit_exceeded too_many_connections server_unavailable store_unavailable
-  log_unavailable server_error
+- load: rate_limit_exceeded server_unavailable store_unavailable log_unavailable server_error
 
 Beside them stand those of `response.steer.failed` (`protocol/steering.py`) and of failed responses:
 server_error invalid_prompt conversation_conflict.
