@@ -39,3 +39,20 @@ def test_the_other_server_takes_over(pair: Pair) -> None:
     assert [event.sequence_number for event in seen] == list(range(len(seen)))
     assert text_of(seen) == undisturbed.output_text
     assert seen[-1].response.usage == undisturbed.usage
+
+
+def test_the_other_server_cancels(pair: Pair) -> None:
+    """The owner lives, and its reader gets the end that the other one wrote."""
+    here, there = client(pair.one), client(pair.two, pair.one.key)
+    with here.responses.create(
+        model=MODEL, input="Say it all.", background=True, max_output_tokens=1000, stream=True
+    ) as stream:
+        events = iter(stream)
+        response_id = next(events).response.id
+        cancelled = there.responses.cancel(response_id)
+        *_, last = events
+    assert (last.type, last.response.status) == ("response.incomplete", "cancelled")
+    assert last.response.usage == cancelled.usage
+    session = there.get(f"/sessions/{getattr(cancelled, 'kosmosx:session')['id']}", cast_to=object)
+    assert session["status"] == "closed"
+    assert session["usage"]["total_tokens"] == cancelled.usage.total_tokens
