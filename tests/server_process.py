@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import httpx
 
@@ -25,11 +26,15 @@ def free_port() -> int:
 class ServerProcess:
     """`kosmosx serve` on a data folder; can be stopped, killed and started again."""
 
+    ports: ClassVar[set[int]] = set()
+    """Of all servers that were made."""
+
     def __init__(
         self, data_dir: Path, *, command: Sequence[str | Path] = (KOSMOSX,), **environment: str
     ) -> None:
         self.data_dir = data_dir
         self.port = free_port()
+        self.ports.add(self.port)
         self.base_url = f"http://127.0.0.1:{self.port}"
         self._output = data_dir.parent / f"{data_dir.name}.out"
         self._environment = os.environ | environment

@@ -202,5 +202,5 @@ class Chunk(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     choices: tuple[ChunkChoice, ...]
     service_tier: Literal["default"] = "default"
-    usage: ChatUsage | msgspec.UnsetType | None
+    usage: ChatUsage | msgspec.UnsetType | None = msgspec.UNSET
     own_usage: LiveUsage = msgspec.field(name="kosmosx:usage")

@@ -38,10 +38,10 @@ class AcceptedSteer(msgspec.Struct, frozen=True):
     previous_response_id: str
 
 
-class FailedSteer(msgspec.Struct, frozen=True, omit_defaults=True):
+class FailedSteer(msgspec.Struct, frozen=True):
     previous_response_id: str
     input: Any
-    id: str | None = None
+    id: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class SteerError(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,6 +17,8 @@ from kosmosx_stream.protocol.errors import (
     HttpError,
     InvalidRequest,
     PayloadTooLarge,
+    PermissionDenied,
+    RateLimited,
     ServerError,
     StreamError,
     Unavailable,
@@ -82,6 +84,8 @@ def _operation(path: str, each: Operation, answer: Schema) -> dict[str, Any]:
     if each.streams is not None:
         content["text/event-stream"] = {"schema": _server_sent(each.streams)}
     answers: dict[str, Any] = {"200": {"description": "Success.", "content": content}}
+    if each.no_content is not None:
+        answers["204"] = {"description": each.no_content}
     for error in _refuses(each):
         answers[str(error.status)] = {"$ref": f"#/components/responses/{error.__name__}"}
     documented: dict[str, Any] = {
@@ -177,7 +181,8 @@ def _parameter(place: str, parameter: Parameter) -> dict[str, Any]:
 
 
 def _refuses(each: Operation) -> list[type[ApiError]]:
-    always = [AuthenticationError, ServerError, Unavailable]
+    # 403: a client secret is not for this; 429: too many connections of one account.
+    always = [AuthenticationError, PermissionDenied, RateLimited, ServerError, Unavailable]
     if each.body is not None:
         always += [InvalidRequest, PayloadTooLarge]
     if any(not isinstance(parameter, Text) for parameter in each.query):

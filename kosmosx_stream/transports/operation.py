@@ -6,7 +6,7 @@
 
 The docstring is the summary. `body` names a schema of `protocol/body_schemas.py`, `answer` is the
 struct that is sent (`protocol/`), `query` what `query.py` reads. Statuses that come by themselves:
-401, 500 and 503; 400 where there is a body or a checked parameter; 413 where there is a body.
+401, 403, 429, 500 and 503; 400 with a body or a checked parameter; 413 with a body.
 """
 
 from collections.abc import Awaitable, Callable
@@ -41,6 +41,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     headers: tuple[Parameter, ...]
     streams: StreamName | None
     """What a success may be a stream of instead."""
+    no_content: str | None
+    """When a success has no content (204), if ever."""
     client_secrets: bool
     """Whether a client secret will do instead of a key."""
     refuses: tuple[type[ApiError], ...]
@@ -55,6 +57,7 @@ def operation(
     query: tuple[Parameter, ...] = (),
     headers: tuple[Parameter, ...] = (),
     streams: StreamName | None = None,
+    no_content: str | None = None,
     client_secrets: bool = False,
     refuses: tuple[type[ApiError], ...] = (),
 ) -> Callable[[Handler], Operation]:
@@ -70,6 +73,7 @@ def operation(
             query=query,
             headers=headers,
             streams=streams,
+            no_content=no_content,
             client_secrets=client_secrets,
             refuses=refuses,
         )

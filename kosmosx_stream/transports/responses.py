@@ -63,6 +63,7 @@ async def create(request: Request, services: Services, principal: Principal) -> 
     answer=ResponseObject,
     query=(STREAM, STARTING_AFTER),
     headers=(EVENTS, LAST_EVENT_ID),
+    no_content="`Last-Event-ID` was the last event: there is nothing to come back for.",
     streams="ResponseStreamEvent",
     refuses=(NotFound,),
 )
