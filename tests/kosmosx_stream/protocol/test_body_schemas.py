@@ -179,6 +179,7 @@ def test_every_field_that_is_read_is_documented(monkeypatch: pytest.MonkeyPatch)
             {"role": "assistant", "content": [{"type": "output_text", "text": "x"}]},
             {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"},
             {"type": "function_call_output", "call_id": "c", "output": "x"},
+            {"type": "compaction", "encrypted_content": "x"},
         ],
         "conversation": {"id": "c"},
         "reasoning": {},
