@@ -4,6 +4,7 @@ vLLM has its own way of asking the same library.
 """
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -49,14 +50,26 @@ class Guides:
     """Makes guides for a checkpoint's tokens."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
+        self._checkpoint = checkpoint
+
+    @cached_property
+    def _tokenizer(self) -> LLTokenizer:
+        """Read when the first grammar comes: a model whose tokens it cannot read needs none."""
+        checkpoint = self._checkpoint
         text = (checkpoint.folder / "tokenizer.json").read_text()
-        self._tokenizer = LLTokenizer(text, checkpoint.vocab_size, list(checkpoint.ends))
+        try:
+            return LLTokenizer(text, checkpoint.vocab_size, list(checkpoint.ends))
+        except ValueError as error:
+            raise EngineRefused(
+                f"this model's tokenizer takes no grammar, so tools and formats: {error}"
+            ) from error
 
     def guide(self, request: Generate) -> Guide | None:
         """A guide where the request's answer is held to a grammar.
 
         Raises:
-            EngineRefused: the grammar is faulty, or the answer so far breaks it.
+            EngineRefused: the grammar is faulty, the answer so far breaks it, or the model's
+                tokens cannot be held to any.
         """
         if request.grammar is None:
             return None

@@ -84,7 +84,7 @@ def test_every_picture_is_seen_in_its_place(tiny: Checkpoint, reference: "Refere
     model, seen = Kosmos2Model(tiny), set()
     for parts in PARTS:
         request = ask(*parts, of=tiny)
-        answering = model.answer(request, prompt(request).images)
+        answering = model.answer(request, prompt(request).images, None)
         here = answering._read().log_softmax(-1).detach().flatten().tolist()
         assert here == pytest.approx(reference.logprobs(prompt(request)), abs=1e-4)
         seen.add(tuple(here))
@@ -96,7 +96,8 @@ def test_the_model_reads_as_many_tokens_as_are_counted(
     engine: TransformersEngine, images: int
 ) -> None:
     request = ask(4, *(picture(seed) for seed in range(images)), 3)
-    answering = engine._model.answer(request, [Image.new("RGB", (80, 60))] * images)
+    pictures = [Image.new("RGB", (80, 60))] * images
+    answering = engine._model.answer(request, pictures, None)
     answering.step()
     assert answering.length == engine.count(request.prompt_ids, images)
     answering.step()
