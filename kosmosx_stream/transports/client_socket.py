@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 
-from starlette.websockets import WebSocket
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from kosmosx_stream.protocol.errors import encode_websocket
 from kosmosx_stream.transports.failures import to_api_error
@@ -13,6 +13,8 @@ GOING_AWAY = 1001
 POLICY_VIOLATION = 1008
 TRY_AGAIN_LATER = 1013
 CLOSE_TIMEOUT_S = 1.0
+FAILED = (WebSocketDisconnect, RuntimeError, OSError, TimeoutError)
+"""What a send raises to a client that left, that left before it, or that takes nothing."""
 
 
 class Gone(Exception):
@@ -44,8 +46,7 @@ class ClientSocket:
         try:
             async with asyncio.timeout(self._send_timeout_s):
                 await self._socket.send({"type": "websocket.send", "text": text})
-        except (TimeoutError, RuntimeError, OSError) as error:
-            # Starlette raises RuntimeError for a send after the close.
+        except FAILED as error:
             raise Gone from error
 
     async def refuse(self, error: Exception, stream_id: str | None = None) -> None:
@@ -59,7 +60,7 @@ class ClientSocket:
 
     async def close(self, code: int, reason: str, *, last: str | None = None) -> None:
         """Close, after one `last` frame; a client that takes neither is left to itself."""
-        with contextlib.suppress(RuntimeError, OSError, TimeoutError):
+        with contextlib.suppress(*FAILED):
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
                 if last is not None:
                     await self._socket.send({"type": "websocket.send", "text": last})

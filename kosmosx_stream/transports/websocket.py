@@ -21,6 +21,7 @@ from kosmosx_stream.protocol.client_events import (
 )
 from kosmosx_stream.protocol.errors import (
     AuthenticationError,
+    Conflict,
     InvalidRequest,
     encode_http,
     encode_websocket,
@@ -195,9 +196,12 @@ class Connection:
     async def _rejoin(self) -> None:
         """A client that reconnects names its session, and the response that it was reading."""
         try:
+            response_id = RESPONSE_ID.read(self._query)
             if session_id := SESSION_ID.read(self._query):
-                await self._session.rejoin(session_id)
-            if response_id := RESPONSE_ID.read(self._query):
+                # What was said in a session can be read after its end; more goes into a new one.
+                with contextlib.suppress(*((Conflict,) if response_id else ())):
+                    await self._session.rejoin(session_id)
+            if response_id:
                 after = STARTING_AFTER.read(self._query)
                 await self._services.require(self._principal, response_id)
                 self._spawn(self._turns.resume(response_id, after))

@@ -1,6 +1,6 @@
 """Two servers over one Redis: an answer is one's, and every other's to read and to go on with."""
 
-from tests.kosmosx_stream.clients import MODEL, client, text_of
+from tests.kosmosx_stream.clients import MODEL, Socket, client, text_of
 from tests.pair import Pair
 
 
@@ -56,3 +56,22 @@ def test_the_other_server_cancels(pair: Pair) -> None:
     session = there.get(f"/sessions/{getattr(cancelled, 'kosmosx:session')['id']}", cast_to=object)
     assert session["status"] == "closed"
     assert session["usage"]["total_tokens"] == cancelled.usage.total_tokens
+
+
+def test_a_closed_session_is_still_read(pair: Pair) -> None:
+    """A client that comes back late gets the rest of its answer, and a new session to go on in."""
+    here, there = client(pair.one), client(pair.two, pair.one.key)
+    with here.responses.connect() as connection:
+        ws = Socket(connection)
+        seen = ws.say(input="Say something.", max_output_tokens=20)
+        receipt = ws.close()
+    cursor = {
+        "session_id": receipt["id"],
+        "response_id": seen[0].response.id,
+        "starting_after": "3",
+    }
+    with there.responses.connect(extra_query=cursor) as connection:
+        ws = Socket(connection)
+        assert [event.to_dict() for event in ws.read()] == [event.to_dict() for event in seen[4:]]
+        ws.say(input="And more.", max_output_tokens=16)
+        assert ws.session_id not in {None, receipt["id"]}
