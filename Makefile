@@ -17,13 +17,17 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 
-.PHONY: serve test install lint lock clean
+.PHONY: serve test chaos install lint lock clean
 
 serve: install
 	@$(BIN)/kosmosx serve --host $(HOST) --port $(PORT) --data-dir $(DATA_DIR)
 
 test: install
 	@$(BIN)/python -m pytest $(ARGS)
+
+# Kill every process again and again, and compare what clients, log and bill say. ARGS="--strikes 100"
+chaos: install
+	@$(BIN)/python -m tests.chaos $(ARGS)
 
 lint: install
 	$(BIN)/ruff check .

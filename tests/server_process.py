@@ -71,7 +71,11 @@ class ServerProcess:
             self._process = subprocess.Popen(
                 command, stdout=out, stderr=out, env=self._environment | environment
             )
-        self._wait_until_ready()
+        try:
+            self._wait_until_ready()
+        except BaseException:
+            self.kill()
+            raise
 
     def ensure_running(self) -> None:
         """Start it unless it runs."""

@@ -7,7 +7,7 @@ import random
 import sqlite3
 import statistics
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -16,10 +16,10 @@ import httpx
 
 from tests.chaos.faults import FAULTS, Fault
 from tests.chaos.oracle import Oracle, Question, Verdict
-from tests.chaos.reader import Event, Reader, Reading, questions
+from tests.chaos.reader import Event, Reader, Reading
 from tests.chaos.world import LEASE_TTL_S, TOKENS_PER_S, World
 
-READERS = 8
+READERS, QUESTIONS = 8, 8
 OPEN_SESSIONS = "SELECT 1 FROM sessions WHERE state = 'open'"
 SETTLE_S, POLL_S = 20.0, 0.2
 SLOW_GAP_S = 10 / TOKENS_PER_S
@@ -66,6 +66,16 @@ class Report:
         return "\n".join(f"| {' | '.join(map(str, row))} |" if row else "" for row in rows)
 
 
+async def _fetch(http: httpx.AsyncClient, path: str) -> Event:
+    """What the server says to a GET; it may be starting again."""
+    async with asyncio.timeout(SETTLE_S):
+        while True:
+            with contextlib.suppress(httpx.TransportError):
+                found: Event = (await http.get(path)).json()
+                return found
+            await asyncio.sleep(POLL_S)
+
+
 def _waits(gaps_s: Sequence[float]) -> str:
     if not gaps_s:
         return "-"
@@ -108,20 +118,27 @@ class Campaign:
         return Report(self._seed, Counter(name for _, name in self._struck), verdict, self._gaps())
 
     async def _undisturbed(self) -> dict[Question, Reading]:
-        asked = questions(random.Random(self._seed))
         reader = Reader(self._world, random.Random(0))
-        answers: dict[Question, Reading] = {}
-        for question, tokens in itertools.takewhile(lambda each: each not in answers, asked):
-            answers[question, tokens] = await reader.read(Reading(question, tokens, "sse"))
-            assert answers[question, tokens].broken is None, answers[question, tokens].broken
+        readings = [
+            Reading(question, tokens, "sse")
+            for question, tokens in itertools.islice(self._questions(), QUESTIONS)
+        ]
+        await asyncio.gather(*map(reader.read, readings))
         await reader.close()
-        return answers
+        assert all(reading.broken is None for reading in readings)
+        return {(reading.question, reading.max_tokens): reading for reading in readings}
+
+    def _questions(self) -> Iterator[Question]:
+        """A few questions over and over: each has an undisturbed answer to compare with."""
+        rng = random.Random(self._seed)
+        asked = [(f"Question number {n}?", rng.randint(24, 96)) for n in range(QUESTIONS)]
+        return itertools.cycle(asked)
 
     async def _read_on(self, number: int) -> None:
         """One client after another, until the campaign is over."""
         rng = random.Random(f"{self._seed} {number}")
         reader = Reader(self._world, rng, forgetful=self._forgetful)
-        asked = itertools.islice(questions(random.Random(self._seed)), number, None)
+        asked = itertools.islice(self._questions(), number, None)
         while not self._over:
             question, tokens = next(asked)
             transport = "sse" if rng.random() < 0.5 else "socket"
@@ -151,8 +168,8 @@ class Campaign:
         async with httpx.AsyncClient(base_url=base, headers=headers) as http:
             for reading in self._readings:
                 if reading.broken is None:
-                    found = await http.get(f"/responses/{reading.response_id}")
-                    logged[str(reading.response_id)] = found.json()
+                    response_id = str(reading.response_id)
+                    logged[response_id] = await _fetch(http, f"/responses/{response_id}")
         with contextlib.closing(sqlite3.connect(self._world.database)) as books:
             async with asyncio.timeout(SETTLE_S):
                 while books.execute(OPEN_SESSIONS).fetchone():  # noqa: ASYNC110 - other processes

@@ -1,6 +1,7 @@
 """What goes wrong. Each fault breaks the world for a moment, and leaves it whole."""
 
 import asyncio
+import contextlib
 import random
 import signal
 from collections.abc import Awaitable, Callable
@@ -29,9 +30,10 @@ def kill_at(point: str) -> Fault:
         node = _node(world, rng)
         await asyncio.to_thread(node.server.stop)
         times = rng.randint(1, 60 if point in {"to-commit", "committed"} else 3)
-        await node.restart(CHAOS_KILL_AT=f"{point}:{times}")
-        if not await node.gone():  # The point was not reached so often.
-            await asyncio.to_thread(node.server.kill)
+        with contextlib.suppress(RuntimeError):  # Readers wait for it: it may die while it starts.
+            await node.restart(CHAOS_KILL_AT=f"{point}:{times}")
+            await node.gone()
+        await asyncio.to_thread(node.server.kill)  # The point may not be reached so often.
         await node.restart()
 
     return fault

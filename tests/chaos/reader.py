@@ -5,12 +5,11 @@ It reads one answer to its end, over SSE or a WebSocket, through whatever happen
 
 import asyncio
 import contextlib
-import itertools
 import json
 import random
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -48,6 +47,8 @@ class Reading:
     arrivals: list[float] = field(default_factory=list)
     """When each event came, seconds of the monotonic clock."""
     broken: str | None = None
+    failures: list[str] = field(default_factory=list)
+    """Why it had to come back."""
     idempotency_key: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     @property
@@ -93,7 +94,7 @@ class Reader:
                 while not reading.done:
                     await self._attempt(reading)
         except TimeoutError:
-            reading.broken = f"no end within {PATIENCE_S} s"
+            reading.broken = f"no end within {PATIENCE_S} s: {reading.failures[-3:]}"
         except Broken as broken:
             reading.broken = str(broken)
         return reading
@@ -110,7 +111,8 @@ class Reader:
                     reading.note(event)
                     if reading.done:
                         return
-        except (TryAgain, httpx.TransportError, websockets.WebSocketException, OSError):
+        except (TryAgain, httpx.TransportError, websockets.WebSocketException, OSError) as failure:
+            reading.failures.append(repr(failure))
             await asyncio.sleep(PAUSE_S)
 
     def _after(self, reading: Reading) -> int:
@@ -182,8 +184,3 @@ def _refusal(status: int, body: str) -> Exception:
     if status >= httpx.codes.INTERNAL_SERVER_ERROR or status in {409, 429}:
         return TryAgain(body)
     return Broken(f"{status}: {body}")
-
-
-def questions(rng: random.Random) -> Iterator[tuple[str, int]]:
-    """A few questions over and over, so that each has an undisturbed answer to compare with."""
-    return itertools.cycle([(f"Question number {n}?", rng.randint(24, 96)) for n in range(8)])

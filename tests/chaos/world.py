@@ -52,9 +52,9 @@ class Node:
     def signal(self, how: signal.Signals) -> None:
         os.kill(self.server.pid, how)
 
-    async def gone(self) -> bool:
-        """Whether it ends by itself within some seconds."""
-        return await asyncio.to_thread(self.server.wait, EXIT_TIMEOUT_S)
+    async def gone(self) -> None:
+        """Wait until it ends by itself, some seconds at most."""
+        await asyncio.to_thread(self.server.wait, EXIT_TIMEOUT_S)
 
     @property
     def address(self) -> str:
