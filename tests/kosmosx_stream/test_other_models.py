@@ -16,6 +16,9 @@ WINDOW = 640
 LONG = {"model": MODEL, "input": "Hello! What can you do?", "temperature": 0}
 
 
+pytestmark = pytest.mark.slow  # It starts vLLM twice.
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory):
     return tiny.write("llama3", tmp_path_factory.mktemp("llama3"))

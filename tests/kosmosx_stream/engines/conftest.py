@@ -151,7 +151,11 @@ def ignore_the_end_in_remote(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(vllm_http, "sampling_params", lambda said: original(said) | {"ignore_eos": True})
 
 
-@pytest.fixture(scope="session", params=["vllm", "remote", "transformers", "deterministic"])
+# The remote one needs another vLLM server, and that another half minute.
+REMOTE = pytest.param("remote", marks=pytest.mark.slow)
+
+
+@pytest.fixture(scope="session", params=["vllm", REMOTE, "transformers", "deterministic"])
 def subject(request: pytest.FixtureRequest) -> Subject:
     """Each engine in turn."""
     found: Subject = request.getfixturevalue(request.param)

@@ -23,6 +23,8 @@ from tests.kosmosx_stream.engines.conformance import NOISE, Subject, answer, ask
 from tests.server_process import ServerProcess, free_port
 from tests.vllm_server import API_KEY, VllmServer, remote_settings
 
+pytestmark = pytest.mark.slow  # It starts vLLM servers.
+
 
 @pytest.fixture
 def engine(remote_engine: RemoteEngine) -> RemoteEngine:
@@ -196,7 +198,6 @@ async def test_answers_wait_for_a_place(
     assert server.live == 0
 
 
-@pytest.mark.slow
 async def test_killed_in_mid_answer_another_server_goes_on(tmp_path: Path) -> None:
     """Every turn that a server was at ends on the other one, with the undisturbed words."""
     servers = [VllmServer(tmp_path), VllmServer(tmp_path)]
