@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from kosmosx_stream.kosmosx.nano.questions import Answer, Asked, Moment, Phrase, pick
+from kosmosx_stream.kosmosx.nano.answers import Answer, Moment, Phrase
+from kosmosx_stream.kosmosx.nano.questions import Asked, pick
 from kosmosx_stream.kosmosx.nano.relations import ask
 from kosmosx_stream.kosmosx.nano.scenes import Scene, sample_scene
 from kosmosx_stream.kosmosx.nano.smalltalk import (

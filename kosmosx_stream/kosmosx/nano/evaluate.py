@@ -23,13 +23,12 @@ from transformers.models.kosmos2.processing_kosmos2 import (
 )
 
 from kosmosx_stream.kosmosx.nano import CHECKPOINT
+from kosmosx_stream.kosmosx.nano.answers import Answer, Moment
 from kosmosx_stream.kosmosx.nano.chat import Chat, Nano
 from kosmosx_stream.kosmosx.nano.dialogues import answer_ids, plain
 from kosmosx_stream.kosmosx.nano.held_out import NAMES, PHRASINGS, TELLINGS
 from kosmosx_stream.kosmosx.nano.questions import (
-    Answer,
     Asked,
-    Moment,
     Task,
     colour,
     count,

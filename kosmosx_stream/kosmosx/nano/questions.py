@@ -1,10 +1,4 @@
-"""What can be asked about a scene, and the true answer.
-
-Answers give the evidence before the verdict: every shape first, then what follows from it ("I see a
-red circle #1, a blue star and a red heart #2: two."). A small decoder can read off what it has just
-written, but can neither count nor choose in its head. The order of shapes is left to right, unless
-the question is about height.
-"""
+"""What can be asked about a scene, in how many ways, each with the true answer."""
 
 from __future__ import annotations
 
@@ -13,59 +7,28 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from kosmosx_stream.kosmosx.nano.answers import (
+    NO_SHAPE,
+    Answer,
+    Moment,
+    Phrase,
+    Target,
+    article,
+    coloured,
+    counted,
+    evidence,
+    joined,
+    listing,
+    names,
+    placed,
+)
 from kosmosx_stream.kosmosx.nano.scenes import COLOURS, KINDS, Scene, Shape
 
-NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight")
+NOTHING: Answer = (f"I see {NO_SHAPE} in this picture.",)
 THINGS = (
     *("dog", "cat", "car", "tree", "house", "person", "bird", "flower", "boat", "bike", "face"),
     *("table", "horse", "cloud", "phone", "chair", "cup", "train", "ball", "book", "apple"),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Phrase:
-    """Words that stand for shapes; with boxes when the turn is grounded."""
-
-    text: str
-    shapes: tuple[Shape, ...]
-
-
-Answer = tuple[str | Phrase, ...]
-NO_SHAPE = "no shape I know"
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What a question is about: a colour, a kind, both, or neither."""
-
-    colour: str | None = None
-    kind: str | None = None
-
-    def picks(self, scene: Scene) -> tuple[Shape, ...]:
-        return tuple(
-            shape
-            for shape in scene.shapes
-            if self.colour in (None, shape.colour) and self.kind in (None, shape.kind)
-        )
-
-    @property
-    def name(self) -> str:
-        """Such as "red circle" or "star"; a colour alone has no noun."""
-        return " ".join(word for word in (self.colour, self.kind) if word)
-
-    @property
-    def plural(self) -> str:
-        if self.kind is None:
-            return f"{self.colour} shapes" if self.colour else "shapes"
-        kinds = {"cross": "crosses"}.get(self.kind, self.kind + "s")
-        return f"{self.colour} {kinds}" if self.colour else kinds
-
-    @property
-    def nothing(self) -> str:
-        """Such as "no red circle", "nothing red" or "no shape I know"."""
-        if self.kind:
-            return f"no {self.name}"
-        return f"nothing {self.colour}" if self.colour else NO_SHAPE
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,79 +41,16 @@ class Asked:
     focus: Shape | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """The situation a question is asked in: the picture, and whether boxes are wanted."""
-
-    scene: Scene
-    rng: np.random.Generator
-    grounded: bool
-
-
-def article(words: str) -> str:
-    return f"an {words}" if words[0] in "aeiou" else f"a {words}"
-
-
-def where(shape: Shape) -> str:
-    """The ninth of the picture the shape's centre lies in, in words."""
-    x, y = shape.centre
-    column = "left" if x < 0.36 else "right" if x > 0.64 else ""
-    row = "top" if y < 0.36 else "bottom" if y > 0.64 else ""
-    if row:
-        return f"at the {row} {column}".rstrip()
-    return f"on the {column}" if column else "in the middle"
-
-
-def listing(
-    shapes: Sequence[Shape], *, places: bool = False, counting: Sequence[Shape] = ()
-) -> Answer:
-    """Such as "a red circle, another red circle and a blue star", each phrase with its box.
-
-    With `places` each shape is followed by where it is; those of `counting` get running numbers.
-    """
-    parts: list[str | Phrase] = []
-    named: set[tuple[str, str]] = set()
-    for i, shape in enumerate(shapes):
-        if i:
-            parts.append("and" if i == len(shapes) - 1 else ",")
-        words = f"{shape.colour} {shape.kind}"
-        again = (shape.colour, shape.kind) in named
-        named.add((shape.colour, shape.kind))
-        parts.append(Phrase(f"another {words}" if again else article(words), (shape,)))
-        if places:
-            parts.append(where(shape))
-        if shape in counting:
-            parts.append(f"#{counting.index(shape) + 1}")
-    return tuple(parts)
-
-
-def evidence(
-    at: Moment, *, places: bool = False, vertical: bool = False, counting: Sequence[Shape] = ()
-) -> Answer:
-    """Everything in the picture; where it is too, if there are no boxes to tell."""
-    if not at.scene.shapes:
-        return (f"I see {NO_SHAPE}",)
-    shapes = sorted(at.scene.shapes, key=lambda s: s.centre[1]) if vertical else at.scene.shapes
-    start = "I see from top to bottom" if vertical else "I see"
-    return (start, *listing(shapes, places=places or not at.grounded, counting=counting))
-
-
-def names(shapes: Sequence[Shape]) -> str:
-    """Such as "a red circle and a blue star", without boxes."""
-    text = ""
-    for part in listing(shapes):
-        words = part if isinstance(part, str) else part.text
-        text += words if words == "," or not text else f" {words}"
-    return text
+def the_one(found: Sequence[Shape]) -> Shape | None:
+    """What "it" means after an answer about these."""
+    return found[0] if len(found) == 1 else None
 
 
 def pick(options: Sequence[str], rng: np.random.Generator) -> str:
     return options[int(rng.integers(len(options)))]
 
 
-def some_target(
-    scene: Scene, rng: np.random.Generator, *, kinds: bool = True, absent: float = 0.25
-) -> Target:
+def some_target(scene: Scene, rng: np.random.Generator, *, absent: float = 0.25) -> Target:
     """A target for a question: mostly something drawn, else something close to it."""
     colour, kind = pick(tuple(COLOURS), rng), pick(KINDS, rng)
     if scene.shapes:
@@ -161,9 +61,9 @@ def some_target(
         elif rng.random() < 0.6:
             colour, kind = (shape.colour, kind) if rng.random() < 0.5 else (colour, other.kind)
     form = rng.random()
-    if form < 0.45 and kinds:
+    if form < 0.45:
         return Target(kind=kind)
-    return Target(colour=colour, kind=kind) if form < 0.8 or not kinds else Target(colour=colour)
+    return Target(colour=colour, kind=kind) if form < 0.8 else Target(colour=colour)
 
 
 def _spelled(target: Target, rng: np.random.Generator) -> Target:
@@ -233,12 +133,12 @@ DETAIL = (
 
 def caption(at: Moment) -> Asked:
     scene, rng = at.scene, at.rng
-    focus = scene.shapes[0] if len(scene.shapes) == 1 else None
+    focus = the_one(scene.shapes)
     question = pick(CAPTION, rng)
     if rng.random() < 0.06:
         question = "".join(rng.choice(list("abcdefghijklmnopqrstuvwxyz .!?"), rng.integers(1, 12)))
     if not scene.shapes:
-        return Asked(question, ("I see no shape I know in this picture.",), "caption")
+        return Asked(question, NOTHING, "caption")
     return Asked(question, ("There is", *listing(scene.shapes), "."), "caption", focus)
 
 
@@ -246,7 +146,7 @@ def detail(at: Moment) -> Asked:
     scene, rng = at.scene, at.rng
     question = pick(DETAIL, rng)
     if not scene.shapes:
-        return Asked(question, ("I see no shape I know in this picture.",), "caption")
+        return Asked(question, NOTHING, "caption")
     return Asked(question, ("There is", *listing(scene.shapes, places=True), "."), "caption")
 
 
@@ -280,11 +180,6 @@ COUNT = (
 )
 
 
-def counted(at: Moment, target: Target) -> Answer:
-    found = target.picks(at.scene)
-    return (*evidence(at, counting=found), f": {NUMBERS[len(found)]}.")
-
-
 def count_all(at: Moment) -> Asked:
     return Asked(pick(COUNT_ALL, at.rng), counted(at, Target()), "count")
 
@@ -312,22 +207,6 @@ COLOUR = (
 )
 
 
-def joined(words: Sequence[str]) -> str:
-    """Such as "red, blue and green"."""
-    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + f" and {words[-1]}"
-
-
-def coloured(at: Moment, kind: str) -> Answer:
-    target = Target(kind=kind)
-    found = target.picks(at.scene)
-    if not found:
-        return (*evidence(at), f", but {target.nothing}.")
-    seen = evidence(at, counting=found)
-    if len(found) == 1:
-        return (*seen, f". The {kind} is {found[0].colour}.")
-    return (*seen, f". The {target.plural} are {joined([s.colour for s in found])}.")
-
-
 def colour(at: Moment) -> Asked:
     scene, rng = at.scene, at.rng
     kind = pick(KINDS, rng)
@@ -335,7 +214,7 @@ def colour(at: Moment) -> Asked:
         kind = scene.shapes[int(rng.integers(len(scene.shapes)))].kind
     found = Target(kind=kind).picks(scene)
     question = pick(COLOUR, rng).format(kind)
-    return Asked(question, coloured(at, kind), "colour", found[0] if len(found) == 1 else None)
+    return Asked(question, coloured(at, kind), "colour", the_one(found))
 
 
 WHICH = (
@@ -366,7 +245,7 @@ def which(at: Moment) -> Asked:
     kinds = joined([f"the {shape.kind}" for shape in found])
     verdict = f". It is {kinds}." if len(found) == 1 else f". They are {kinds}."
     answer = (*evidence(at, counting=found), verdict)
-    return Asked(question, answer, "which", found[0] if len(found) == 1 else None)
+    return Asked(question, answer, "which", the_one(found))
 
 
 WHERE = (
@@ -393,14 +272,6 @@ FIND = (
 )
 
 
-def placed(at: Moment, target: Target) -> Answer:
-    found = target.picks(at.scene)
-    if not found:
-        return (*evidence(at), f", but {target.nothing}.")
-    places = [f"the {shape.colour} {shape.kind} is {where(shape)}" for shape in found]
-    return (*evidence(at, counting=found), f". {joined(places).capitalize()}.")
-
-
 def locate(at: Moment) -> Asked:
     scene, rng = at.scene, at.rng
     if rng.random() < 0.03:
@@ -411,7 +282,7 @@ def locate(at: Moment) -> Asked:
     name = said.name if said.kind else f"{said.name} {pick(('shape', 'one', 'thing'), rng)}"
     found = target.picks(scene)
     question = pick(WHERE, rng).format(name)
-    return Asked(question, placed(at, target), "where", found[0] if len(found) == 1 else None)
+    return Asked(question, placed(at, target), "where", the_one(found))
 
 
 def find(at: Moment) -> Asked:
@@ -454,7 +325,7 @@ def exists(at: Moment) -> Asked:
     if not found:
         return Asked(question, (*evidence(at), f", but {target.nothing}, so no."), "exists")
     answer = (*evidence(at, counting=found), f", so yes: {names(found)}.")
-    return Asked(question, answer, "exists", found[0] if len(found) == 1 else None)
+    return Asked(question, answer, "exists", the_one(found))
 
 
 COLOURS_LIST = (
@@ -473,7 +344,7 @@ def colours(at: Moment) -> Asked:
     question = pick(COLOURS_LIST, rng)
     seen = list(dict.fromkeys(shape.colour for shape in scene.shapes))
     if not seen:
-        return Asked(question, ("I see no shape I know in this picture.",))
+        return Asked(question, NOTHING)
     return Asked(question, (*evidence(at), f": {joined(seen)}."), "colours")
 
 

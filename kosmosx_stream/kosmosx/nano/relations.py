@@ -4,30 +4,33 @@ from __future__ import annotations
 
 import numpy as np
 
-from kosmosx_stream.kosmosx.nano.questions import (
-    Asked,
+from kosmosx_stream.kosmosx.nano.answers import (
     Moment,
     Phrase,
     Target,
+    coloured,
+    counted,
+    evidence,
+    listing,
+    names,
+    placed,
+    where,
+)
+from kosmosx_stream.kosmosx.nano.questions import (
+    Asked,
     Task,
     caption,
     colour,
-    coloured,
     colours,
     count,
     count_all,
-    counted,
     detail,
-    evidence,
     exists,
     find,
-    listing,
     locate,
-    names,
     pick,
-    placed,
     some_target,
-    where,
+    the_one,
     which,
 )
 from kosmosx_stream.kosmosx.nano.scenes import Scene, Shape
@@ -103,8 +106,8 @@ def beside(at: Moment) -> Asked | None:
     vertical = _vertical(side)
     found = [shape for shape in others if _beyond(shape, anchor, side) > 0]
     found.sort(key=lambda shape: shape.centre[vertical])
-    verdict = f", so {side} the {name}: {names(found) if found else 'nothing'}."
-    focus = found[0] if len(found) == 1 else None
+    verdict = f", so {side} the {name}: {names(found)}."
+    focus = the_one(found)
     answer = (*evidence(at, vertical=vertical), verdict)
     return Asked(question.format(side=said, name=name), answer, "beside", focus)
 
@@ -215,8 +218,8 @@ def at_place(at: Moment) -> Asked | None:
         if margin > 0:
             found.append(shape)
     question = pick(AT, rng).format(place.replace("at the", pick(("at the", "in the"), rng)))
-    focus = found[0] if len(found) == 1 else None
-    verdict = f", so {place}: {names(found) if found else 'nothing'}."
+    focus = the_one(found)
+    verdict = f", so {place}: {names(found)}."
     return Asked(question, (*evidence(at, places=True, counting=found), verdict), "", focus)
 
 

@@ -12,13 +12,13 @@ from PIL import Image, ImageDraw
 from transformers import AutoTokenizer, Kosmos2ForConditionalGeneration
 
 from kosmosx_stream.kosmosx.nano import CHECKPOINT
+from kosmosx_stream.kosmosx.nano.answers import Moment, listing
 from kosmosx_stream.kosmosx.nano.batches import Dialogues, Pictures, collate
 from kosmosx_stream.kosmosx.nano.chat import Nano
 from kosmosx_stream.kosmosx.nano.dialogues import Writer, answer_ids, plain
 from kosmosx_stream.kosmosx.nano.export import LATENTS, make_config
 from kosmosx_stream.kosmosx.nano.model import AuxiliaryHeads
 from kosmosx_stream.kosmosx.nano.optim import Shared
-from kosmosx_stream.kosmosx.nano.questions import Moment, listing
 from kosmosx_stream.kosmosx.nano.relations import ask
 from kosmosx_stream.kosmosx.nano.scenes import draw, sample_scene, seen
 from kosmosx_stream.kosmosx.nano.tokenizer import BOS, EOS, Codec, build_tokenizer
