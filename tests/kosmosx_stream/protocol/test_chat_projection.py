@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
-from conversation.entries import Delta, Ended, Entry, Price, Started
+from conversation.entries import Delta, Entry, Started
 from conversation.items import Grounding
 from kosmosx_stream.protocol import frames
 from kosmosx_stream.protocol.chat import StreamOptions, completion_id, response_id
@@ -21,25 +21,14 @@ from kosmosx_stream.protocol.chat_projection import ChatProjector
 from kosmosx_stream.protocol.errors import InvalidRequest, RateLimited, ServerError
 from kosmosx_stream.protocol.frames import Event
 from kosmosx_stream.protocol.projection import OutOfOrder, Projector
+from tests.kosmosx_stream.protocol.logs import DELTAS, DOG, TEXT, TOKENS, cost, ended, ends
 
 PLAIN = StreamOptions()
 USAGE = StreamOptions(include_usage=True)
 CONTINUOUS = StreamOptions(include_usage=True, continuous_usage_stats=True)
 
-DOG = Grounding("dog", 2, 5, ((0.0, 0.25, 0.5, 1.0), (0.5, 0.25, 0.75, 1.0)))
 CAT = Grounding("cat", 10, 13, ((0.25, 0.25, 0.5, 0.5),))
-DELTAS = (Delta((5,), "A "), Delta((6, 7)), Delta((8,), "dog", (DOG,)))
 WHOLE = (*DELTAS, Delta((9,), " and cat", (CAT,)))
-
-
-def cost(input_tokens: int, output_tokens: int, images: int, detections: int, price: Price) -> int:
-    tokens = (input_tokens + output_tokens) * price.token_micro_usd
-    return tokens + images * price.image_micro_usd + detections * price.detection_micro_usd
-
-
-def ended(reason: Any = "stop", **changes: Any) -> Ended:
-    fields = {"reason": reason, "at": 1_700_000_002.9, "token_ids": (9,), "cached_tokens": 60}
-    return Ended(**(fields | changes))
 
 
 def project(entries: Sequence[Entry], options: StreamOptions = PLAIN) -> list[Event]:
@@ -252,20 +241,9 @@ def test_what_is_not_a_log_is_refused(started) -> None:
 
 # -- random logs ---------------------------------------------------------------------------
 
-TOKENS = st.lists(st.integers(0, 65_000), max_size=4).map(tuple)
-TEXT = st.text(st.characters(codec="utf-8"), max_size=8)
 GROUNDINGS = st.lists(st.sampled_from([DOG, CAT]), max_size=2).map(tuple)
 ANSWERS = st.lists(st.builds(Delta, TOKENS, TEXT, GROUNDINGS), max_size=8)
-ENDS = st.builds(
-    Ended,
-    reason=st.sampled_from(["stop", "length", "cancelled", "budget", "error"]),
-    at=st.floats(0, 2e9),
-    token_ids=TOKENS,
-    text=TEXT,
-    grounding=GROUNDINGS,
-    cached_tokens=st.integers(0, 70),
-    error_code=st.none() | TEXT,
-)
+ENDS = ends(GROUNDINGS)
 OPTIONS = st.sampled_from([PLAIN, USAGE, CONTINUOUS])
 
 

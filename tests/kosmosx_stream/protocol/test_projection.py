@@ -1,82 +1,42 @@
 """The projection, judged by the specification's schemas and by the official client's models."""
 
 import json
-from collections.abc import Sequence
 from typing import Any
 
 import httpx2
 import msgspec
 import openai
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from openai.types.responses import Response, ResponseStreamEvent
+from openai.types.responses import Response
 from openai.types.responses.responses_server_event import ResponsesServerEvent
 from pydantic import TypeAdapter
 
-from conversation.entries import Delta, Dropped, Ended, Entry, Price, Started
-from conversation.items import Grounding
-from kosmosx_stream.call_reader import said_call
+from conversation.entries import Delta, Dropped, Entry, Started
 from kosmosx_stream.protocol import frames
-from kosmosx_stream.protocol.projection import Event, OutOfOrder, Projector
+from kosmosx_stream.protocol.projection import OutOfOrder, Projector
 from kosmosx_stream.protocol.requests import decode_create
 from kosmosx_stream.protocol.responses import echoed_fields
+from tests.kosmosx_stream.protocol.logs import (
+    DELTA,
+    DELTAS,
+    DOG,
+    DONE,
+    ITEM,
+    OPENED,
+    OVER_SSE,
+    SCHEMAS,
+    cost,
+    decoded,
+    ended,
+    project,
+    types,
+)
 
-SCHEMAS = {
-    "response.created": "ResponseCreatedStreamingEvent",
-    "response.in_progress": "ResponseInProgressStreamingEvent",
-    "response.completed": "ResponseCompletedStreamingEvent",
-    "response.incomplete": "ResponseIncompleteStreamingEvent",
-    "response.failed": "ResponseFailedStreamingEvent",
-    "response.output_item.added": "ResponseOutputItemAddedStreamingEvent",
-    "response.output_item.done": "ResponseOutputItemDoneStreamingEvent",
-    "response.content_part.added": "ResponseContentPartAddedStreamingEvent",
-    "response.content_part.done": "ResponseContentPartDoneStreamingEvent",
-    "response.output_text.delta": "ResponseOutputTextDeltaStreamingEvent",
-    "response.output_text.done": "ResponseOutputTextDoneStreamingEvent",
-    "response.function_call_arguments.delta": "ResponseFunctionCallArgumentsDeltaStreamingEvent",
-    "response.function_call_arguments.done": "ResponseFunctionCallArgumentsDoneStreamingEvent",
-}
-OVER_SSE: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
 OVER_WEBSOCKET: TypeAdapter[Any] = TypeAdapter(ResponsesServerEvent)
-
-DOG = Grounding("dog", 2, 5, ((0.0, 0.25, 0.5, 1.0), (0.5, 0.25, 0.75, 1.0)))
-DELTAS = (Delta((5,), "A "), Delta((6, 7)), Delta((8,), "dog", (DOG,)))
-
-
-def cost(input_tokens: int, output_tokens: int, images: int, detections: int, price: Price) -> int:
-    if not output_tokens:
-        return 0
-    tokens = (input_tokens + output_tokens) * price.token_micro_usd
-    return tokens + images * price.image_micro_usd + detections * price.detection_micro_usd
-
-
-def ended(reason: Any = "stop", **changes: Any) -> Ended:
-    fields = {"reason": reason, "at": 1_700_000_002.9, "token_ids": (9,), "cached_tokens": 60}
-    return Ended(**(fields | changes))
-
-
-def project(entries: Sequence[Entry]) -> list[Event]:
-    projector = Projector(cost)
-    return [event for entry in entries for event in projector.feed(entry)]
-
-
-def decoded(events: Sequence[Event]) -> list[dict[str, Any]]:
-    return [json.loads(event.data) for event in events]
-
-
-def types(events: Sequence[Event]) -> list[str]:
-    return [event.type for event in events]
 
 
 def response_json(projector: Projector) -> dict[str, Any]:
     return json.loads(msgspec.json.encode(projector.response()))
-
-
-OPENED = ["response.created", "response.in_progress"]
-ITEM = ["response.output_item.added", "response.content_part.added"]
-DELTA = "response.output_text.delta"
-DONE = ["response.output_text.done", "response.content_part.done", "response.output_item.done"]
 
 
 @pytest.fixture(scope="module")
@@ -329,152 +289,6 @@ def test_the_official_client_streams_it(started, log) -> None:
         assert seen[-1].response.output_text == "A dog"
         with client.responses.stream(model="kosmos-x", input="x") as helper:
             assert [event.type for event in helper] == types(events)
-
-
-# -- calls of functions --------------------------------------------------------------------
-
-CALLED = said_call("look", '{"at":"dog"}')
-ADDED, ITEM_DONE = "response.output_item.added", "response.output_item.done"
-ARGUED = "response.function_call_arguments.delta"
-CALL_DONE = ["response.function_call_arguments.done", ITEM_DONE]
-
-
-def test_order_of_words_and_calls(make_started) -> None:
-    text = f"Let me see. {CALLED}{CALLED}"
-    log = [make_started(calls=True), *(Delta((1,), sign) for sign in text), ended()]
-    events = [event.type for event in project(log)]
-    short = [kind for kind, before in zip(events, ["", *events], strict=False) if kind != before]
-    assert short == [
-        *OPENED, *ITEM, DELTA, *DONE, ADDED, ARGUED, *CALL_DONE, ADDED, ARGUED, *CALL_DONE,
-        "response.completed",
-    ]  # fmt: skip
-
-
-def test_the_arguments_arrive_as_they_were_generated(make_started) -> None:
-    log = [make_started(calls=True), *(Delta((1,), sign) for sign in CALLED), ended()]
-    wire = decoded(project(log))
-    deltas = [event for event in wire if event["type"] == ARGUED]
-    assert "".join(event["delta"] for event in deltas) == '{"at":"dog"}'
-    assert {(event["item_id"], event["output_index"]) for event in deltas} == {("fc_1_0", 0)}
-    # What came before the first arguments is on the bill, though nothing of it was shown.
-    counted = [event["kosmosx:usage"]["output_tokens"] for event in deltas]
-    assert counted == list(range(counted[0], counted[0] + 12))
-    (item,) = wire[-1]["response"]["output"]
-    assert item == wire[-2]["item"]
-    assert item == {
-        "type": "function_call",
-        "id": "fc_1_0",
-        "call_id": "call_1_0",
-        "name": "look",
-        "arguments": '{"at":"dog"}',
-        "status": "completed",
-    }
-
-
-def test_a_call_that_was_cut_is_incomplete(make_started) -> None:
-    log = [make_started(calls=True), Delta((1,), CALLED[:-16]), ended("length")]
-    response = decoded(project(log))[-1]["response"]
-    assert response["incomplete_details"] == {"reason": "max_output_tokens"}
-    (item,) = response["output"]
-    assert (item["status"], item["arguments"]) == ("incomplete", '{"at":"do')
-
-
-# -- random logs ---------------------------------------------------------------------------
-
-TOKENS = st.lists(st.integers(0, 65_000), max_size=4).map(tuple)
-TEXT = st.text(st.characters(codec="utf-8"), max_size=8)
-UNIT = st.floats(0, 1)
-GROUNDINGS = st.lists(
-    st.builds(
-        Grounding,
-        phrase=TEXT,
-        start=st.integers(0, 100),
-        end=st.integers(0, 100),
-        boxes=st.lists(st.tuples(UNIT, UNIT, UNIT, UNIT), max_size=2).map(tuple),
-    ),
-    max_size=2,
-).map(tuple)
-SAYINGS = TEXT | st.sampled_from([CALLED, CALLED[:9], CALLED[9:30], CALLED[30:]])
-RANDOM_DELTAS = st.lists(st.builds(Delta, TOKENS, SAYINGS, GROUNDINGS), max_size=8)
-RANDOM_ENDS = st.builds(
-    Ended,
-    reason=st.sampled_from(["stop", "length", "cancelled", "budget", "error"]),
-    at=st.floats(0, 2e9),
-    token_ids=TOKENS,
-    text=TEXT,
-    grounding=GROUNDINGS,
-    cached_tokens=st.integers(0, 70),
-    error_code=st.none() | TEXT,
-    error_message=st.none() | TEXT,
-)
-
-
-RANDOM_LOGS = st.tuples(RANDOM_DELTAS, st.none() | RANDOM_ENDS).map(
-    lambda log: [*log[0], *([log[1]] if log[1] else [])]
-)
-
-
-@given(
-    entries=RANDOM_LOGS,
-    started=st.fixed_dictionaries({"opens_session": st.booleans(), "calls": st.booleans()}),
-    data=st.data(),
-)
-def test_any_log(validate, make_started, entries, started, data) -> None:
-    log: list[Entry] = [make_started(**started), *entries]
-    events = project(log)
-    wire = decoded(events)
-
-    assert [event.sequence for event in events] == list(range(len(events)))
-    for event, fields in zip(events, wire, strict=True):
-        assert (fields["type"], fields["sequence_number"]) == (event.type, event.sequence)
-        assert event.extension == event.type.startswith("kosmosx:")
-        if not event.extension:
-            validate(SCHEMAS[event.type], fields)
-            OVER_SSE.validate_json(event.data)
-    if not started["calls"]:
-        _check_text(log, wire)
-    _check_items(wire)
-
-    # Whoever joins later, and projects anew, continues with the same bytes.
-    cut = data.draw(st.integers(0, len(log)))
-    seen = project(log[:cut])
-    assert seen == events[: len(seen)]
-    assert project(log)[len(seen) :] == events[len(seen) :]
-
-
-def _check_text(log: Sequence[Entry], wire: list[dict[str, Any]]) -> None:
-    parts = [entry for entry in log if not isinstance(entry, Started)]
-    text = "".join(entry.text for entry in parts)
-    boxes = sum(len(grounding.boxes) for entry in parts for grounding in entry.grounding)
-    deltas = [event for event in wire if event["type"] == DELTA]
-    assert "".join(event["delta"] for event in deltas) == text
-    assert len(deltas) == sum(bool(entry.text or entry.grounding) for entry in parts)
-    done = [event for event in wire if event["type"] == "response.output_text.done"]
-    assert [event["text"] for event in done] in ([], [text])
-    if isinstance(log[-1], Ended):
-        response = wire[-1]["response"]
-        tokens = sum(len(entry.token_ids) for entry in parts)
-        assert response["usage"]["output_tokens"] == tokens
-        assert response["kosmosx:usage"]["detections"] == boxes
-        assert bool(done) == bool(response["output"])
-
-
-def _check_items(wire: list[dict[str, Any]]) -> None:
-    """Each item is added, goes on and is done in its place, one after the other."""
-    items: list[dict[str, Any]] = []
-    for event in wire:
-        match event:
-            case {"type": "response.output_item.added", "item": item}:
-                assert event["output_index"] == len(items)
-                items.append(item)
-            case {"type": "response.output_item.done", "item": item}:
-                assert event["output_index"] == len(items) - 1
-                assert item["id"] == items[-1]["id"]
-                items[-1] = item
-            case {"output_index": index}:
-                assert (index, event["item_id"]) == (len(items) - 1, items[-1]["id"])
-            case {"type": "response.completed" | "response.incomplete" | "response.failed"}:
-                assert event["response"]["output"] == items
 
 
 @pytest.mark.parametrize(("background", "status"), [(False, "incomplete"), (True, "cancelled")])
