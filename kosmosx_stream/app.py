@@ -116,7 +116,7 @@ async def _start_services(
     )
     hub = Hub(log=log, attendance=attendance, store=store, responses=responses, settings=settings)
     await stack.enter_async_context(hub.running())
-    sweeper = Sweeper(log=log, responses=responses, store=store, hub=hub, settings=settings)
+    sweeper = Sweeper(store=store, hub=hub, settings=settings)
     sweeping = asyncio.create_task(sweeper.run())
     stack.callback(sweeping.cancel)
     pepper = bootstrap.load_pepper(settings)

@@ -1,18 +1,8 @@
 """Every event log keeps a response's entries in order, once, from its one owner."""
 
-import asyncio
-import random
-from dataclasses import dataclass, field
-from uuid import uuid4
-
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from redis.asyncio import Redis
 
 from conversation.items import Turn
-from conversation.memory_history import MemoryHistory
-from conversation.memory_log import MemoryEventLog
 from conversation.ports import (
     Conflict,
     EventLog,
@@ -20,27 +10,11 @@ from conversation.ports import (
     History,
     Lease,
     NotFound,
-    Reservation,
-    Reserved,
     Write,
 )
-from tests.conversation.conftest import Stores, redis_stores
+from tests.conversation.conftest import Stores
+from tests.conversation.leases import LAPSED_S, TTL_S, acquired, verdict
 from tests.conversation.samples import conversation, turn
-
-TTL_S = 60.0
-LAPSED_S = 0.0  # A lease that has lapsed when it is taken: no test waits for a clock.
-
-
-async def acquired(log: EventLog, response_id: str = "resp_1", ttl_s: float = TTL_S) -> Lease:
-    lease = await log.acquire(response_id, ttl_s)
-    assert lease is not None
-    return lease
-
-
-async def verdict(log: EventLog, write: Write) -> Exception | None:
-    (outcome,) = await log.append([write], TTL_S)
-    return outcome
-
 
 # -- leases ------------------------------------------------------------------------------------
 
@@ -283,198 +257,3 @@ async def assert_no_turn(history: History, response_id: str) -> None:
     for account_id in ("acct_a", "acct_b"):
         with pytest.raises(NotFound):
             await history.turn(account_id, response_id)
-
-
-# -- fencing, in every order -------------------------------------------------------------------
-
-
-@dataclass
-class Owner:
-    """One who may believe, rightly or not, that the log is theirs."""
-
-    lease: Lease | None = None
-    length: int = 0
-    last: Write | None = None
-
-
-@dataclass
-class Model:
-    """What the log must hold, and the epoch that may write."""
-
-    entries: list[bytes] = field(default_factory=list)
-    owner: Owner | None = None
-    alive: bool = False
-
-
-Step = tuple[str, int, int]
-STEPS = st.lists(
-    st.tuples(
-        st.sampled_from(["acquire", "acquire briefly", "append", "append", "repeat", "release"]),
-        st.integers(0, 2),
-        st.integers(1, 3),
-    ),
-    max_size=30,
-)
-
-
-async def play(log: EventLog, response_id: str, steps: list[Step]) -> None:
-    """Let owners act in the given order; whoever is fenced goes on with an old view."""
-    model, owners = Model(), [Owner() for _ in range(3)]
-    for number, (action, who, count) in enumerate(steps):
-        owner = owners[who]
-        entries = tuple(b"%d.%d" % (number, i) for i in range(count))
-        match action:
-            case "acquire" | "acquire briefly":
-                await play_acquire(log, response_id, model, owner, alive=action == "acquire")
-            case "append" if owner.lease is not None:
-                owner.last = Write(lease=owner.lease, expected=owner.length, entries=entries)
-                await play_write(log, model, owner, owner.last)
-            case "repeat" if owner.last is not None:
-                await play_write(log, model, owner, owner.last)
-            case "release" if owner.lease is not None:
-                await log.release(owner.lease)
-                if model.owner is owner:
-                    model.owner, model.alive = None, False
-    assert await log.read(response_id) == model.entries
-
-
-async def play_acquire(
-    log: EventLog, response_id: str, model: Model, owner: Owner, *, alive: bool
-) -> None:
-    lease = await log.acquire(response_id, TTL_S if alive else LAPSED_S)
-    assert (lease is None) == model.alive
-    if lease is not None:
-        # Each lease is a new owner, even in the same place: the old one may still be writing.
-        owner.lease, owner.length, owner.last = lease, len(await log.read(response_id)), None
-        model.owner, model.alive = owner, alive
-
-
-async def play_write(log: EventLog, model: Model, owner: Owner, write: Write) -> None:
-    (outcome,) = await log.append([write], TTL_S)
-    there = model.entries[write.expected : write.expected + len(write.entries)]
-    repeated = tuple(there) == write.entries
-    if model.owner is not owner:
-        assert isinstance(outcome, Fenced)
-        return
-    assert outcome is None
-    model.alive = True
-    if not repeated:
-        assert write.expected == len(model.entries)
-        model.entries += write.entries
-    owner.length = max(owner.length, write.expected + len(write.entries))
-
-
-@given(STEPS)
-@settings(max_examples=300, deadline=None)
-async def test_memory_never_lets_two_owners_write(steps: list[Step]) -> None:
-    await play(MemoryEventLog(MemoryHistory()), "resp_1", steps)
-
-
-@given(steps=STEPS)
-@settings(max_examples=60, deadline=None)
-async def test_redis_never_lets_two_owners_write(shared_redis: Redis, steps: list[Step]) -> None:
-    await play(redis_stores(shared_redis).log, f"resp_{uuid4()}", steps)
-
-
-async def test_owners_that_race_leave_no_duplicate_and_no_gap(stores: Stores) -> None:
-    """Leases lapse at once, so that every owner is robbed again and again in mid-write."""
-    acknowledged: dict[int, bytes] = {}
-    dice = random.Random(20)
-
-    async def owner(name: int) -> None:
-        for round_ in range(40):
-            lease = await stores.log.acquire("resp_1", LAPSED_S)
-            if lease is None:
-                continue
-            position = len(await stores.log.read("resp_1"))
-            for step in range(dice.randrange(1, 5)):
-                entry = b"%d.%d.%d" % (name, round_, step)
-                write = Write(lease=lease, expected=position, entries=(entry,))
-                (outcome,) = await stores.log.append([write], LAPSED_S)
-                if outcome is not None:
-                    assert isinstance(outcome, Fenced)
-                    break
-                assert position not in acknowledged
-                acknowledged[position] = entry
-                position += 1
-                await asyncio.sleep(0)
-
-    async with asyncio.TaskGroup() as owners:
-        for name in range(4):
-            owners.create_task(owner(name))
-    entries = await stores.log.read("resp_1")
-    assert acknowledged == dict(enumerate(entries))
-    assert len(set(entries)) == len(entries) > 0
-
-
-# -- reservations --------------------------------------------------------------------------------
-
-ASKED = Reservation(name="name", fingerprint="fingerprint")
-
-
-async def reserved(log: EventLog, response_id: str, ttl_s: float = TTL_S) -> Lease | Reserved:
-    return await log.reserve(ASKED, response_id, ttl_s=ttl_s, kept_s=TTL_S)
-
-
-async def begun(log: EventLog, lease: Lease) -> Exception | None:
-    held = await log.acquire(lease.response_id, TTL_S, None, lease)
-    assert held == lease
-    return await verdict(log, Write(lease=lease, expected=0, entries=(b"started",)))
-
-
-async def test_a_name_stands_for_its_first_response(log: EventLog) -> None:
-    lease = await reserved(log, "resp_1")
-    assert lease == Lease("resp_1", 1)
-    assert await reserved(log, "resp_2") == Reserved("resp_1", "fingerprint", started=False)
-    assert await log.acquire("resp_1", TTL_S) is None  # A sweeper does not mistake it for lost.
-    assert await begun(log, lease) is None
-    await log.release(lease)
-    assert await reserved(log, "resp_3") == Reserved("resp_1", "fingerprint", started=True)
-    other = Reservation(name="other", fingerprint="fingerprint")
-    assert isinstance(await log.reserve(other, "resp_4", ttl_s=TTL_S, kept_s=TTL_S), Lease)
-
-
-async def test_a_refused_request_gives_its_name_back(log: EventLog) -> None:
-    lease = await reserved(log, "resp_1")
-    assert isinstance(lease, Lease)
-    await log.unreserve(ASKED, lease)
-    assert await log.expired(10) == []
-    again = await reserved(log, "resp_2")
-    assert again == Lease("resp_2", 1)
-    await log.unreserve(ASKED, lease)  # The first one has no say in it any more.
-    assert isinstance(await reserved(log, "resp_3"), Reserved)
-
-
-async def test_what_has_begun_keeps_its_name(log: EventLog) -> None:
-    lease = await reserved(log, "resp_1")
-    assert isinstance(lease, Lease)
-    assert await begun(log, lease) is None
-    await log.unreserve(ASKED, lease)
-    assert await reserved(log, "resp_2") == Reserved("resp_1", "fingerprint", started=True)
-    assert await verdict(log, Write(lease=lease, expected=1, entries=(b"more",))) is None
-
-
-async def test_the_name_of_a_dead_owner_is_taken_over(log: EventLog) -> None:
-    """Should the owner live after all, it can say nothing: one response, whatever happens."""
-    zombie = await reserved(log, "resp_1", LAPSED_S)
-    assert isinstance(zombie, Lease)
-    lease = await reserved(log, "resp_2")
-    assert isinstance(lease, Lease)
-    assert await log.acquire("resp_1", TTL_S, None, zombie) is None
-    write = Write(lease=zombie, expected=0, entries=(b"started",))
-    assert isinstance(await verdict(log, write), Fenced)
-    assert await begun(log, lease) is None
-
-
-async def test_one_of_many_gets_the_name(log: EventLog) -> None:
-    found = await asyncio.gather(*(reserved(log, f"resp_{number}") for number in range(20)))
-    leases = [each for each in found if isinstance(each, Lease)]
-    assert len(leases) == 1
-    assert {each.response_id for each in found} == {leases[0].response_id}
-
-
-async def test_a_name_is_kept_for_its_time(redis: Redis) -> None:
-    log = redis_stores(redis).log
-    await log.reserve(ASKED, "resp_1", ttl_s=TTL_S, kept_s=100.0)
-    (key,) = await redis.keys("*reservation*")
-    assert 99_000 < await redis.pttl(key) <= 100_000

@@ -1,9 +1,14 @@
 """Whatever a test is about: all that its clients are told is held to the documents."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 
+from conversation.items import Conversation
+from metering.sqlite_store import SqliteStore
+from metering.store import Account
+from tests.kosmosx_stream.instances import Cluster
 from tests.kosmosx_stream.judge import Judge
 from tests.kosmosx_stream.witness import witness
 
@@ -23,3 +28,19 @@ def documented(judge: Judge) -> Iterator[None]:
     yield
     faults, judge.faults = judge.faults, []
     assert not faults, "\n".join(faults[:5])
+
+
+@pytest.fixture
+async def cluster(tmp_path: Path) -> AsyncIterator[Cluster]:
+    store = await SqliteStore.open(tmp_path / "books.db")
+    await store.create_account(Account(id="acct", name="", created_at=0))
+    await store.open_session("sess", "acct", None, 0)
+    yield Cluster(store)
+    await store.close()
+
+
+@pytest.fixture
+async def conversing(cluster: Cluster) -> Cluster:
+    conversation = Conversation(id="conv", account_id="acct", created_at=0, metadata={})
+    await cluster.history.create_conversation(conversation)
+    return cluster

@@ -1,0 +1,90 @@
+"""Takes up responses whose owner was lost, after the last token in their logs.
+
+The lease decides who goes on with a response; one that has ended is only settled, and settling
+twice changes nothing.
+"""
+
+import logging
+import time
+from collections.abc import Sequence
+
+from conversation.entries import Ended, Entry
+from conversation.ports import EventLog, Lease
+from kosmosx_stream.chat_format import ChatFormat
+from kosmosx_stream.ending import Ending
+from kosmosx_stream.live_turns import LiveTurns
+from kosmosx_stream.lost_turn import LostTurn, read_lost_turn
+from kosmosx_stream.response_log import ResponseLog
+
+logger = logging.getLogger(__name__)
+
+BATCH = 16
+MAX_ADOPTIONS = 3
+"""A turn that was lost more often than this is ended: its prompt may be what kills its owners."""
+
+
+class Adoption:
+    """Goes on with lapsed responses, or ends those with which nobody could."""
+
+    def __init__(
+        self,
+        *,
+        log: EventLog,
+        responses: ResponseLog,
+        turns: LiveTurns,
+        ending: Ending,
+        lease_ttl_s: float,
+    ) -> None:
+        self._log = log
+        self._responses = responses
+        self._turns = turns
+        self._ending = ending
+        self._lease_ttl_s = lease_ttl_s
+
+    async def take_over_lost(self) -> None:
+        """Take over what has lapsed. The model must be loaded."""
+        for response_id in await self._log.expired(BATCH):
+            if self._turns.get(response_id) is not None:
+                continue  # Ours, and late with its renewal.
+            lease = await self._log.acquire(response_id, self._lease_ttl_s)
+            if lease is not None:
+                await self._take_over(lease)
+
+    async def _take_over(self, lease: Lease) -> None:
+        model = self._turns.model
+        assert model is not None
+        entries = await self._responses.entries(lease.response_id)
+        lost = bool(entries) and not isinstance(entries[-1], Ended)
+        if lost and lease.epoch <= 1 + MAX_ADOPTIONS:
+            turn = read_lost_turn(entries)
+            # The ids in the log have to be the served model's.
+            if turn.started.tokens in ("", model.chat_format.tokens):
+                logger.warning("adopting %s at entry %d", lease.response_id, len(entries))
+                self._adopt(lease, entries, turn, model.chat_format)
+                return
+        await self._ending.end(
+            lease,
+            entries,
+            "error",
+            error_code="server_error",
+            error_message="The server stopped before the answer was finished.",
+        )
+
+    def _adopt(
+        self, lease: Lease, entries: Sequence[Entry], turn: LostTurn, chat_format: ChatFormat
+    ) -> None:
+        """Go on with the turn here."""
+        started = turn.started
+        session = self._turns.sessions.resume(
+            started.session_id, started.account_id, single_turn=started.single_turn
+        )
+        live = self._turns.hold(session, started, lease, entries)
+        effects = session.machine.resume(
+            started,
+            turn.deltas,
+            chat_format.decoder(),
+            time.time(),
+            finish_reason=turn.finish_reason(chat_format),
+        )
+        self._turns.carry_out(session, effects)
+        live.on_unread()

@@ -1,0 +1,42 @@
+"""Stops responses that nobody reads, on any instance, for the grace period."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+
+from conversation.ports import Attendance
+from kosmosx_stream.live_response import LiveResponse
+from kosmosx_stream.sessions import attended_elsewhere
+
+Holds = Callable[[LiveResponse], bool]
+"""Whether a response is still live here."""
+Spawn = Callable[[Coroutine[None, None, None]], object]
+"""Runs something in a task of its own."""
+
+
+class Unread:
+    """Watches responses whose last reader has left."""
+
+    def __init__(
+        self, attendance: Attendance, holds: Holds, spawn: Spawn, *, grace_s: float
+    ) -> None:
+        self._attendance = attendance
+        self._holds = holds
+        self._spawn = spawn
+        self._grace_s = grace_s
+
+    def watch(self, live: LiveResponse, stop: Callable[[], None]) -> None:
+        """Some time from now, see whether anybody reads, and stop the response if nobody does."""
+
+        def check() -> None:
+            if self._holds(live):
+                self._spawn(self._stop_if_unread(live, stop))
+
+        asyncio.get_running_loop().call_later(self._grace_s, check)
+
+    async def _stop_if_unread(self, live: LiveResponse, stop: Callable[[], None]) -> None:
+        if live.readers or live.started.background:
+            return
+        if await attended_elsewhere(self._attendance, live.started.response_id):
+            self.watch(live, stop)
+        elif not live.readers:
+            stop()
