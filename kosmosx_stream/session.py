@@ -253,6 +253,8 @@ class Session:
         turn.live = False
         released = turn.decoder.finish()
         turn.remember(released)
+        if reason == "length" and turn.decoder.stopped:
+            reason = "stop"  # What was held back up to the last token made a stop string whole.
         response_id = turn.started.response_id
         entry = Ended(
             reason=reason,

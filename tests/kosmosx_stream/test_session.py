@@ -180,6 +180,16 @@ def test_only_the_end_after_a_stop_string_was_missing() -> None:
     assert settle == Settle("r")
 
 
+def test_a_stop_string_may_be_whole_with_the_last_token_only() -> None:
+    """The decoder holds the last id back, and the answer is as long as it may get."""
+    session = Session()
+    effects = session.say(started("r", stop=("de",)), Pairs())
+    effects += session.delta("r", [0, 3, 4], 2.0, finish_reason="length")
+    *_, last = log = entries(effects)
+    assert "".join(entry.text for entry in log[1:]) == "a"
+    assert last.reason == "stop"
+
+
 commands = st.lists(
     st.one_of(
         st.tuples(st.just("say"), st.integers(0, 3)),
