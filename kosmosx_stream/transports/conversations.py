@@ -26,7 +26,7 @@ from kosmosx_stream.protocol.items import ItemList, WireItem, item_list
 from kosmosx_stream.protocol.resources import ConversationObject, DeletedConversation
 from kosmosx_stream.services import Services
 from kosmosx_stream.transports.endpoint import read_body
-from kosmosx_stream.transports.item_pages import PAGING, item_page, wire_items
+from kosmosx_stream.transports.item_pages import INCLUDE, PAGING, item_page, wire_items
 from kosmosx_stream.transports.operation import operation
 from metering.authenticator import Principal
 
@@ -73,7 +73,7 @@ async def delete(request: Request, services: Services, principal: Principal) -> 
     return DeletedConversation(found.id)
 
 
-@operation(body="CreateItems", answer=ItemList, refuses=(NotFound, Conflict))
+@operation(body="CreateItems", answer=ItemList, query=(INCLUDE,), refuses=(NotFound, Conflict))
 async def create_items(request: Request, services: Services, principal: Principal) -> Any:
     """`POST /v1/conversations/{id}/items`: put items at its end; the next turn reads them."""
     body = decode_items(await read_body(request, services.settings.max_request_bytes))
@@ -81,7 +81,8 @@ async def create_items(request: Request, services: Services, principal: Principa
     said = _items(found, await _turns(services, found))
     items = await _take_in(services, principal, body, said)
     await _put_in(services, await _find(request, services, principal), items)
-    return item_list(await wire_items(services.history, principal.account_id, items))
+    shown = await wire_items(services.history, principal.account_id, items, request.query_params)
+    return item_list(shown)
 
 
 @operation(answer=ItemList, query=PAGING, refuses=(NotFound,))
@@ -92,14 +93,14 @@ async def list_items(request: Request, services: Services, principal: Principal)
     return await item_page(services.history, principal.account_id, items, request.query_params)
 
 
-@operation(answer=WireItem, refuses=(NotFound,))
+@operation(answer=WireItem, query=(INCLUDE,), refuses=(NotFound,))
 async def retrieve_item(request: Request, services: Services, principal: Principal) -> Any:
     """`GET /v1/conversations/{id}/items/{item_id}`: one thing that was said."""
     found = await _find(request, services, principal)
-    item_id = request.path_params["item_id"]
+    item_id, query = request.path_params["item_id"], request.query_params
     for item in _items(found, await _turns(services, found)):
         if item.id == item_id:
-            (shown,) = await wire_items(services.history, principal.account_id, [item])
+            (shown,) = await wire_items(services.history, principal.account_id, [item], query)
             return shown
     raise item_not_found(item_id)
 

@@ -1,25 +1,41 @@
-"""Items of a list as a client asks for them: a page, with its pictures as data: URLs."""
+"""Items of a list as a client asks for them: a page, with its pictures if they are wanted."""
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+
+from starlette.datastructures import QueryParams
 
 from conversation.items import Item, image_ids
 from conversation.ports import History, NotFound
 from kosmosx_stream.protocol.errors import InvalidRequest
 from kosmosx_stream.protocol.items import ItemList, WireItem, input_items, item_list
-from kosmosx_stream.transports.query import AFTER, LIMIT, ORDER, Parameter
+from kosmosx_stream.transports.query import AFTER, LIMIT, ORDER, Choices, Parameter
 
-PAGING: tuple[Parameter, ...] = (LIMIT, ORDER, AFTER)
+IMAGE_URL = "message.input_image.image_url"
+INCLUDE = Choices(
+    name="include",
+    says=f"`{IMAGE_URL}`: pictures come as data: URLs; without it by their ids only. The others "
+    "ask for what no item here has.",
+    choices=(
+        IMAGE_URL,
+        "computer_call_output.output.image_url",
+        "code_interpreter_call.outputs",
+        "file_search_call.results",
+        "web_search_call.results",
+        "web_search_call.action.sources",
+        "reasoning.encrypted_content",
+    ),
+)
+"""OpenAI's ResponseIncludable, without the log probabilities, which are refused everywhere."""
+PAGING: tuple[Parameter, ...] = (LIMIT, ORDER, AFTER, INCLUDE)
 LARGEST_PAGE = 32 * 2**20
 """Characters of pictures after which a page ends early: it is made in memory."""
 
 
 async def item_page(
-    history: History, account_id: str, items: Sequence[Item], query: Mapping[str, str]
+    history: History, account_id: str, items: Sequence[Item], query: QueryParams
 ) -> ItemList:
     """The page that the query asks for; `items` are oldest first.
-
-    `include` is not looked at: what it could ask for is always there (pictures), or never.
 
     Raises:
         InvalidRequest: a parameter is none, or no item has the id that the page begins after.
@@ -27,12 +43,20 @@ async def item_page(
     if ORDER.read(query) == "desc":
         items = items[::-1]
     rest = items[_begin(items, AFTER.read(query)) :]
-    page = await wire_items(history, account_id, rest[: LIMIT.read(query)])
+    page = await wire_items(history, account_id, rest[: LIMIT.read(query)], query)
     return item_list(page, has_more=len(page) < len(rest))
 
 
-async def wire_items(history: History, account_id: str, items: Sequence[Item]) -> list[WireItem]:
-    """Items as clients see them: all of them, or the first ones up to `LARGEST_PAGE`."""
+async def wire_items(
+    history: History, account_id: str, items: Sequence[Item], query: QueryParams
+) -> list[WireItem]:
+    """Items as clients see them: all of them, or the first ones up to `LARGEST_PAGE`.
+
+    Raises:
+        InvalidRequest: the query asks to include what nobody knows.
+    """
+    if IMAGE_URL not in INCLUDE.read(query):
+        return input_items(items, lambda _: None)
     shown: list[WireItem] = []
     size = 0
     for item in items:

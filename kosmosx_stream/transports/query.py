@@ -1,11 +1,14 @@
 """Query parameters: what they may be, checked as they are read, and told by the API documents."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+from starlette.datastructures import QueryParams
 
 from kosmosx_stream.protocol.errors import InvalidRequest
+from kosmosx_stream.protocol.fields import invalid_value
 
 
 class Text(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,6 +80,35 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
         return value
 
 
+class Choices(msgspec.Struct, frozen=True, kw_only=True):
+    """Any of some words, in a parameter that may come several times; by default none.
+
+    OpenAI's clients write `name[]=…`, others `name=…`.
+    """
+
+    name: str
+    says: str
+    choices: tuple[str, ...]
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """JSON Schema of the value."""
+        return {"type": "array", "items": {"type": "string", "enum": list(self.choices)}}
+
+    def read(self, query: QueryParams) -> frozenset[str]:
+        """The values.
+
+        Raises:
+            InvalidRequest: one is none of them.
+        """
+        named = re.compile(re.escape(self.name) + r"(\[[0-9]*\])?")
+        values = [value for name, value in query.multi_items() if named.fullmatch(name)]
+        for index, value in enumerate(values):
+            if value not in self.choices:
+                raise invalid_value(f"{self.name}[{index}]", value, self.choices)
+        return frozenset(values)
+
+
 class Flag(msgspec.Struct, frozen=True, kw_only=True):
     """True or false; false where it is absent."""
 
@@ -107,7 +139,7 @@ class Flag(msgspec.Struct, frozen=True, kw_only=True):
                 )
 
 
-Parameter = Text | Integer | Choice | Flag
+Parameter = Text | Integer | Choice | Choices | Flag
 
 LIMIT = Integer(name="limit", says="The most that a page may hold.", default=20, least=1, most=100)
 AFTER = Text(name="after", says="The id after which the page begins.")

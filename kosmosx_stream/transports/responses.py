@@ -18,7 +18,7 @@ from kosmosx_stream.protocol.sessions import encode_session_closed
 from kosmosx_stream.services import Services
 from kosmosx_stream.transports.endpoint import json_response, read_body
 from kosmosx_stream.transports.headers import SESSION
-from kosmosx_stream.transports.item_pages import PAGING, item_page
+from kosmosx_stream.transports.item_pages import INCLUDE, PAGING, item_page
 from kosmosx_stream.transports.operation import operation
 from kosmosx_stream.transports.query import LAST_EVENT_ID, STARTING_AFTER, STREAM, Text
 from kosmosx_stream.transports.repeating import IDEMPOTENCY_KEY, once_billed, reserved_by
@@ -61,7 +61,7 @@ async def create(request: Request, services: Services, principal: Principal) -> 
 
 @operation(
     answer=ResponseObject,
-    query=(STREAM, STARTING_AFTER),
+    query=(STREAM, STARTING_AFTER, INCLUDE),
     headers=(EVENTS, LAST_EVENT_ID),
     no_content="`Last-Event-ID` was the last event: there is nothing to come back for.",
     streams="ResponseStreamEvent",
@@ -74,6 +74,7 @@ async def retrieve(request: Request, services: Services, principal: Principal) -
     started = entries[0]
     assert isinstance(started, Started)
     after = STARTING_AFTER.read(request.query_params)
+    INCLUDE.read(request.query_params)  # Whatever it asks for, no answer has it.
     if not STREAM.read(request.query_params):
         return json_response(services.responses.response(entries))
     if request.headers.get(LAST_EVENT_ID.name):

@@ -16,6 +16,7 @@ from tests.server_process import ServerProcess
 
 SHORT = {"model": MODEL, "max_output_tokens": 16}
 LONG = {"model": MODEL, "max_output_tokens": 1500}
+PICTURES = ["message.input_image.image_url"]
 
 
 def user(text: str) -> dict[str, Any]:
@@ -133,9 +134,11 @@ async def test_the_async_client_pages_too(twins: Twins) -> None:
 
 def test_pictures_come_back_as_data_urls(official: openai.OpenAI) -> None:
     conversation = official.conversations.create(items=[message("What is it?", picture_url())])
-    (item,) = official.conversations.items.list(
-        conversation.id, include=["message.input_image.image_url"]
-    ).data
+    items = official.conversations.items
+    (unasked,) = items.list(conversation.id).data
+    assert unasked.content[1].image_url is None
+    (item,) = items.list(conversation.id, include=PICTURES).data
+    assert items.retrieve(item.id, conversation_id=conversation.id, include=PICTURES) == item
     text, image = item.content
     assert (text.text, image.type, image.detail) == ("What is it?", "input_image", "auto")
     head, _, data = image.image_url.partition(",")
@@ -143,7 +146,7 @@ def test_pictures_come_back_as_data_urls(official: openai.OpenAI) -> None:
     picture = Image.open(io.BytesIO(base64.b64decode(data)))
     assert picture.getpixel((55, 105)) == (220, 30, 30)
     # Sent back, it is the same picture.
-    again = official.conversations.items.create(conversation.id, items=[item.to_dict()])
+    again = items.create(conversation.id, items=[item.to_dict()], include=PICTURES)
     assert again.data[0].content == item.content
 
 
