@@ -187,7 +187,7 @@ async def _run_model(app: Starlette, services: Services, progress: Progress) -> 
         async with _engine(settings) as engine, ImageLoader(fetch=_fetch(settings)) as images:
             runner = Runner(engine, services.history, patience_s=settings.engine_patience_s)
             services.hub.serve_with(runner, chat_format)
-            services.engine = engine
+            services.engine, services.chat_format = engine, chat_format
             services.admission = Admission(
                 engine=engine,
                 chat_format=chat_format,

@@ -7,6 +7,7 @@ import msgspec
 from conversation import ports
 from conversation.ports import History, Lease, Reservation
 from kosmosx_stream.admission import Admission
+from kosmosx_stream.chat_format import ChatFormat
 from kosmosx_stream.client_secrets import ClientSecrets
 from kosmosx_stream.connections import Connections
 from kosmosx_stream.engines.port import Engine
@@ -16,7 +17,7 @@ from kosmosx_stream.ids import new_id
 from kosmosx_stream.live_response import LiveResponse
 from kosmosx_stream.live_session import LiveSession
 from kosmosx_stream.protocol.errors import ApiError, Unavailable, response_not_found
-from kosmosx_stream.protocol.models import ModelObject, prices
+from kosmosx_stream.protocol.models import ModelObject, capabilities, prices
 from kosmosx_stream.protocol.requests import CreateResponse
 from kosmosx_stream.reservations import Reservations
 from kosmosx_stream.response_log import ResponseLog
@@ -36,7 +37,7 @@ class Said(msgspec.Struct, frozen=True):
 
 
 class Services(msgspec.Struct, kw_only=True):
-    """The running parts. `engine` and `admission` are there once the model is loaded."""
+    """The running parts. Those that may be None are there once the model is loaded."""
 
     settings: Settings
     authenticator: Authenticator
@@ -52,6 +53,7 @@ class Services(msgspec.Struct, kw_only=True):
     model_created_at: int
     """When the checkpoint was written, in Unix seconds."""
     engine: Engine | None = None
+    chat_format: ChatFormat | None = None
     admission: Admission | None = None
 
     async def ready(self) -> bool:
@@ -174,10 +176,14 @@ class Services(msgspec.Struct, kw_only=True):
 
     def model_object(self) -> ModelObject:
         """The served model as `GET /v1/models` shows it."""
+        words, fetches = self.chat_format, self.settings.image_urls
         return ModelObject(
             id=self.settings.model_name,
             created=self.model_created_at,
             context_window=self.engine.max_model_len if self.engine else None,
+            capabilities=None
+            if words is None
+            else capabilities(sees=words.sees, grounds=words.grounds, fetches=fetches),
             prices=prices(self.price_book),
         )
 

@@ -11,7 +11,7 @@ from kosmosx_stream.protocol.fields import Fields, unsupported
 from kosmosx_stream.protocol.json_schemas import check_schema
 from kosmosx_stream.protocol.tools import Place, check_name, here
 
-_TYPES = ("text", "json_object", "json_schema")
+TEXT_FORMATS = ("text", "json_object", "json_schema")
 
 
 class PlainFormat(msgspec.Struct, frozen=True, tag="text"):
@@ -78,7 +78,7 @@ def read_format(text_format: Fields, place: Place = here) -> TextFormat:
         InvalidRequest: as `read_text`.
     """
     text_format.required_string("type")
-    match text_format.choice("type", _TYPES):
+    match text_format.choice("type", TEXT_FORMATS):
         case "json_object":
             return JsonObjectFormat()
         case "json_schema":

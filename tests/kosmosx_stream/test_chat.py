@@ -271,9 +271,19 @@ def test_the_models(wordy_server: ServerProcess) -> None:
     assert official.models.retrieve(MODEL) == listed
     assert listed.id == MODEL
     assert getattr(listed, "kosmosx:context_window") >= 2048
-    capabilities = getattr(listed, "kosmosx:capabilities")
-    assert capabilities["input_modalities"] == ["text", "image"]
-    assert capabilities["grounding"] is True
+    assert getattr(listed, "kosmosx:capabilities") == {
+        "input_modalities": ["text", "image"],
+        "output_modalities": ["text"],
+        "image_sources": ["data"],
+        "grounding": True,
+        "tools": ["function"],
+        "parallel_tool_calls": True,
+        "text_formats": ["text", "json_object", "json_schema"],
+        "reasoning": False,
+        "streaming": True,
+        "endpoints": ["/v1/responses", "/v1/chat/completions"],
+        "transports": ["http", "sse", "websocket"],
+    }
     prices = getattr(listed, "kosmosx:prices")
     assert (prices["token_usd"], prices["image_usd"], prices["minimum_tokens"]) == (
         "0.0002", "0.50", 100,

@@ -116,6 +116,13 @@ def test_what_the_model_lacks_is_refused_by_name(other, request_of, param):
     assert (refused.value.param, refused.value.code) == (param, "unsupported_parameter")
 
 
+def test_what_the_model_lacks_is_not_listed(other):
+    capabilities = getattr(client(other).models.retrieve(MODEL), "kosmosx:capabilities")
+    assert capabilities["input_modalities"] == ["text"]
+    assert capabilities["image_sources"] == []
+    assert capabilities["grounding"] is False
+
+
 def test_no_boxes_may_be_asked_for(other):
     response = client(other).responses.create(
         model=MODEL,
