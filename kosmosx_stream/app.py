@@ -108,22 +108,28 @@ async def _start_services(
     attendance = RedisAttendance(redis, new_id("inst"))
     responses = ResponseLog(
         log,
-        store,
+        store.ledger,
         attendance,
         silence_s=3 * settings.lease_ttl_s,
         keep_unstored_s=settings.unstored_retention_s,
         grace_s=settings.disconnect_grace_s,
     )
-    hub = Hub(log=log, attendance=attendance, store=store, responses=responses, settings=settings)
+    hub = Hub(
+        log=log,
+        attendance=attendance,
+        ledger=store.ledger,
+        responses=responses,
+        settings=settings,
+    )
     await stack.enter_async_context(hub.running())
-    sweeper = Sweeper(store=store, hub=hub, settings=settings)
+    sweeper = Sweeper(ledger=store.ledger, hub=hub, settings=settings)
     sweeping = asyncio.create_task(sweeper.run())
     stack.callback(sweeping.cancel)
     pepper = bootstrap.load_pepper(settings)
     return Services(
         settings=settings,
-        authenticator=Authenticator(store, pepper, time.monotonic),
-        client_secrets=ClientSecrets(redis, store, pepper),
+        authenticator=Authenticator(store.accounts, pepper, time.monotonic),
+        client_secrets=ClientSecrets(redis, store.accounts, pepper),
         store=store,
         history=history,
         responses=responses,

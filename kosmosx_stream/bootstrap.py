@@ -13,9 +13,10 @@ from pathlib import Path
 from kosmosx_stream.embedded_valkey import LONGEST_SOCKET_PATH, DataDirInUse
 from kosmosx_stream.ids import new_id
 from kosmosx_stream.settings import Settings
+from metering.accounts import Account
 from metering.authenticator import issue_key
-from metering.sqlite_store import SqliteStore
-from metering.store import Account, Store
+from metering.sqlite.store import open_sqlite
+from metering.store import Store
 
 PEPPER_BYTES = 32
 SOCKET_NAME_BYTES = 48
@@ -64,9 +65,9 @@ def keep_temporary_files(settings: Settings) -> None:
     os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
 
 
-async def open_store(settings: Settings) -> SqliteStore:
+async def open_store(settings: Settings) -> Store:
     """The books of this data folder, or those that it shares."""
-    return await SqliteStore.open(settings.database or settings.data_dir / "kosmosx.db")
+    return await open_sqlite(settings.database or settings.data_dir / "kosmosx.db")
 
 
 def load_pepper(settings: Settings) -> bytes:
@@ -85,7 +86,7 @@ async def first_key(store: Store, settings: Settings) -> str:
     if not path.exists():
         account_id = await create_account(store, "default")
         issued = await issue_key(
-            store, load_pepper(settings), account_id, at=time.time(), label="first"
+            store.accounts, load_pepper(settings), account_id, at=time.time(), label="first"
         )
         _write_once(path, issued.token)
     return path.read_text().strip()
@@ -94,7 +95,7 @@ async def first_key(store: Store, settings: Settings) -> str:
 async def create_account(store: Store, name: str) -> str:
     """A new account's id."""
     account = Account(id=new_id("acct"), name=name, created_at=time.time())
-    return (await store.create_account(account)).id
+    return (await store.accounts.create_account(account)).id
 
 
 def _write_once(path: Path, secret: str) -> None:

@@ -18,7 +18,7 @@ from conversation.redis_connection import key, milliseconds, patiently, reply
 from kosmosx_stream.grant import Grant, Granted
 from kosmosx_stream.protocol.errors import AuthenticationError
 from metering import keys
-from metering.store import Store
+from metering.accounts import Accounts
 
 SECRET_BYTES = 32
 REMEMBERED_S = 600.0
@@ -38,11 +38,16 @@ class ClientSecrets:
     """Mints secrets, and redeems each once."""
 
     def __init__(
-        self, redis: Redis, store: Store, pepper: bytes, *, clock: Callable[[], float] = time.time
+        self,
+        redis: Redis,
+        accounts: Accounts,
+        pepper: bytes,
+        *,
+        clock: Callable[[], float] = time.time,
     ) -> None:
-        """`pepper` is mixed into the hashes; `store` knows whether a key was revoked."""
+        """`pepper` is mixed into the hashes; `accounts` knows whether a key was revoked."""
         self._redis = redis
-        self._store = store
+        self._accounts = accounts
         self._pepper = pepper
         self._clock = clock
 
@@ -81,7 +86,7 @@ class ClientSecrets:
                 f"This client secret is good for the origin '{grant.origin}' only.",
                 code="origin_not_allowed",
             )
-        issuer = await self._store.find_key(grant.key_id)
+        issuer = await self._accounts.find_key(grant.key_id)
         if issuer is None or issuer.revoked_at is not None:
             raise _invalid()
         # Not repeated: a second attempt would find it used.

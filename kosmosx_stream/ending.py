@@ -14,17 +14,17 @@ from kosmosx_stream.lost_turn import read_lost_turn
 from kosmosx_stream.protocol import errors
 from kosmosx_stream.response_log import ResponseLog
 from kosmosx_stream.session import Publish, Session, displaced
-from metering.store import Store
+from metering.ledger import Ledger
 
 
 class Ending:
     """Writes the ends of responses that are not live here."""
 
     def __init__(
-        self, *, log: EventLog, store: Store, responses: ResponseLog, lease_ttl_s: float
+        self, *, log: EventLog, ledger: Ledger, responses: ResponseLog, lease_ttl_s: float
     ) -> None:
         self._log = log
-        self._store = store
+        self._ledger = ledger
         self._responses = responses
         self._lease_ttl_s = lease_ttl_s
         self.chat_format: ChatFormat | None = None
@@ -134,7 +134,7 @@ class Ending:
         started = entries[0]
         assert isinstance(started, Started)
         if started.single_turn:
-            await self._store.close_session(
+            await self._ledger.close_session(
                 started.account_id, started.session_id, time.time(), "finished"
             )
         await self._responses.release(lease, started)

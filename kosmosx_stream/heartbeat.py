@@ -9,7 +9,7 @@ from conversation.ports import LogUnavailable
 from kosmosx_stream.committer import Committer
 from kosmosx_stream.live_response import LiveResponse
 from kosmosx_stream.sessions import Sessions
-from metering.store import StoreUnavailable
+from metering.errors import StoreUnavailable
 
 logger = logging.getLogger(__name__)
 

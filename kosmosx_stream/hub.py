@@ -41,7 +41,8 @@ from kosmosx_stream.runner import Runner
 from kosmosx_stream.session import SessionClosed
 from kosmosx_stream.sessions import session_closed
 from kosmosx_stream.settings import Settings
-from metering import store as books
+from metering import errors as books
+from metering.ledger import Ledger
 
 
 class Hub:
@@ -52,21 +53,21 @@ class Hub:
         *,
         log: EventLog,
         attendance: Attendance,
-        store: books.Store,
+        ledger: Ledger,
         responses: ResponseLog,
         settings: Settings,
     ) -> None:
         self._log = log
-        self._store = store
+        self._ledger = ledger
         self._responses = responses
         self._settings = settings
         self._turns = LiveTurns(
-            log=log, attendance=attendance, store=store, responses=responses, settings=settings
+            log=log, attendance=attendance, ledger=ledger, responses=responses, settings=settings
         )
         self.sessions = self._turns.sessions
         self.heartbeat = Heartbeat(self._turns.committer, self.sessions, self._turns.all)
         self.ending = Ending(
-            log=log, store=store, responses=responses, lease_ttl_s=settings.lease_ttl_s
+            log=log, ledger=ledger, responses=responses, lease_ttl_s=settings.lease_ttl_s
         )
         self.adoption = Adoption(
             log=log,
@@ -133,7 +134,7 @@ class Hub:
         if self.draining or model is None:
             raise errors.Unavailable("The server takes no turns now.", code="server_unavailable")
         try:
-            await self._store.touch(session.principal.account_id, session.id, time.time())
+            await self._ledger.touch(session.principal.account_id, session.id, time.time())
             lease = await self._log.acquire(
                 started.response_id, self._settings.lease_ttl_s, _claim(started), reserved
             )

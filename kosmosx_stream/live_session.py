@@ -6,7 +6,7 @@ from conversation.items import Turn
 from kosmosx_stream.session import Session
 from kosmosx_stream.unstored import UnstoredTurns
 from metering.authenticator import Principal
-from metering.store import SessionRecord
+from metering.ledger import SessionRecord
 
 
 class LiveSession:

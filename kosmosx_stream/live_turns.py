@@ -24,7 +24,7 @@ from kosmosx_stream.session import Abort, Close, Effect, Generate, Publish, Reme
 from kosmosx_stream.sessions import Sessions
 from kosmosx_stream.settings import Settings
 from kosmosx_stream.unread import Unread
-from metering.store import Store
+from metering.ledger import Ledger
 
 logger = logging.getLogger(__name__)
 
@@ -44,13 +44,13 @@ class LiveTurns:
         *,
         log: EventLog,
         attendance: Attendance,
-        store: Store,
+        ledger: Ledger,
         responses: ResponseLog,
         settings: Settings,
     ) -> None:
         self.committer = Committer(log, settings.lease_ttl_s)
         self.sessions = Sessions(
-            store, self.carry_out, attendance, self.spawn, grace_s=settings.disconnect_grace_s
+            ledger, self.carry_out, attendance, self.spawn, grace_s=settings.disconnect_grace_s
         )
         self.model: Model | None = None
         """There is none until it is loaded."""

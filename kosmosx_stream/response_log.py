@@ -15,7 +15,7 @@ from kosmosx_stream.protocol.frames import Event
 from kosmosx_stream.protocol.projection import Projector
 from kosmosx_stream.protocol.responses import ResponseObject
 from kosmosx_stream.settlement import thaw, turn_usage
-from metering.store import Recorded, Store
+from metering.ledger import Ledger, Recorded
 from metering.usage import ledger_rows, live_cost_micro_usd
 
 logger = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ class ResponseLog:
     def __init__(
         self,
         log: EventLog,
-        store: Store,
+        ledger: Ledger,
         attendance: Attendance,
         *,
         silence_s: float,
@@ -50,7 +50,7 @@ class ResponseLog:
         self._attendance = attendance
         self._grace_s = grace_s
         self._keep_unstored_s = keep_unstored_s
-        self._store = store
+        self._ledger = ledger
         self._silence_s = silence_s
 
     def fold(self, projection: Projection) -> Fold:
@@ -174,7 +174,7 @@ class ResponseLog:
         usage = turn_usage(entries)
         started = entries[0]
         assert isinstance(started, Started)
-        recorded = await self._store.record_turn(usage, ledger_rows(usage, thaw(started.price)))
+        recorded = await self._ledger.record_turn(usage, ledger_rows(usage, thaw(started.price)))
         if recorded is Recorded.LATE:
             logger.error("%s was settled after its session closed", usage.response_id)
 

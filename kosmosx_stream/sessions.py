@@ -10,8 +10,9 @@ from conversation.ports import Attendance, LogUnavailable
 from kosmosx_stream.live_session import LiveSession
 from kosmosx_stream.protocol.errors import Conflict, NotFound
 from kosmosx_stream.session import Effect
-from metering import store as books
+from metering import errors as books
 from metering.authenticator import Principal
+from metering.ledger import Ledger, SessionRecord
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +29,7 @@ class Sessions:
 
     def __init__(
         self,
-        store: books.Store,
+        ledger: Ledger,
         carry_out: CarryOut,
         attendance: Attendance,
         spawn: Spawn,
@@ -37,7 +38,7 @@ class Sessions:
     ) -> None:
         """`grace_s`: how long a session outlives its last connection."""
         self._spawn = spawn
-        self._store = store
+        self._ledger = ledger
         self._attendance = attendance
         self._carry_out = carry_out
         self._grace_s = grace_s
@@ -47,7 +48,7 @@ class Sessions:
         self, session_id: str, principal: Principal, *, single_turn: bool = False
     ) -> LiveSession:
         """Open a session here and in the books."""
-        await self._store.open_session(
+        await self._ledger.open_session(
             session_id, principal.account_id, principal.key_id, time.time()
         )
         return self._take_up(session_id, principal, single_turn=single_turn)
@@ -60,7 +61,7 @@ class Sessions:
             Conflict: the session is closed.
         """
         try:
-            record = await self._store.session(principal.account_id, session_id)
+            record = await self._ledger.session(principal.account_id, session_id)
         except books.NotFound as error:
             raise session_not_found(session_id) from error
         if record.state == "closed":
@@ -99,16 +100,16 @@ class Sessions:
                 session.unstored.clear()
                 self._after_grace(session)
 
-    async def close(self, session_id: str, principal: Principal) -> books.SessionRecord:
+    async def close(self, session_id: str, principal: Principal) -> SessionRecord:
         """Stop the session's turns, settle them, and return the closed books.
 
         Raises:
-            metering.store.NotFound: no such session in this account.
+            metering.errors.NotFound: no such session in this account.
         """
-        await self._store.session(principal.account_id, session_id)
+        await self._ledger.session(principal.account_id, session_id)
         session = self._live.get(session_id)
         if session is None:
-            return await self._store.close_session(
+            return await self._ledger.close_session(
                 principal.account_id, session_id, time.time(), "client"
             )
         self.end(session, "client")
@@ -127,23 +128,23 @@ class Sessions:
         """Tell the books which sessions are in use here; one that was closed elsewhere ends.
 
         Raises:
-            metering.store.StoreUnavailable: the books cannot be reached.
+            metering.errors.StoreUnavailable: the books cannot be reached.
         """
         for session in [session for session in self._live.values() if session.in_use]:
             try:
-                await self._store.touch(session.principal.account_id, session.id, time.time())
+                await self._ledger.touch(session.principal.account_id, session.id, time.time())
             except books.SessionClosed:
                 self.end(session, "client")
 
-    async def close_idle(self, record: books.SessionRecord, before: float) -> None:
+    async def close_idle(self, record: SessionRecord, before: float) -> None:
         """Close a session that the books call idle, unless it is in use here."""
         session = self._live.get(record.id)
         if session is None:
-            await self._store.close_session(
+            await self._ledger.close_session(
                 record.account_id, record.id, time.time(), "idle", idle_before=before
             )
         elif session.in_use:
-            await self._store.touch(record.account_id, record.id, time.time())
+            await self._ledger.touch(record.account_id, record.id, time.time())
         else:
             self.end(session, "idle")
 
@@ -165,7 +166,7 @@ class Sessions:
         """The session's machine is done: write the receipt."""
         account_id = session.principal.account_id
         try:
-            record = await self._store.close_session(account_id, session.id, time.time(), reason)
+            record = await self._ledger.close_session(account_id, session.id, time.time(), reason)
         except Exception as error:
             # It stays open in the books, until a sweeper finds it idle.
             logger.exception("could not close session %s", session.id)

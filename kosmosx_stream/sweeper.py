@@ -10,7 +10,7 @@ import time
 
 from kosmosx_stream.hub import Hub
 from kosmosx_stream.settings import Settings
-from metering.store import Store
+from metering.ledger import Ledger
 
 logger = logging.getLogger(__name__)
 
@@ -18,9 +18,9 @@ logger = logging.getLogger(__name__)
 class Sweeper:
     """Has lapsed responses adopted, and idle sessions closed."""
 
-    def __init__(self, *, store: Store, hub: Hub, settings: Settings) -> None:
+    def __init__(self, *, ledger: Ledger, hub: Hub, settings: Settings) -> None:
         self._hub = hub
-        self._store = store
+        self._ledger = ledger
         self._settings = settings
 
     async def run(self) -> None:
@@ -38,5 +38,5 @@ class Sweeper:
             return
         await self._hub.adoption.take_over_lost()
         before = time.time() - self._settings.session_idle_s
-        for session in await self._store.idle_sessions(before):
+        for session in await self._ledger.idle_sessions(before):
             await self._hub.sessions.close_idle(session, before)

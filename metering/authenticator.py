@@ -6,8 +6,8 @@ from collections.abc import Callable
 import msgspec
 
 from metering import keys
+from metering.accounts import Accounts, KeyRecord
 from metering.keys import InvalidKey, IssuedKey
-from metering.store import KeyRecord, Store
 
 __all__ = ["Authenticator", "InvalidKey", "IssuedKey", "Principal", "issue_key"]
 
@@ -28,7 +28,7 @@ class _Verdict(msgspec.Struct, frozen=True):
 
 
 async def issue_key(
-    store: Store, pepper: bytes, account_id: str, *, at: float, label: str = ""
+    accounts: Accounts, pepper: bytes, account_id: str, *, at: float, label: str = ""
 ) -> IssuedKey:
     """Make a key for the account. This is the only time that its token is seen.
 
@@ -36,7 +36,7 @@ async def issue_key(
         NotFound: no such account.
     """
     issued = keys.issue(pepper)
-    await store.create_key(
+    await accounts.create_key(
         KeyRecord(id=issued.id, account_id=account_id, hash=issued.hash, label=label, created_at=at)
     )
     return issued
@@ -48,17 +48,17 @@ class Authenticator:
     Tokens are not kept, only their MACs. The least recently used verdict makes room for a new one.
 
     Args:
-        store: where the keys are.
+        accounts: where the keys are.
         pepper: the secret of the keys' MACs, at least 16 bytes.
         now: a monotonic clock in seconds.
         capacity: verdicts to remember.
     """
 
     def __init__(
-        self, store: Store, pepper: bytes, now: Callable[[], float], *, capacity: int = 4096
+        self, accounts: Accounts, pepper: bytes, now: Callable[[], float], *, capacity: int = 4096
     ) -> None:
         keys.mac("", pepper)  # A short pepper is found now, not with the first request.
-        self._store = store
+        self._accounts = accounts
         self._pepper = pepper
         self._now = now
         self._capacity = capacity
@@ -88,13 +88,13 @@ class Authenticator:
             InvalidKey: the key was revoked.
             StoreUnavailable: it cannot be told now.
         """
-        key = await self._store.find_key(principal.key_id)
+        key = await self._accounts.find_key(principal.key_id)
         if key is None or key.revoked_at is not None:
             raise InvalidKey
 
     async def _judge(self, key_id: str, mac: bytes) -> _Verdict:
         read_at = self._now()  # Before the read: the verdict is at least this old.
-        key = await self._store.find_key(key_id)
+        key = await self._accounts.find_key(key_id)
         valid = keys.matches(mac, None if key is None else key.hash)
         if key is None or not valid or key.revoked_at is not None:
             return _Verdict(None, read_at)

@@ -9,8 +9,8 @@ import msgspec
 
 from kosmosx_stream.protocol.fields import decode_object
 from kosmosx_stream.protocol.requests import read_metadata
+from metering.ledger import SessionRecord, SessionState, SessionUsage
 from metering.receipt import Receipt
-from metering.store import SessionRecord, SessionState, SessionUsage
 from metering.usage import usd
 
 

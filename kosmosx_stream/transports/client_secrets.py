@@ -19,9 +19,9 @@ from kosmosx_stream.services import Services
 from kosmosx_stream.sessions import session_closed, session_not_found
 from kosmosx_stream.transports.endpoint import json_response, read_body
 from kosmosx_stream.transports.operation import operation
-from metering import store as books
+from metering import errors as books
 from metering.authenticator import Principal
-from metering.store import SessionRecord
+from metering.ledger import SessionRecord
 
 
 @operation(body="CreateClientSecret", answer=ClientSecretObject, refuses=(NotFound, Conflict))
@@ -44,7 +44,7 @@ async def create(request: Request, services: Services, principal: Principal) -> 
         value=await services.client_secrets.mint(grant),
         expires_at=int(grant.expires_at),
         session=session_object(
-            session, await services.store.session_usage(session.account_id, session.id)
+            session, await services.store.ledger.session_usage(session.account_id, session.id)
         ),
     )
     response = json_response(secret)
@@ -67,7 +67,7 @@ async def _session(
     """The open session that is named, or a new one."""
     account_id = principal.account_id
     if wanted.session_id is None:
-        return await services.store.open_session(
+        return await services.store.ledger.open_session(
             new_id("sess"),
             account_id,
             principal.key_id,
@@ -75,7 +75,7 @@ async def _session(
             metadata=wanted.metadata,
         )
     try:
-        session = await services.store.session(account_id, wanted.session_id)
+        session = await services.store.ledger.session(account_id, wanted.session_id)
     except books.NotFound as error:
         raise session_not_found(wanted.session_id) from error
     if session.state == "closed":

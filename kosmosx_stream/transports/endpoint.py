@@ -23,7 +23,7 @@ from kosmosx_stream.services import Services
 from kosmosx_stream.transports.failures import to_api_error
 from kosmosx_stream.transports.operation import Operation
 from kosmosx_stream.transports.sse import EventStream
-from metering import store
+from metering import errors as books
 
 
 class Endpoint(msgspec.Struct, frozen=True):
@@ -101,8 +101,8 @@ def exception_handlers() -> dict[Any, Any]:
         ports.Conflict,
         ports.NotFound,
         ports.LogUnavailable,
-        store.NotFound,
-        store.StoreUnavailable,
+        books.NotFound,
+        books.StoreUnavailable,
         Exception,
     )
     return dict.fromkeys(expected, _refusal) | {HTTPException: _http_refusal}

@@ -12,7 +12,7 @@ from kosmosx_stream.protocol.errors import (
     Unavailable,
     conversation_locked,
 )
-from metering import store
+from metering import errors as books
 
 logger = logging.getLogger(__name__)
 
@@ -22,11 +22,11 @@ def to_api_error(error: Exception) -> ApiError:
     match error:
         case ApiError():
             return error
-        case store.NotFound() | ports.NotFound() | HTTPException(status_code=404):
+        case books.NotFound() | ports.NotFound() | HTTPException(status_code=404):
             return NotFound("There is no such thing here.", code="not_found")
         case ports.Conflict():
             return conversation_locked()
-        case store.StoreUnavailable() | ports.LogUnavailable():
+        case books.StoreUnavailable() | ports.LogUnavailable():
             return Unavailable("The store cannot be reached. Try again.", code="store_unavailable")
         case _:
             logger.error("a request failed", exc_info=error)

@@ -157,8 +157,8 @@ async def _with_receipt(
     async for batch in events:
         sequence = batch[-1].sequence
         yield batch
-    record = await services.store.session(principal.account_id, session_id)
+    record = await services.store.ledger.session(principal.account_id, session_id)
     if record.state == "closed":
-        usage = await services.store.session_usage(principal.account_id, session_id)
+        usage = await services.store.ledger.session_usage(principal.account_id, session_id)
         data = encode_session_closed(record, usage, sequence + 1)
         yield [Event(sequence + 1, "kosmosx:session.closed", data, extension=True)]

@@ -18,9 +18,9 @@ from kosmosx_stream.sessions import session_not_found
 from kosmosx_stream.transports.endpoint import read_body
 from kosmosx_stream.transports.operation import operation
 from kosmosx_stream.transports.query import AFTER, LIMIT, Choice
-from metering import store as books
+from metering import errors as books
 from metering.authenticator import Principal
-from metering.store import SessionRecord, SessionState
+from metering.ledger import SessionRecord, SessionState
 
 STATUS = Choice(name="status", says="Which sessions.", choices=("any", "open", "closed"))
 
@@ -29,7 +29,7 @@ STATUS = Choice(name="status", says="Which sessions.", choices=("any", "open", "
 async def open_session(request: Request, services: Services, principal: Principal) -> Any:
     """`POST /v1/sessions`: a session that several requests may join by the session header."""
     metadata = decode_session(await read_body(request, services.settings.max_request_bytes))
-    record = await services.store.open_session(
+    record = await services.store.ledger.open_session(
         new_id("sess"),
         principal.account_id,
         principal.key_id,
@@ -45,7 +45,7 @@ async def list_all(request: Request, services: Services, principal: Principal) -
     query = request.query_params
     limit, after, status = LIMIT.read(query), AFTER.read(query), STATUS.read(query)
     try:
-        records = await services.store.list_sessions(
+        records = await services.store.ledger.list_sessions(
             principal.account_id,
             limit=limit + 1,
             after=after,
@@ -81,12 +81,12 @@ async def close(request: Request, services: Services, principal: Principal) -> A
 
 async def _session(services: Services, principal: Principal, session_id: str) -> SessionObject:
     try:
-        record = await services.store.session(principal.account_id, session_id)
+        record = await services.store.ledger.session(principal.account_id, session_id)
     except books.NotFound as error:
         raise session_not_found(session_id) from error
     return await _session_object(services, record)
 
 
 async def _session_object(services: Services, record: SessionRecord) -> SessionObject:
-    usage = await services.store.session_usage(record.account_id, record.id)
+    usage = await services.store.ledger.session_usage(record.account_id, record.id)
     return session_object(record, usage)

@@ -42,7 +42,7 @@ from kosmosx_stream.transports.query import STARTING_AFTER, Text
 from kosmosx_stream.transports.socket_session import SocketSession
 from kosmosx_stream.transports.socket_turns import SocketTurns
 from metering.authenticator import InvalidKey, Principal
-from metering.store import StoreUnavailable
+from metering.errors import StoreUnavailable
 
 SESSION_ID = Text(name="session_id", says="The session that a client comes back to.")
 RESPONSE_ID = Text(name="response_id", says="The response that it was reading.")
@@ -187,7 +187,7 @@ class Connection:
         record = await self._services.hub.sessions.close(session.id, self._principal)
         while self._running:  # Those that waited in their lanes are refused now.
             await asyncio.wait(self._running)
-        usage = await self._services.store.session_usage(record.account_id, record.id)
+        usage = await self._services.store.ledger.session_usage(record.account_id, record.id)
         await self._socket.send(
             encode_session_closed(record, usage, self._turns.sequence + 1).decode()
         )

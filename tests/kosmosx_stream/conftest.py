@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from conversation.items import Conversation
-from metering.sqlite_store import SqliteStore
-from metering.store import Account
+from metering.accounts import Account
+from metering.sqlite.store import open_sqlite
 from tests.kosmosx_stream.instances import Cluster
 from tests.kosmosx_stream.judge import Judge
 from tests.kosmosx_stream.witness import witness
@@ -32,9 +32,9 @@ def documented(judge: Judge) -> Iterator[None]:
 
 @pytest.fixture
 async def cluster(tmp_path: Path) -> AsyncIterator[Cluster]:
-    store = await SqliteStore.open(tmp_path / "books.db")
-    await store.create_account(Account(id="acct", name="", created_at=0))
-    await store.open_session("sess", "acct", None, 0)
+    store = await open_sqlite(tmp_path / "books.db")
+    await store.accounts.create_account(Account(id="acct", name="", created_at=0))
+    await store.ledger.open_session("sess", "acct", None, 0)
     yield Cluster(store)
     await store.close()
 

@@ -23,7 +23,7 @@ from kosmosx_stream.runner import Runner
 from kosmosx_stream.settings import Settings
 from kosmosx_stream.sweeper import Sweeper
 from metering.authenticator import Principal
-from metering.sqlite_store import SqliteStore
+from metering.store import Store
 
 LENGTH = 12
 END = 0
@@ -143,7 +143,7 @@ class Instance:
 class Cluster:
     """What instances share, on a clock that the test turns."""
 
-    def __init__(self, store: SqliteStore) -> None:
+    def __init__(self, store: Store) -> None:
         self.now = 0.0
         self.instances = 0
         self.attended: dict[str, tuple[str, float]] = {}
@@ -158,7 +158,7 @@ class Cluster:
         attendance = Watched(self.attended, str(self.instances))
         responses = ResponseLog(
             self.log,
-            self.store,
+            self.store.ledger,
             attendance,
             silence_s=5,
             keep_unstored_s=1,
@@ -167,11 +167,11 @@ class Cluster:
         hub = Hub(
             log=self.log,
             attendance=attendance,
-            store=self.store,
+            ledger=self.store.ledger,
             responses=responses,
             settings=self.settings,
         )
-        sweeper = Sweeper(store=self.store, hub=hub, settings=self.settings)
+        sweeper = Sweeper(ledger=self.store.ledger, hub=hub, settings=self.settings)
         async with hub.running():
             hub.serve_with(Runner(engine, self.history, patience_s=1), Format())
             yield Instance(engine, hub, sweeper, attendance)

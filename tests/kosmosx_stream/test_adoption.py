@@ -47,9 +47,9 @@ async def test_a_lost_turn_goes_on_after_its_last_token(cluster: Cluster, positi
     turn = await cluster.history.turn("acct", "resp")
     assert turn.answer_ids == answer()
     assert turn.output[0].content[0].text == "".join(chr(t) for t in answer() if t != END)
-    record = await cluster.store.session("acct", "sess")
+    record = await cluster.store.ledger.session("acct", "sess")
     assert record.state == "closed"
-    (row,) = await cluster.store.ledger("acct", "sess")
+    (row,) = await cluster.store.ledger.rows("acct", "sess")
     assert row.raw_units == len(PROMPT) + LENGTH
 
 
@@ -84,7 +84,7 @@ async def test_a_turn_that_is_lost_too_often_is_ended(cluster: Cluster) -> None:
     end = (await cluster.entries())[-1]
     assert isinstance(end, Ended)
     assert (end.reason, end.error_code) == ("error", "server_error")
-    (row,) = await cluster.store.ledger("acct", "sess")
+    (row,) = await cluster.store.ledger.rows("acct", "sess")
     assert row.raw_units == len(PROMPT) + MAX_ADOPTIONS + 1
 
 
@@ -102,7 +102,7 @@ async def test_a_lost_turn_of_another_model_is_ended(
     end = (await cluster.entries())[-1]
     assert isinstance(end, Ended)
     assert (end.reason, end.error_code) == ("error", "server_error")
-    (row,) = await cluster.store.ledger("acct", "sess")
+    (row,) = await cluster.store.ledger.rows("acct", "sess")
     assert row.raw_units == len(PROMPT) + 3
 
 

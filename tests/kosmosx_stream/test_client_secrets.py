@@ -17,9 +17,10 @@ from conversation.redis_connection import connect as connect_redis
 from kosmosx_stream.client_secrets import REMEMBERED_S, ClientSecrets
 from kosmosx_stream.grant import Grant, Granted
 from kosmosx_stream.protocol.errors import AuthenticationError
+from metering.accounts import Account
 from metering.authenticator import issue_key
-from metering.sqlite_store import SqliteStore
-from metering.store import Account
+from metering.sqlite.store import open_sqlite
+from metering.store import Store
 from tests.conftest import Twins
 from tests.kosmosx_stream.clients import MODEL, TERMINAL, client
 from tests.server_process import ServerProcess
@@ -35,11 +36,11 @@ SHORT = {"model": MODEL, "max_output_tokens": 16, "input": "Hi"}
 class Desk:
     """A desk that mints and redeems, on a clock that the test turns."""
 
-    def __init__(self, redis: Redis, store: SqliteStore, key_id: str) -> None:
+    def __init__(self, redis: Redis, store: Store, key_id: str) -> None:
         self.now = 1000.0
         self.redis = redis
         self.store = store
-        self.secrets = ClientSecrets(redis, store, PEPPER, clock=lambda: self.now)
+        self.secrets = ClientSecrets(redis, store.accounts, PEPPER, clock=lambda: self.now)
         self.grant = Grant(
             account_id="acct",
             key_id=key_id,
@@ -58,9 +59,9 @@ class Desk:
 
 @pytest.fixture
 async def desk(twins_redis: str, tmp_path: Path) -> AsyncIterator[Desk]:
-    store = await SqliteStore.open(tmp_path / "books.db")
-    await store.create_account(Account(id="acct", name="", created_at=0))
-    key = await issue_key(store, PEPPER, "acct", at=0)
+    store = await open_sqlite(tmp_path / "books.db")
+    await store.accounts.create_account(Account(id="acct", name="", created_at=0))
+    key = await issue_key(store.accounts, PEPPER, "acct", at=0)
     redis = connect_redis(twins_redis)
     yield Desk(redis, store, key.id)
     await redis.aclose()
@@ -99,7 +100,7 @@ async def test_another_origin_does_not_use_it_up(desk: Desk, origin: str | None)
 
 async def test_a_revoked_key_s_secrets_are_worth_nothing(desk: Desk) -> None:
     secret = await desk.secrets.mint(desk.grant)
-    await desk.store.revoke_key(desk.grant.key_id, 1.0)
+    await desk.store.accounts.revoke_key(desk.grant.key_id, 1.0)
     assert await desk.refusal(secret) == "invalid_client_secret"
 
 

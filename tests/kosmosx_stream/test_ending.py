@@ -41,9 +41,9 @@ async def test_any_instance_cancels_at_once(cluster: Cluster) -> None:
     assert (await cluster.entries())[-1].reason == "cancelled"
     turn = await cluster.history.turn("acct", "resp")
     assert turn.answer_ids == answer()[:5]
-    record = await cluster.store.session("acct", "sess")
+    record = await cluster.store.ledger.session("acct", "sess")
     assert (record.state, record.close_reason) == ("closed", "finished")
-    (row,) = await cluster.store.ledger("acct", "sess")
+    (row,) = await cluster.store.ledger.rows("acct", "sess")
     assert row.raw_units == len(PROMPT) + 5
 
 

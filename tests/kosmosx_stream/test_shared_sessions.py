@@ -25,7 +25,7 @@ async def test_a_session_that_went_elsewhere_is_not_closed(cluster: Cluster) -> 
             with former.hub.sessions.connection(here):
                 pass
             await former.attendance.asked.wait()
-            assert (await cluster.store.session("acct", "sess")).state == "open"
+            assert (await cluster.store.ledger.session("acct", "sess")).state == "open"
         assert (await there.closed).close_reason == "disconnected"
 
 
@@ -37,10 +37,10 @@ async def test_a_session_in_use_is_not_closed_from_elsewhere(cluster: Cluster) -
         await begin(owner)
         await owner.engine.stalled.wait()
         await owner.hub.sessions.touch_used()
-        (idle,) = await cluster.store.idle_sessions(time.time() + 1)
+        (idle,) = await cluster.store.ledger.idle_sessions(time.time() + 1)
         await other.hub.sessions.close_idle(idle, before=time.time() - 60)
-        assert (await cluster.store.session("acct", "sess")).state == "open"
-        await cluster.store.close_session("acct", "sess", time.time(), "client")
+        assert (await cluster.store.ledger.session("acct", "sess")).state == "open"
+        await cluster.store.ledger.close_session("acct", "sess", time.time(), "client")
         await owner.hub.sessions.touch_used()
         assert (await finish(owner))[-1] == "response.incomplete"
 
@@ -57,4 +57,4 @@ async def test_an_adopted_turn_does_not_close_the_session_of_others(cluster: Clu
         await second.sweeper.sweep()
         await finish(second)
         await second.hub.drain()
-        assert (await cluster.store.session("acct", "sess")).state == "open"
+        assert (await cluster.store.ledger.session("acct", "sess")).state == "open"

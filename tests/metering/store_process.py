@@ -9,6 +9,7 @@ python store_process.py open DB             opens the file as stdin says when
 import asyncio
 import os
 import signal
+import sqlite3
 import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -16,7 +17,8 @@ from typing import Any
 
 import msgspec
 
-from metering.sqlite_store import SqliteStore
+from metering.sqlite.database import Database
+from metering.sqlite.store import open_sqlite, sqlite_store
 from metering.usage import ledger_rows
 from tests.metering.samples import BOOK, turn
 
@@ -26,16 +28,17 @@ def say(text: str) -> None:
 
 
 async def record(path: Path, count: str) -> None:
-    store = await SqliteStore.open(path)
+    store = await open_sqlite(path)
     for number in range(int(count)):
         usage = turn(f"resp_{number}", images=1)
-        await store.record_turn(usage, ledger_rows(usage, BOOK))
+        await store.ledger.record_turn(usage, ledger_rows(usage, BOOK))
         say(usage.response_id)
     await store.close()
 
 
 async def die(path: Path, statement: str) -> None:
-    store = await SqliteStore.open(path)
+    database = await Database.open(path)
+    store = sqlite_store(database)
     left = int(statement)
 
     def trace(_: str) -> None:
@@ -44,19 +47,19 @@ async def die(path: Path, statement: str) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         left -= 1
 
-    store._thread.submit(store._db.set_trace_callback, trace).result()
+    await database.run(sqlite3.Connection.set_trace_callback, trace)
     usage = turn(images=1, detections=1)
-    await store.record_turn(usage, ledger_rows(usage, BOOK))
+    await store.ledger.record_turn(usage, ledger_rows(usage, BOOK))
     say("acknowledged")
     await store.close()
 
 
 async def close(path: Path, count: str, name: str) -> None:
-    store = await SqliteStore.open(path)
+    store = await open_sqlite(path)
     say("ready")
     sys.stdin.readline()
     for number in range(int(count)):
-        closed = await store.close_session("acct_1", f"sess_{number}", 5.0, name)
+        closed = await store.ledger.close_session("acct_1", f"sess_{number}", 5.0, name)
         say(msgspec.json.encode(closed).decode())
     await store.close()
 
@@ -64,7 +67,7 @@ async def close(path: Path, count: str, name: str) -> None:
 async def open_(path: Path) -> None:
     say("ready")
     sys.stdin.readline()
-    store = await SqliteStore.open(path)
+    store = await open_sqlite(path)
     await store.close()
 
 

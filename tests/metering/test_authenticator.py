@@ -4,9 +4,12 @@ from pathlib import Path
 import pytest
 
 from metering import keys
+from metering.accounts import Account, KeyRecord
 from metering.authenticator import Authenticator, InvalidKey, IssuedKey, Principal, issue_key
-from metering.sqlite_store import SqliteStore
-from metering.store import Account, KeyRecord, NotFound, StoreUnavailable
+from metering.errors import NotFound, StoreUnavailable
+from metering.sqlite.accounts import SqliteAccounts
+from metering.sqlite.database import Database
+from metering.sqlite.store import open_sqlite
 
 PEPPER = b"p" * 32
 
@@ -20,7 +23,7 @@ class Clock:
         return self.now
 
 
-class CountingStore(SqliteStore):
+class CountingAccounts(SqliteAccounts):
     """Counts the reads of keys; can be made to fail."""
 
     reads = 0
@@ -34,16 +37,17 @@ class CountingStore(SqliteStore):
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[CountingStore]:
-    made = await CountingStore.open(tmp_path / "metering.db")
+async def accounts(tmp_path: Path) -> AsyncIterator[CountingAccounts]:
+    database = await Database.open(tmp_path / "metering.db")
+    made = CountingAccounts(database)
     await made.create_account(Account(id="acct_1", name="Test", created_at=1.0))
     yield made
-    await made.close()
+    await database.close()
 
 
 @pytest.fixture
-async def issued(store: CountingStore) -> IssuedKey:
-    return await issue_key(store, PEPPER, "acct_1", at=2.0, label="laptop")
+async def issued(accounts: CountingAccounts) -> IssuedKey:
+    return await issue_key(accounts, PEPPER, "acct_1", at=2.0, label="laptop")
 
 
 @pytest.fixture
@@ -52,23 +56,23 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def authenticator(store: CountingStore, clock: Clock) -> Authenticator:
-    return Authenticator(store, PEPPER, clock)
+def authenticator(accounts: CountingAccounts, clock: Clock) -> Authenticator:
+    return Authenticator(accounts, PEPPER, clock)
 
 
 async def test_an_issued_key_is_kept_without_its_secret(
-    store: CountingStore, issued: IssuedKey
+    accounts: CountingAccounts, issued: IssuedKey
 ) -> None:
-    (record,) = await store.list_keys("acct_1")
+    (record,) = await accounts.list_keys("acct_1")
     assert record == KeyRecord(
         id=issued.id, account_id="acct_1", hash=issued.hash, label="laptop", created_at=2.0
     )
     assert issued.token not in repr(record)
 
 
-async def test_a_key_is_issued_to_an_account_only(store: CountingStore) -> None:
+async def test_a_key_is_issued_to_an_account_only(accounts: CountingAccounts) -> None:
     with pytest.raises(NotFound):
-        await issue_key(store, PEPPER, "acct_9", at=2.0)
+        await issue_key(accounts, PEPPER, "acct_9", at=2.0)
 
 
 async def test_a_token_names_its_account(authenticator: Authenticator, issued: IssuedKey) -> None:
@@ -76,10 +80,10 @@ async def test_a_token_names_its_account(authenticator: Authenticator, issued: I
 
 
 async def test_a_wrong_secret_an_unknown_id_and_a_revoked_key_look_alike(
-    store: CountingStore, authenticator: Authenticator, issued: IssuedKey
+    accounts: CountingAccounts, authenticator: Authenticator, issued: IssuedKey
 ) -> None:
-    revoked = await issue_key(store, PEPPER, "acct_1", at=2.0)
-    await store.revoke_key(revoked.id, 3.0)
+    revoked = await issue_key(accounts, PEPPER, "acct_1", at=2.0)
+    await accounts.revoke_key(revoked.id, 3.0)
     unknown = keys.issue(PEPPER).token
     wrong = issued.token[:-43] + unknown[-43:]
     seen = set()
@@ -91,17 +95,17 @@ async def test_a_wrong_secret_an_unknown_id_and_a_revoked_key_look_alike(
 
 
 async def test_another_pepper_makes_all_keys_invalid(
-    store: CountingStore, clock: Clock, issued: IssuedKey
+    accounts: CountingAccounts, clock: Clock, issued: IssuedKey
 ) -> None:
     with pytest.raises(InvalidKey):
-        await Authenticator(store, b"q" * 32, clock).authenticate(issued.token)
+        await Authenticator(accounts, b"q" * 32, clock).authenticate(issued.token)
 
 
 async def test_a_hash_moved_to_another_key_opens_nothing(
-    store: CountingStore, authenticator: Authenticator, issued: IssuedKey
+    accounts: CountingAccounts, authenticator: Authenticator, issued: IssuedKey
 ) -> None:
     other = "f" * 16
-    await store.create_key(
+    await accounts.create_key(
         KeyRecord(id=other, account_id="acct_1", hash=issued.hash, label="", created_at=2.0)
     )
     with pytest.raises(InvalidKey):
@@ -109,25 +113,25 @@ async def test_a_hash_moved_to_another_key_opens_nothing(
 
 
 async def test_verdicts_are_remembered_for_a_moment(
-    store: CountingStore, authenticator: Authenticator, clock: Clock, issued: IssuedKey
+    accounts: CountingAccounts, authenticator: Authenticator, clock: Clock, issued: IssuedKey
 ) -> None:
     unknown = keys.issue(PEPPER).token
     for _ in range(3):
         await authenticator.authenticate(issued.token)
         with pytest.raises(InvalidKey):
             await authenticator.authenticate(unknown)
-    assert store.reads == 2
+    assert accounts.reads == 2
     clock.now += 1.0
     await authenticator.authenticate(issued.token)
-    assert store.reads == 3
+    assert accounts.reads == 3
 
 
 async def test_a_revocation_elsewhere_is_seen_within_a_second(
     tmp_path: Path, authenticator: Authenticator, clock: Clock, issued: IssuedKey
 ) -> None:
     await authenticator.authenticate(issued.token)
-    elsewhere = await SqliteStore.open(tmp_path / "metering.db")
-    await elsewhere.revoke_key(issued.id, 3.0)
+    elsewhere = await open_sqlite(tmp_path / "metering.db")
+    await elsewhere.accounts.revoke_key(issued.id, 3.0)
     await elsewhere.close()
     clock.now += 1.0
     with pytest.raises(InvalidKey):
@@ -135,10 +139,10 @@ async def test_a_revocation_elsewhere_is_seen_within_a_second(
 
 
 async def test_nobody_is_let_in_on_an_old_verdict(
-    store: CountingStore, authenticator: Authenticator, clock: Clock, issued: IssuedKey
+    accounts: CountingAccounts, authenticator: Authenticator, clock: Clock, issued: IssuedKey
 ) -> None:
     await authenticator.authenticate(issued.token)
-    store.down = True
+    accounts.down = True
     await authenticator.authenticate(issued.token)
     clock.now += 1.0
     with pytest.raises(StoreUnavailable):
@@ -146,18 +150,18 @@ async def test_nobody_is_let_in_on_an_old_verdict(
 
 
 async def test_memory_is_bounded_and_keeps_what_was_asked_for_last(
-    store: CountingStore, clock: Clock, issued: IssuedKey
+    accounts: CountingAccounts, clock: Clock, issued: IssuedKey
 ) -> None:
-    authenticator = Authenticator(store, PEPPER, clock, capacity=2)
+    authenticator = Authenticator(accounts, PEPPER, clock, capacity=2)
     await authenticator.authenticate(issued.token)
     for _ in range(5):
         with pytest.raises(InvalidKey):
             await authenticator.authenticate(keys.issue(PEPPER).token)
         await authenticator.authenticate(issued.token)
-    assert store.reads == 6
+    assert accounts.reads == 6
     assert len(authenticator._verdicts) == 2
 
 
-def test_a_short_pepper_is_refused_at_once(clock: Clock, store: CountingStore) -> None:
+def test_a_short_pepper_is_refused_at_once(clock: Clock, accounts: CountingAccounts) -> None:
     with pytest.raises(ValueError, match="pepper"):
-        Authenticator(store, b"short", clock)
+        Authenticator(accounts, b"short", clock)

@@ -10,18 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from metering.accounts import Account, KeyRecord
+from metering.errors import NotFound, SessionClosed
+from metering.ledger import Recorded, SessionUsage
 from metering.prices import PriceBook
 from metering.receipt import receipt
-from metering.sqlite_store import SqliteStore
-from metering.store import (
-    Account,
-    KeyRecord,
-    NotFound,
-    Recorded,
-    SessionClosed,
-    SessionUsage,
-    Store,
-)
+from metering.sqlite.store import open_sqlite
+from metering.store import Store
 from metering.usage import TurnUsage, ledger_rows
 from tests.metering.samples import BOOK, turn
 from tests.metering.strategies import books, several_turns
@@ -30,7 +25,7 @@ Factory = Callable[[Path], Awaitable[Store]]
 
 
 async def sqlite(directory: Path) -> Store:
-    return await SqliteStore.open(directory / "metering.db")
+    return await open_sqlite(directory / "metering.db")
 
 
 FACTORIES = [pytest.param(sqlite, id="sqlite")]
@@ -53,10 +48,10 @@ async def store(factory: Factory, tmp_path: Path) -> AsyncIterator[Store]:
 
 async def furnish(store: Store) -> None:
     for name in ("acct_1", "acct_2"):
-        await store.create_account(Account(id=name, name=name.title(), created_at=1.0))
-    await store.create_key(key("key_1", "acct_1"))
-    await store.create_key(key("key_2", "acct_2"))
-    await store.open_session("sess_1", "acct_1", "key_1", 10.0)
+        await store.accounts.create_account(Account(id=name, name=name.title(), created_at=1.0))
+    await store.accounts.create_key(key("key_1", "acct_1"))
+    await store.accounts.create_key(key("key_2", "acct_2"))
+    await store.ledger.open_session("sess_1", "acct_1", "key_1", 10.0)
 
 
 def key(key_id: str, account_id: str, created_at: float = 2.0) -> KeyRecord:
@@ -70,78 +65,84 @@ def key(key_id: str, account_id: str, created_at: float = 2.0) -> KeyRecord:
 
 
 async def record(store: Store, usage: TurnUsage, book: PriceBook = BOOK) -> Recorded:
-    return await store.record_turn(usage, ledger_rows(usage, book))
+    return await store.ledger.record_turn(usage, ledger_rows(usage, book))
 
 
 # Accounts and keys.
 
 
 async def test_an_account_is_kept(store: Store) -> None:
-    assert await store.account("acct_1") == Account(id="acct_1", name="Acct_1", created_at=1.0)
+    assert await store.accounts.account("acct_1") == Account(
+        id="acct_1", name="Acct_1", created_at=1.0
+    )
     with pytest.raises(NotFound):
-        await store.account("acct_3")
+        await store.accounts.account("acct_3")
 
 
 async def test_an_account_is_created_once(store: Store) -> None:
     again = Account(id="acct_1", name="Other", created_at=9.0)
-    assert await store.create_account(again) == await store.account("acct_1") != again
+    assert (
+        await store.accounts.create_account(again)
+        == await store.accounts.account("acct_1")
+        != again
+    )
 
 
 async def test_a_key_is_found_by_its_id(store: Store) -> None:
-    assert await store.find_key("key_1") == key("key_1", "acct_1")
-    assert await store.find_key("key_3") is None
+    assert await store.accounts.find_key("key_1") == key("key_1", "acct_1")
+    assert await store.accounts.find_key("key_3") is None
 
 
 async def test_a_key_is_created_once(store: Store) -> None:
-    assert await store.create_key(key("key_1", "acct_2")) == key("key_1", "acct_1")
+    assert await store.accounts.create_key(key("key_1", "acct_2")) == key("key_1", "acct_1")
 
 
 async def test_a_key_needs_an_account(store: Store) -> None:
     with pytest.raises(NotFound):
-        await store.create_key(key("key_3", "acct_3"))
-    assert await store.find_key("key_3") is None
+        await store.accounts.create_key(key("key_3", "acct_3"))
+    assert await store.accounts.find_key("key_3") is None
 
 
 async def test_keys_are_listed_oldest_first_with_the_revoked(store: Store) -> None:
-    older = await store.create_key(key("key_0", "acct_1", created_at=1.5))
-    revoked = await store.revoke_key("key_1", 5.0)
-    assert await store.list_keys("acct_1") == [older, revoked]
-    assert await store.list_keys("acct_3") == []
+    older = await store.accounts.create_key(key("key_0", "acct_1", created_at=1.5))
+    revoked = await store.accounts.revoke_key("key_1", 5.0)
+    assert await store.accounts.list_keys("acct_1") == [older, revoked]
+    assert await store.accounts.list_keys("acct_3") == []
 
 
 async def test_a_key_is_revoked_once(store: Store) -> None:
-    assert (await store.revoke_key("key_1", 5.0)).revoked_at == 5.0
-    assert (await store.revoke_key("key_1", 6.0)).revoked_at == 5.0
-    assert (await store.find_key("key_2")) == key("key_2", "acct_2")
+    assert (await store.accounts.revoke_key("key_1", 5.0)).revoked_at == 5.0
+    assert (await store.accounts.revoke_key("key_1", 6.0)).revoked_at == 5.0
+    assert (await store.accounts.find_key("key_2")) == key("key_2", "acct_2")
     with pytest.raises(NotFound):
-        await store.revoke_key("key_3", 5.0)
+        await store.accounts.revoke_key("key_3", 5.0)
 
 
 # Sessions.
 
 
 async def test_a_session_is_opened_once(store: Store) -> None:
-    opened = await store.session("acct_1", "sess_1")
+    opened = await store.ledger.session("acct_1", "sess_1")
     assert (opened.state, opened.key_id) == ("open", "key_1")
     assert (opened.opened_at, opened.last_seen_at) == (10.0, 10.0)
     assert (opened.closed_at, opened.close_reason, opened.receipt) == (None, None, None)
-    assert await store.open_session("sess_1", "acct_1", "key_1", 20.0) == opened
+    assert await store.ledger.open_session("sess_1", "acct_1", "key_1", 20.0) == opened
 
 
 async def test_a_session_keeps_its_metadata(store: Store) -> None:
-    opened = await store.open_session("sess_2", "acct_1", None, 1.0, metadata={"who": "Ada"})
+    opened = await store.ledger.open_session("sess_2", "acct_1", None, 1.0, metadata={"who": "Ada"})
     assert opened.metadata == {"who": "Ada"}
-    assert await store.session("acct_1", "sess_2") == opened
-    assert (await store.session("acct_1", "sess_1")).metadata == {}
+    assert await store.ledger.session("acct_1", "sess_2") == opened
+    assert (await store.ledger.session("acct_1", "sess_1")).metadata == {}
 
 
 async def test_a_session_needs_no_key(store: Store) -> None:
-    assert (await store.open_session("sess_2", "acct_1", None, 1.0)).key_id is None
+    assert (await store.ledger.open_session("sess_2", "acct_1", None, 1.0)).key_id is None
 
 
 async def test_opening_a_closed_session_shows_it_closed(store: Store) -> None:
-    closed = await store.close_session("acct_1", "sess_1", 20.0, "client")
-    assert await store.open_session("sess_1", "acct_1", "key_1", 30.0) == closed
+    closed = await store.ledger.close_session("acct_1", "sess_1", 20.0, "client")
+    assert await store.ledger.open_session("sess_1", "acct_1", "key_1", 30.0) == closed
 
 
 @pytest.mark.parametrize(
@@ -157,9 +158,9 @@ async def test_a_session_is_not_opened_with_what_is_anothers(
     store: Store, session_id: str, account_id: str, key_id: str | None
 ) -> None:
     with pytest.raises(NotFound):
-        await store.open_session(session_id, account_id, key_id, 20.0)
+        await store.ledger.open_session(session_id, account_id, key_id, 20.0)
     with pytest.raises(NotFound):
-        await store.session(account_id, session_id)
+        await store.ledger.session(account_id, session_id)
 
 
 @pytest.mark.parametrize("owner", [("acct_2", "sess_1"), ("acct_1", "sess_2")])
@@ -167,62 +168,62 @@ async def test_what_is_anothers_is_not_found(store: Store, owner: tuple[str, str
     account_id, session_id = owner
     foreign = turn(account_id=account_id, session_id=session_id)
     for attempt in (
-        store.session(account_id, session_id),
-        store.session_usage(account_id, session_id),
-        store.ledger(account_id, session_id),
-        store.touch(account_id, session_id, 20.0),
-        store.close_session(account_id, session_id, 20.0, "client"),
-        store.list_sessions(account_id, after=session_id),
+        store.ledger.session(account_id, session_id),
+        store.ledger.session_usage(account_id, session_id),
+        store.ledger.rows(account_id, session_id),
+        store.ledger.touch(account_id, session_id, 20.0),
+        store.ledger.close_session(account_id, session_id, 20.0, "client"),
+        store.ledger.list_sessions(account_id, after=session_id),
         record(store, foreign),
     ):
         with pytest.raises(NotFound):
             await attempt
-    assert (await store.session("acct_1", "sess_1")).last_seen_at == 10.0
-    assert await store.ledger("acct_1", "sess_1") == []
+    assert (await store.ledger.session("acct_1", "sess_1")).last_seen_at == 10.0
+    assert await store.ledger.rows("acct_1", "sess_1") == []
 
 
 async def test_sessions_are_listed_newest_first_in_pages(store: Store) -> None:
     for number, at in ((2, 20.0), (3, 20.0), (4, 30.0), (5, 5.0)):
-        await store.open_session(f"sess_{number}", "acct_1", None, at)
-    await store.open_session("sess_6", "acct_2", None, 25.0)
+        await store.ledger.open_session(f"sess_{number}", "acct_1", None, at)
+    await store.ledger.open_session("sess_6", "acct_2", None, 25.0)
 
     async def page(after: str | None) -> list[str]:
-        return [s.id for s in await store.list_sessions("acct_1", limit=2, after=after)]
+        return [s.id for s in await store.ledger.list_sessions("acct_1", limit=2, after=after)]
 
     assert await page(None) == ["sess_4", "sess_3"]
     assert await page("sess_3") == ["sess_2", "sess_1"]
     assert await page("sess_1") == ["sess_5"]
     assert await page("sess_5") == []
-    assert len(await store.list_sessions("acct_1")) == 5
-    await store.close_session("acct_1", "sess_3", 40.0, "client")
-    closed = await store.list_sessions("acct_1", state="closed")
+    assert len(await store.ledger.list_sessions("acct_1")) == 5
+    await store.ledger.close_session("acct_1", "sess_3", 40.0, "client")
+    closed = await store.ledger.list_sessions("acct_1", state="closed")
     assert [session.id for session in closed] == ["sess_3"]
-    still_open = await store.list_sessions("acct_1", state="open", after="sess_3")
+    still_open = await store.ledger.list_sessions("acct_1", state="open", after="sess_3")
     assert {session.state for session in still_open} == {"open"}
     assert "sess_3" not in {session.id for session in still_open}
-    assert await store.list_sessions("acct_3") == []
+    assert await store.ledger.list_sessions("acct_3") == []
 
 
 async def test_touching_moves_last_seen_forward_only(store: Store) -> None:
-    await store.touch("acct_1", "sess_1", 30.0)
-    await store.touch("acct_1", "sess_1", 20.0)
-    assert (await store.session("acct_1", "sess_1")).last_seen_at == 30.0
+    await store.ledger.touch("acct_1", "sess_1", 30.0)
+    await store.ledger.touch("acct_1", "sess_1", 20.0)
+    assert (await store.ledger.session("acct_1", "sess_1")).last_seen_at == 30.0
 
 
 async def test_a_closed_session_takes_no_more_turns(store: Store) -> None:
-    closed = await store.close_session("acct_1", "sess_1", 20.0, "client")
+    closed = await store.ledger.close_session("acct_1", "sess_1", 20.0, "client")
     with pytest.raises(SessionClosed):
-        await store.touch("acct_1", "sess_1", 30.0)
-    assert await store.session("acct_1", "sess_1") == closed
+        await store.ledger.touch("acct_1", "sess_1", 30.0)
+    assert await store.ledger.session("acct_1", "sess_1") == closed
 
 
 async def test_idle_sessions_are_the_open_ones_not_seen_since(store: Store) -> None:
     for number, at in ((2, 5.0), (3, 20.0), (4, 1.0)):
-        await store.open_session(f"sess_{number}", "acct_2", None, at)
-    await store.close_session("acct_2", "sess_4", 2.0, "client")
-    assert [s.id for s in await store.idle_sessions(20.0)] == ["sess_2", "sess_1"]
-    assert [s.id for s in await store.idle_sessions(20.0, limit=1)] == ["sess_2"]
-    assert [s.id for s in await store.idle_sessions(10.0)] == ["sess_2"]
+        await store.ledger.open_session(f"sess_{number}", "acct_2", None, at)
+    await store.ledger.close_session("acct_2", "sess_4", 2.0, "client")
+    assert [s.id for s in await store.ledger.idle_sessions(20.0)] == ["sess_2", "sess_1"]
+    assert [s.id for s in await store.ledger.idle_sessions(20.0, limit=1)] == ["sess_2"]
+    assert [s.id for s in await store.ledger.idle_sessions(10.0)] == ["sess_2"]
 
 
 # Turns and the ledger.
@@ -231,16 +232,22 @@ async def test_idle_sessions_are_the_open_ones_not_seen_since(store: Store) -> N
 async def test_a_turn_is_recorded_with_its_rows(store: Store) -> None:
     usage = turn(images=1, detections=2, at=50.0)
     assert await record(store, usage) is Recorded.NEW
-    assert await store.ledger("acct_1", "sess_1") == list(ledger_rows(usage, BOOK))
-    assert (await store.session("acct_1", "sess_1")).last_seen_at == 50.0
+    assert await store.ledger.rows("acct_1", "sess_1") == list(ledger_rows(usage, BOOK))
+    assert (await store.ledger.session("acct_1", "sess_1")).last_seen_at == 50.0
 
 
 async def test_a_second_call_changes_nothing(store: Store) -> None:
     await record(store, turn())
-    before = await store.ledger("acct_1", "sess_1"), await store.session_usage("acct_1", "sess_1")
+    before = (
+        await store.ledger.rows("acct_1", "sess_1"),
+        await store.ledger.session_usage("acct_1", "sess_1"),
+    )
     assert not await record(store, turn())
     assert not await record(store, turn(output_tokens=9_999, images=3))
-    after = await store.ledger("acct_1", "sess_1"), await store.session_usage("acct_1", "sess_1")
+    after = (
+        await store.ledger.rows("acct_1", "sess_1"),
+        await store.ledger.session_usage("acct_1", "sess_1"),
+    )
     assert after == before
 
 
@@ -248,8 +255,8 @@ async def test_a_free_turn_is_remembered_too(store: Store) -> None:
     usage = turn(output_tokens=0)
     assert await record(store, usage) is Recorded.NEW
     assert await record(store, usage) is Recorded.AGAIN
-    assert await store.ledger("acct_1", "sess_1") == []
-    assert await store.session_usage("acct_1", "sess_1") == SessionUsage(
+    assert await store.ledger.rows("acct_1", "sess_1") == []
+    assert await store.ledger.session_usage("acct_1", "sess_1") == SessionUsage(
         turns=1,
         input_tokens=90,
         cached_tokens=64,
@@ -264,8 +271,8 @@ async def test_a_free_turn_is_remembered_too(store: Store) -> None:
 async def test_rows_of_another_turn_are_refused(store: Store) -> None:
     for other in (turn("resp_2"), turn(session_id="sess_2"), turn(account_id="acct_2")):
         with pytest.raises(ValueError, match="not a row of resp_1"):
-            await store.record_turn(turn(), ledger_rows(other, BOOK))
-    assert (await store.session_usage("acct_1", "sess_1")).turns == 0
+            await store.ledger.record_turn(turn(), ledger_rows(other, BOOK))
+    assert (await store.ledger.session_usage("acct_1", "sess_1")).turns == 0
 
 
 async def test_twenty_callers_at_once_record_a_turn_once(store: Store) -> None:
@@ -278,9 +285,9 @@ async def test_sums_beyond_53_bits_are_exact(store: Store) -> None:
     for number in range(3):
         usage = turn(f"resp_{number}", output_tokens=100_000_001 - 90)
         await record(store, usage, dear)
-    usage_sums = await store.session_usage("acct_1", "sess_1")
+    usage_sums = await store.ledger.session_usage("acct_1", "sess_1")
     assert usage_sums.cost_micro_usd == 3 * 100_000_001 * 1_000_000_000
-    closed = await store.close_session("acct_1", "sess_1", 9.0, "client")
+    closed = await store.ledger.close_session("acct_1", "sess_1", 9.0, "client")
     assert closed.receipt is not None
     assert closed.receipt.total_usd == "300000003000.00"
 
@@ -291,53 +298,55 @@ async def test_sums_beyond_53_bits_are_exact(store: Store) -> None:
 async def test_closing_stores_the_receipt(store: Store) -> None:
     await record(store, turn("resp_1"))
     await record(store, turn("resp_2", images=1))
-    closed = await store.close_session("acct_1", "sess_1", 60.0, "client")
+    closed = await store.ledger.close_session("acct_1", "sess_1", 60.0, "client")
     assert (closed.state, closed.closed_at, closed.close_reason) == ("closed", 60.0, "client")
-    assert closed.receipt == receipt(await store.ledger("acct_1", "sess_1"))
+    assert closed.receipt == receipt(await store.ledger.rows("acct_1", "sess_1"))
     assert closed.receipt is not None
     assert closed.receipt.total_usd == "0.5528"
-    assert await store.session("acct_1", "sess_1") == closed
+    assert await store.ledger.session("acct_1", "sess_1") == closed
 
 
 async def test_a_second_close_returns_the_stored_receipt(store: Store) -> None:
     await record(store, turn())
-    closed = await store.close_session("acct_1", "sess_1", 60.0, "client")
-    assert await store.close_session("acct_1", "sess_1", 99.0, "idle") == closed
+    closed = await store.ledger.close_session("acct_1", "sess_1", 60.0, "client")
+    assert await store.ledger.close_session("acct_1", "sess_1", 99.0, "idle") == closed
 
 
 async def test_a_session_without_use_gets_an_empty_receipt(store: Store) -> None:
-    closed = await store.close_session("acct_1", "sess_1", 60.0, "client")
+    closed = await store.ledger.close_session("acct_1", "sess_1", 60.0, "client")
     assert closed.receipt == receipt([])
 
 
 async def test_twenty_closers_at_once_get_one_receipt(store: Store) -> None:
     await record(store, turn())
-    closes = (store.close_session("acct_1", "sess_1", float(n), f"by {n}") for n in range(20))
+    closes = (
+        store.ledger.close_session("acct_1", "sess_1", float(n), f"by {n}") for n in range(20)
+    )
     first, *rest = await asyncio.gather(*closes)
     assert all(other == first for other in rest)
 
 
 async def test_a_sweeper_leaves_a_session_that_was_touched_meanwhile(store: Store) -> None:
-    (idle,) = await store.idle_sessions(20.0)
-    await store.touch("acct_1", "sess_1", 20.0)
-    left = await store.close_session("acct_1", idle.id, 21.0, "idle", idle_before=20.0)
+    (idle,) = await store.ledger.idle_sessions(20.0)
+    await store.ledger.touch("acct_1", "sess_1", 20.0)
+    left = await store.ledger.close_session("acct_1", idle.id, 21.0, "idle", idle_before=20.0)
     assert left.state == "open"
-    closed = await store.close_session("acct_1", idle.id, 31.0, "idle", idle_before=30.0)
+    closed = await store.ledger.close_session("acct_1", idle.id, 31.0, "idle", idle_before=30.0)
     assert closed.state == "closed"
-    again = await store.close_session("acct_1", idle.id, 41.0, "idle", idle_before=0.0)
+    again = await store.ledger.close_session("acct_1", idle.id, 41.0, "idle", idle_before=0.0)
     assert again == closed
 
 
 async def test_a_late_turn_is_kept_beside_the_receipt(store: Store) -> None:
     await record(store, turn("resp_1"))
-    closed = await store.close_session("acct_1", "sess_1", 60.0, "client")
+    closed = await store.ledger.close_session("acct_1", "sess_1", 60.0, "client")
     late = turn("resp_2", images=1)
     assert await record(store, late) is Recorded.LATE
     assert await record(store, late) is Recorded.AGAIN
-    usage = await store.session_usage("acct_1", "sess_1")
+    usage = await store.ledger.session_usage("acct_1", "sess_1")
     assert usage.late_micro_usd == sum(row.cost_micro_usd for row in ledger_rows(late, BOOK))
     assert usage.cost_micro_usd - usage.late_micro_usd == 26_400
-    again = await store.close_session("acct_1", "sess_1", 70.0, "client")
+    again = await store.ledger.close_session("acct_1", "sess_1", 70.0, "client")
     assert again.receipt == closed.receipt
     assert again.segment == closed.segment == 1
 
@@ -355,9 +364,9 @@ async def test_any_turns_in_any_order_and_number_give_the_same_books(
         await furnish(store)
         verdicts = await asyncio.gather(*(record(store, usage, book) for usage in repeated))
         rows = [row for usage in turns for row in ledger_rows(usage, book)]
-        sums = await store.session_usage("acct_1", "sess_1")
-        closed = await store.close_session("acct_1", "sess_1", 3e9, "client")
-        stored = await store.ledger("acct_1", "sess_1")
+        sums = await store.ledger.session_usage("acct_1", "sess_1")
+        closed = await store.ledger.close_session("acct_1", "sess_1", 3e9, "client")
+        stored = await store.ledger.rows("acct_1", "sess_1")
         await store.close()
     assert sorted(verdicts) == [Recorded.AGAIN] * len(turns) + [Recorded.NEW] * len(turns)
     assert sorted(map(repr, stored)) == sorted(map(repr, rows))

@@ -11,9 +11,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from metering import sqlite_schema, sqlite_store
-from metering.sqlite_store import SqliteStore
-from metering.store import Account, Recorded, SessionRecord, StoreTooNew, StoreUnavailable
+from metering.accounts import Account
+from metering.errors import StoreTooNew, StoreUnavailable
+from metering.ledger import Recorded, SessionRecord
+from metering.sqlite import database as database_module
+from metering.sqlite.database import Database
+from metering.sqlite.schema import MIGRATIONS
+from metering.sqlite.store import open_sqlite, sqlite_store
 from metering.usage import ledger_rows
 from tests.metering.samples import BOOK, turn
 
@@ -24,9 +28,9 @@ ROOT = Path(__file__).parents[2]
 async def path(tmp_path: Path) -> Path:
     """A file with an account and an open session."""
     path = tmp_path / "metering.db"
-    store = await SqliteStore.open(path)
-    await store.create_account(Account(id="acct_1", name="Test", created_at=1.0))
-    await store.open_session("sess_1", "acct_1", None, 1.0)
+    store = await open_sqlite(path)
+    await store.accounts.create_account(Account(id="acct_1", name="Test", created_at=1.0))
+    await store.ledger.open_session("sess_1", "acct_1", None, 1.0)
     await store.close()
     return path
 
@@ -56,8 +60,8 @@ def go(processes: list[subprocess.Popen[str]]) -> list[list[str]]:
 
 
 async def test_a_file_keeps_what_was_written(path: Path) -> None:
-    store = await SqliteStore.open(path)
-    assert (await store.session("acct_1", "sess_1")).state == "open"
+    store = await open_sqlite(path)
+    assert (await store.ledger.session("acct_1", "sess_1")).state == "open"
     await store.close()
 
 
@@ -66,27 +70,27 @@ def pragma(db: sqlite3.Connection, name: str) -> object:
 
 
 async def test_each_write_is_synced_and_keys_are_enforced(path: Path) -> None:
-    store = await SqliteStore.open(path)
+    database = await Database.open(path)
     names = ("journal_mode", "synchronous", "foreign_keys", "busy_timeout", "user_version")
-    pragmas = [await store._run(pragma, name) for name in names]
-    await store.close()
-    assert pragmas == ["wal", 2, 1, 5000, len(sqlite_schema.MIGRATIONS)]
+    pragmas = [await database.run(pragma, name) for name in names]
+    await database.close()
+    assert pragmas == ["wal", 2, 1, 5000, len(MIGRATIONS)]
 
 
 async def test_a_file_of_a_newer_program_is_refused(path: Path) -> None:
     with closing(sqlite3.connect(path)) as db:
         db.execute("PRAGMA user_version = 99")
     with pytest.raises(StoreTooNew, match="schema 99"):
-        await SqliteStore.open(path)
+        await open_sqlite(path)
 
 
 async def test_an_older_file_takes_the_missing_steps(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     step = ("ALTER TABLE accounts ADD COLUMN note TEXT", "UPDATE accounts SET note = 'moved'")
-    monkeypatch.setattr(sqlite_store, "MIGRATIONS", (*sqlite_schema.MIGRATIONS, step))
+    monkeypatch.setattr(database_module, "MIGRATIONS", (*MIGRATIONS, step))
     for _ in range(2):
-        await (await SqliteStore.open(path)).close()
+        await (await open_sqlite(path)).close()
     with closing(sqlite3.connect(path)) as db:
         assert db.execute("SELECT note FROM accounts").fetchall() == [("moved",)]
 
@@ -96,76 +100,77 @@ async def test_a_failed_step_leaves_the_file_as_it_was(
 ) -> None:
     step = ("DROP TABLE usage_records", "SELECT no_such_column")
     with monkeypatch.context() as patch:
-        patch.setattr(sqlite_store, "MIGRATIONS", (*sqlite_schema.MIGRATIONS, step))
+        patch.setattr(database_module, "MIGRATIONS", (*MIGRATIONS, step))
         with pytest.raises(StoreUnavailable):
-            await SqliteStore.open(path)
-    store = await SqliteStore.open(path)
-    assert await store.ledger("acct_1", "sess_1") == []
+            await open_sqlite(path)
+    store = await open_sqlite(path)
+    assert await store.ledger.rows("acct_1", "sess_1") == []
     await store.close()
 
 
 async def test_a_path_that_cannot_be_opened(tmp_path: Path) -> None:
     with pytest.raises(StoreUnavailable):
-        await SqliteStore.open(tmp_path / "missing" / "metering.db")
+        await open_sqlite(tmp_path / "missing" / "metering.db")
 
 
 async def test_a_write_that_waits_too_long_for_another_is_refused_then_repeated(
     path: Path,
 ) -> None:
-    store = await SqliteStore.open(path, busy_timeout_s=0)
+    store = await open_sqlite(path, busy_timeout_s=0)
     rows = ledger_rows(turn(), BOOK)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StoreUnavailable, match="locked"):
-            await store.record_turn(turn(), rows)
-        assert await store.ledger("acct_1", "sess_1") == []  # readers do not wait
+            await store.ledger.record_turn(turn(), rows)
+        assert await store.ledger.rows("acct_1", "sess_1") == []  # readers do not wait
         other.execute("ROLLBACK")
-    assert await store.record_turn(turn(), rows) is Recorded.NEW
+    assert await store.ledger.record_turn(turn(), rows) is Recorded.NEW
     await store.close()
 
 
 async def test_a_full_disk_leaves_no_half_of_a_turn(path: Path) -> None:
-    store = await SqliteStore.open(path)
-    await store._run(lambda db: db.execute("PRAGMA max_page_count = 1"))
+    database = await Database.open(path)
+    store = sqlite_store(database)
+    await database.run(lambda db: db.execute("PRAGMA max_page_count = 1"))
     acknowledged = 0
 
     async def fill() -> None:
         nonlocal acknowledged
         for acknowledged in count():
             usage = turn(f"resp_{acknowledged}", images=1)
-            await store.record_turn(usage, ledger_rows(usage, BOOK))
+            await store.ledger.record_turn(usage, ledger_rows(usage, BOOK))
 
     with pytest.raises(StoreUnavailable, match="full"):
         await fill()
-    await store._run(lambda db: db.execute("PRAGMA max_page_count = 10000"))
-    assert len(await store.ledger("acct_1", "sess_1")) == 2 * acknowledged
+    await database.run(lambda db: db.execute("PRAGMA max_page_count = 10000"))
+    assert len(await store.ledger.rows("acct_1", "sess_1")) == 2 * acknowledged
     usage = turn(f"resp_{acknowledged}", images=1)
-    assert await store.record_turn(usage, ledger_rows(usage, BOOK)) is Recorded.NEW
+    assert await store.ledger.record_turn(usage, ledger_rows(usage, BOOK)) is Recorded.NEW
     await store.close()
 
 
 async def test_a_cancelled_caller_leaves_the_store_whole(path: Path) -> None:
-    store = await SqliteStore.open(path)
+    store = await open_sqlite(path)
     calls = [
-        asyncio.create_task(store.record_turn(usage, ledger_rows(usage, BOOK)))
+        asyncio.create_task(store.ledger.record_turn(usage, ledger_rows(usage, BOOK)))
         for usage in (turn(f"resp_{number}") for number in range(10))
     ]
     await asyncio.sleep(0)
     for call in calls:
         call.cancel()
     await asyncio.gather(*calls, return_exceptions=True)
-    sums = await store.session_usage("acct_1", "sess_1")
-    assert len(await store.ledger("acct_1", "sess_1")) == sums.turns
+    sums = await store.ledger.session_usage("acct_1", "sess_1")
+    assert len(await store.ledger.rows("acct_1", "sess_1")) == sums.turns
     await store.close()
 
 
 async def test_the_schema_refuses_a_row_that_does_not_multiply_out(path: Path) -> None:
-    store = await SqliteStore.open(path)
+    store = await open_sqlite(path)
     (row,) = ledger_rows(turn(), BOOK)
     wrong = msgspec.structs.replace(row, cost_micro_usd=row.cost_micro_usd - 1)
     with pytest.raises(sqlite3.IntegrityError):
-        await store.record_turn(turn(), (wrong,))
-    assert (await store.session_usage("acct_1", "sess_1")).turns == 0
+        await store.ledger.record_turn(turn(), (wrong,))
+    assert (await store.ledger.session_usage("acct_1", "sess_1")).turns == 0
     await store.close()
 
 
@@ -181,13 +186,13 @@ async def test_a_killed_process_loses_nothing_that_it_acknowledged(
     said += process.stdout.read().split()
     process.communicate(timeout=30)
 
-    store = await SqliteStore.open(path)
-    rows = await store.ledger("acct_1", "sess_1")
+    store = await open_sqlite(path)
+    rows = await store.ledger.rows("acct_1", "sess_1")
     kept = {row.response_id for row in rows}
     assert kept >= set(said)
     assert len(kept) <= len(said) + 1  # one may have been written and not yet said
     assert len(rows) == 2 * len(kept)
-    assert (await store.session_usage("acct_1", "sess_1")).turns == len(kept)
+    assert (await store.ledger.session_usage("acct_1", "sess_1")).turns == len(kept)
     await store.close()
 
 
@@ -198,11 +203,11 @@ async def test_a_kill_at_any_statement_leaves_all_of_a_turn_or_nothing(path: Pat
     for statement in count():
         process = start("die", path, statement)
         survived = process.communicate(timeout=30)[0] == "acknowledged\n"
-        store = await SqliteStore.open(path)
-        kept = await store.ledger("acct_1", "sess_1")
-        turns = (await store.session_usage("acct_1", "sess_1")).turns
+        store = await open_sqlite(path)
+        kept = await store.ledger.rows("acct_1", "sess_1")
+        turns = (await store.ledger.session_usage("acct_1", "sess_1")).turns
         if survived:
-            assert await store.record_turn(usage, rows) is Recorded.AGAIN
+            assert await store.ledger.record_turn(usage, rows) is Recorded.AGAIN
         await store.close()
         if survived:
             assert kept == list(rows)
@@ -215,15 +220,19 @@ async def test_a_kill_at_any_statement_leaves_all_of_a_turn_or_nothing(path: Pat
 
 async def test_two_processes_that_close_at_once_make_one_receipt(path: Path) -> None:
     sessions = 30
-    store = await SqliteStore.open(path)
+    store = await open_sqlite(path)
     for number in range(sessions):
-        await store.open_session(f"sess_{number}", "acct_1", None, 1.0)
+        await store.ledger.open_session(f"sess_{number}", "acct_1", None, 1.0)
         usage = turn(f"resp_{number}", session_id=f"sess_{number}")
-        await store.record_turn(usage, ledger_rows(usage, BOOK))
+        await store.ledger.record_turn(usage, ledger_rows(usage, BOOK))
     outputs = go([start("close", path, sessions, name) for name in ("left", "right")])
     left, right = ([msgspec.json.decode(o, type=SessionRecord) for o in out] for out in outputs)
     assert len(left) == sessions
-    assert left == right == [await store.session("acct_1", f"sess_{n}") for n in range(sessions)]
+    assert (
+        left
+        == right
+        == [await store.ledger.session("acct_1", f"sess_{n}") for n in range(sessions)]
+    )
     await store.close()
 
 
@@ -244,12 +253,12 @@ class BusyFile:
 
 
 def test_the_change_to_wal_is_tried_until_it_succeeds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite_store, "WAL_RETRY_S", 0)
+    monkeypatch.setattr(database_module, "WAL_RETRY_S", 0)
     busy = BusyFile()
-    sqlite_store._set_wal(busy, timeout_s=60)  # type: ignore[arg-type]
+    database_module._set_wal(busy, timeout_s=60)  # type: ignore[arg-type]
     assert busy.refusals == -1
 
 
 def test_the_change_to_wal_is_not_tried_for_ever() -> None:
     with pytest.raises(sqlite3.OperationalError, match="locked"):
-        sqlite_store._set_wal(BusyFile(), timeout_s=0)  # type: ignore[arg-type]
+        database_module._set_wal(BusyFile(), timeout_s=0)  # type: ignore[arg-type]

@@ -1,0 +1,227 @@
+"""Sessions, turns and receipts in SQLite."""
+
+import sqlite3
+
+import msgspec
+
+from metering.errors import NotFound, SessionClosed
+from metering.ledger import Recorded, SessionRecord, SessionState, SessionUsage, check_rows
+from metering.receipt import Receipt, receipt
+from metering.sqlite.accounts import require_account, require_key
+from metering.sqlite.database import Database, insert, transaction
+from metering.usage import LedgerRow, TurnUsage
+
+
+class SqliteLedger:
+    """The `Ledger` port."""
+
+    def __init__(self, database: Database) -> None:
+        self._run = database.run
+
+    async def open_session(
+        self,
+        session_id: str,
+        account_id: str,
+        key_id: str | None,
+        at: float,
+        *,
+        metadata: dict[str, str] | None = None,
+    ) -> SessionRecord:
+        return await self._run(
+            _open_session, session_id, account_id, key_id, at, metadata=metadata or {}
+        )
+
+    async def session(self, account_id: str, session_id: str) -> SessionRecord:
+        return await self._run(_session, account_id, session_id)
+
+    async def list_sessions(
+        self,
+        account_id: str,
+        *,
+        limit: int = 20,
+        after: str | None = None,
+        state: SessionState | None = None,
+    ) -> list[SessionRecord]:
+        return await self._run(_list_sessions, account_id, limit, after, state)
+
+    async def touch(self, account_id: str, session_id: str, at: float) -> None:
+        await self._run(_touch, account_id, session_id, at)
+
+    async def record_turn(self, usage: TurnUsage, rows: tuple[LedgerRow, ...]) -> Recorded:
+        check_rows(usage, rows)
+        return await self._run(_record_turn, usage, rows)
+
+    async def rows(self, account_id: str, session_id: str) -> list[LedgerRow]:
+        return await self._run(_rows, account_id, session_id)
+
+    async def session_usage(self, account_id: str, session_id: str) -> SessionUsage:
+        return await self._run(_session_usage, account_id, session_id)
+
+    async def close_session(
+        self,
+        account_id: str,
+        session_id: str,
+        at: float,
+        reason: str,
+        *,
+        idle_before: float | None = None,
+    ) -> SessionRecord:
+        return await self._run(
+            _close_session, account_id, session_id, at, reason, idle_before=idle_before
+        )
+
+    async def idle_sessions(self, before: float, limit: int = 100) -> list[SessionRecord]:
+        return await self._run(_idle_sessions, before, limit)
+
+
+def _open_session(
+    db: sqlite3.Connection,
+    session_id: str,
+    account_id: str,
+    key_id: str | None,
+    at: float,
+    *,
+    metadata: dict[str, str],
+) -> SessionRecord:
+    with transaction(db):
+        require_account(db, account_id)
+        if key_id is not None and require_key(db, key_id).account_id != account_id:
+            raise NotFound(f"key {key_id}")
+        db.execute(
+            "INSERT INTO sessions (id, account_id, key_id, opened_at, last_seen_at, metadata)"
+            " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
+            (session_id, account_id, key_id, at, at, msgspec.json.encode(metadata).decode()),
+        )
+        return _session(db, account_id, session_id)
+
+
+def _session(db: sqlite3.Connection, account_id: str, session_id: str) -> SessionRecord:
+    sql = "SELECT * FROM sessions WHERE id = ? AND account_id = ?"
+    row = db.execute(sql, (session_id, account_id)).fetchone()
+    if row is None:
+        raise NotFound(f"session {session_id}")
+    return _session_record(row)
+
+
+def _session_record(row: sqlite3.Row) -> SessionRecord:
+    stored = row["receipt"]
+    kept = None if stored is None else msgspec.json.decode(stored, type=Receipt)
+    metadata = msgspec.json.decode(row["metadata"], type=dict[str, str])
+    return SessionRecord(**{**dict(row), "receipt": kept, "metadata": metadata})
+
+
+def _list_sessions(
+    db: sqlite3.Connection,
+    account_id: str,
+    limit: int,
+    after: str | None,
+    state: SessionState | None,
+) -> list[SessionRecord]:
+    opened_at = None if after is None else _session(db, account_id, after).opened_at
+    rows = db.execute(
+        "SELECT * FROM sessions WHERE account_id = :account_id"
+        " AND (:state IS NULL OR state = :state)"
+        " AND (:after IS NULL OR (opened_at, id) < (:opened_at, :after))"
+        " ORDER BY opened_at DESC, id DESC LIMIT :limit",
+        {
+            "account_id": account_id,
+            "state": state,
+            "opened_at": opened_at,
+            "after": after,
+            "limit": limit,
+        },
+    )
+    return [_session_record(row) for row in rows]
+
+
+def _touch(db: sqlite3.Connection, account_id: str, session_id: str, at: float) -> None:
+    with transaction(db):
+        if _session(db, account_id, session_id).state == "closed":
+            raise SessionClosed(f"session {session_id}")
+        _seen(db, session_id, at)
+
+
+def _seen(db: sqlite3.Connection, session_id: str, at: float) -> None:
+    sql = "UPDATE sessions SET last_seen_at = max(last_seen_at, ?) WHERE id = ?"
+    db.execute(sql, (at, session_id))
+
+
+def _record_turn(db: sqlite3.Connection, usage: TurnUsage, rows: tuple[LedgerRow, ...]) -> Recorded:
+    with transaction(db):
+        session = _session(db, usage.account_id, usage.session_id)
+        if not insert(db, "turns", usage, segment=session.segment):
+            return Recorded.AGAIN
+        for row in rows:
+            insert(db, "usage_records", row, segment=session.segment)
+        _seen(db, usage.session_id, usage.at)
+    return Recorded.LATE if session.state == "closed" else Recorded.NEW
+
+
+def _rows(db: sqlite3.Connection, account_id: str, session_id: str) -> list[LedgerRow]:
+    _session(db, account_id, session_id)
+    rows = db.execute(
+        f"SELECT {', '.join(LedgerRow.__struct_fields__)} FROM usage_records"  # noqa: S608 - names
+        " WHERE session_id = ? ORDER BY created_at, response_id, rowid",
+        (session_id,),
+    )
+    return [LedgerRow(**row) for row in rows]
+
+
+def _session_usage(db: sqlite3.Connection, account_id: str, session_id: str) -> SessionUsage:
+    _session(db, account_id, session_id)
+    # One statement, so that all sums are of the same moment.
+    row = db.execute(_SESSION_USAGE, {"session_id": session_id}).fetchone()
+    return SessionUsage(**row)
+
+
+_SESSION_USAGE = """
+    SELECT
+        count(*) AS turns,
+        coalesce(sum(input_tokens), 0) AS input_tokens,
+        coalesce(sum(cached_tokens), 0) AS cached_tokens,
+        coalesce(sum(output_tokens), 0) AS output_tokens,
+        coalesce(sum(images), 0) AS images,
+        coalesce(sum(detections), 0) AS detections,
+        (
+            SELECT coalesce(sum(cost_micro_usd), 0) FROM usage_records
+            WHERE session_id = :session_id
+        ) AS cost_micro_usd,
+        (
+            SELECT coalesce(sum(cost_micro_usd), 0)
+            FROM usage_records JOIN sessions ON sessions.id = usage_records.session_id
+            WHERE sessions.id = :session_id AND sessions.state = 'closed'
+                AND usage_records.segment >= sessions.segment
+        ) AS late_micro_usd
+    FROM turns WHERE session_id = :session_id
+"""
+
+
+def _close_session(
+    db: sqlite3.Connection,
+    account_id: str,
+    session_id: str,
+    at: float,
+    reason: str,
+    *,
+    idle_before: float | None,
+) -> SessionRecord:
+    with transaction(db):
+        session = _session(db, account_id, session_id)
+        in_use = idle_before is not None and session.last_seen_at >= idle_before
+        if session.state == "closed" or in_use:
+            return session
+        final = msgspec.json.encode(receipt(_rows(db, account_id, session_id))).decode()
+        db.execute(
+            "UPDATE sessions SET state = 'closed', segment = segment + 1, closed_at = ?,"
+            " close_reason = ?, receipt = ? WHERE id = ? AND state = 'open'",
+            (at, reason, final, session_id),
+        )
+        return _session(db, account_id, session_id)
+
+
+def _idle_sessions(db: sqlite3.Connection, before: float, limit: int) -> list[SessionRecord]:
+    sql = (
+        "SELECT * FROM sessions WHERE state = 'open' AND last_seen_at < ?"
+        " ORDER BY last_seen_at, id LIMIT ?"
+    )
+    return [_session_record(row) for row in db.execute(sql, (before, limit))]

@@ -1,0 +1,18 @@
+"""The whole store in one SQLite file."""
+
+from pathlib import Path
+
+from metering.sqlite.accounts import SqliteAccounts
+from metering.sqlite.database import Database
+from metering.sqlite.ledger import SqliteLedger
+from metering.store import Store
+
+
+async def open_sqlite(path: Path, *, busy_timeout_s: float = 5.0) -> Store:
+    """Open the file, made and migrated as needed; see `Database.open`."""
+    return sqlite_store(await Database.open(path, busy_timeout_s=busy_timeout_s))
+
+
+def sqlite_store(database: Database) -> Store:
+    """All ports on one database."""
+    return Store(SqliteAccounts(database), SqliteLedger(database), database.close)
