@@ -136,7 +136,8 @@ async def _start_services(
         reservations=Reservations(log, kept_s=settings.idempotency_s),
         hub=hub,
         price_book=default_price_book(),
-        connections=Connections(settings.max_connections_per_key),
+        sockets=Connections(settings.max_connections_per_key, called="WebSockets open"),
+        requests=Connections(settings.max_requests_per_key, called="requests under way"),
         seal=Seal(bootstrap.load_pepper(settings)),
         model_created_at=int(settings.model.stat().st_mtime),
     )

@@ -10,11 +10,12 @@ from metering.authenticator import Principal
 
 
 class Connections:
-    """WebSockets and requests under way, by key."""
+    """WebSockets, or HTTP requests under way, by key."""
 
-    def __init__(self, limit: int) -> None:
-        """`limit`: of one key; 0 is any number."""
+    def __init__(self, limit: int, *, called: str) -> None:
+        """`limit`: of one key; 0 is any number. `called`: what they are, to those refused."""
         self._limit = limit
+        self._called = called
         self._open: Counter[str] = Counter()
 
     @contextlib.contextmanager
@@ -28,7 +29,7 @@ class Connections:
         holder = principal.grant.session_id if isinstance(principal, Granted) else principal.key_id
         if self._limit and self._open[holder] >= self._limit:
             raise RateLimited(
-                f"This key has {self._limit} connections and requests open already.",
+                f"This key has {self._limit} {self._called} already.",
                 code="too_many_connections",
             )
         self._open[holder] += 1

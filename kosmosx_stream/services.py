@@ -48,7 +48,8 @@ class Services(msgspec.Struct, kw_only=True):
     reservations: Reservations
     hub: Hub
     price_book: PriceBook
-    connections: Connections
+    sockets: Connections
+    requests: Connections
     seal: Seal
     model_created_at: int
     """When the checkpoint was written, in Unix seconds."""

@@ -74,7 +74,7 @@ class Settings(BaseSettings):
     """A comment goes out on a silent SSE stream this often."""
     drain_timeout_s: float = Field(default=25, ge=0)
     """On SIGTERM live turns have so long to finish."""
-    first_message_timeout_s: float = Field(default=60, gt=0)
+    first_message_timeout_s: float = Field(default=10, gt=0)
     """A WebSocket that says nothing for so long after connecting is closed."""
     key_check_s: float = Field(default=5, gt=0)
     """A WebSocket whose key was revoked is closed after so long, or at its next request."""
@@ -88,10 +88,14 @@ class Settings(BaseSettings):
     """Largest request line with its headers."""
     request_timeout_s: float = Field(default=10, gt=0)
     """A connection has so long for a request's headers; its body then keeps a pace of 8 KiB/s."""
-    max_connections_per_address: int = Field(default=1000, ge=0)
+    max_connections_per_address: int = Field(default=200, ge=0)
     """Connections of one IP address; 0 is any number, for servers behind a proxy."""
-    max_connections_per_key: int = Field(default=500, ge=0)
-    """WebSockets and requests under way of one key on one server; 0 is any number."""
+    max_connections_per_key: int = Field(default=20, ge=0)
+    """WebSockets of one key on one server; 0 is any number. Those of client secrets are counted by
+    their session."""
+    max_requests_per_key: int = Field(default=500, ge=0)
+    """HTTP requests under way of one key on one server; 0 is any number. They are more than the
+    WebSockets: a service answers all its users with one key."""
     max_in_flight: int = Field(default=16, ge=1)
     """Responses that one WebSocket may have live at a time; more of them wait."""
     max_lanes: int = Field(default=32, ge=1)

@@ -61,7 +61,7 @@ class _Resource:
             raise HTTPException(405, headers={"Allow": ", ".join(self._operations)})
         client_secrets = services.client_secrets if operation.client_secrets else None
         principal = await authenticate(request, services.authenticator, client_secrets)
-        with services.connections.open(principal):
+        with services.requests.open(principal):
             result = await operation.handler(request, services, principal)
             answer = result if isinstance(result, Response | EventStream) else json_response(result)
             await answer(scope, receive, send)

@@ -56,7 +56,7 @@ async def responses_socket(socket: WebSocket) -> None:
         try:
             check_origin(socket, services.settings.allowed_origins)
             principal = await authenticate(socket, services.authenticator, services.client_secrets)
-            held.enter_context(services.connections.open(principal))
+            held.enter_context(services.sockets.open(principal))
         except Exception as error:  # noqa: BLE001 - as for any request
             refusal = to_api_error(error)
             body = encode_http(refusal)

@@ -70,8 +70,12 @@ class RawClient:
     def rest(self) -> bytes:
         """Everything until the server closes."""
         answer = b""
-        while data := self.socket.recv(65536):
-            answer += data
+        try:
+            while data := self.socket.recv(65536):
+                answer += data
+        except ConnectionResetError:
+            if not answer:  # It need not have read all that was sent to it.
+                raise
         return answer
 
     def dropped(self) -> bool:

@@ -19,6 +19,7 @@ PER_KEY = 8
 PER_ADDRESS = 40
 MEBIBYTE = 2**20
 LONG_ANSWER = 1500
+TOO_MANY = "too_many_connections"
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +37,7 @@ def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
         KOSMOSX_IMAGE_URLS="1",
         KOSMOSX_MAX_REQUEST_BYTES=str(MEBIBYTE),
         KOSMOSX_MAX_CONNECTIONS_PER_KEY=str(PER_KEY),
+        KOSMOSX_MAX_REQUESTS_PER_KEY=str(PER_KEY),
         KOSMOSX_MAX_CONNECTIONS_PER_ADDRESS=str(PER_ADDRESS),
     )
     process.data_dir.mkdir()
@@ -188,11 +190,27 @@ def test_a_key_has_so_many_connections(strict: ServerProcess) -> None:
         with pytest.raises(InvalidStatus) as no_socket, connect(url, additional_headers=mine):
             pass
         assert no_socket.value.response.status_code == 429
-        no_request = httpx.get(f"{strict.base_url}/v1/models", headers=mine)
-        assert no_request.status_code == 429
-        assert no_request.json()["error"]["code"] == "too_many_connections"
-        assert httpx.get(f"{strict.base_url}/v1/models", headers=other).status_code == 200
+        assert json.loads(no_socket.value.response.body)["error"]["code"] == TOO_MANY
+        assert httpx.get(f"{strict.base_url}/v1/models", headers=mine).status_code == 200
+        with connect(url, additional_headers=other):
+            pass
     with connect(url, additional_headers=mine):
+        pass
+
+
+def test_a_key_has_so_many_requests_under_way(strict: ServerProcess) -> None:
+    """Their bodies do not come to an end; each has a second, which the ninth does not need."""
+    url, other = f"{strict.base_url}/v1/models", {"Authorization": f"Bearer {strict.create_key()}"}
+    mine = {"Authorization": f"Bearer {strict.key}"}
+    with ExitStack() as opened:
+        for _ in range(PER_KEY):
+            request = opened.enter_context(RawClient(strict))
+            request.head("POST", "/v1/responses", "Content-Length: 100", "Expect: 100-continue")
+            assert b" 100 " in request.socket.recv(1024)
+        refusal = httpx.get(url, headers=mine)
+        assert (refusal.status_code, refusal.json()["error"]["code"]) == (429, TOO_MANY)
+        assert httpx.get(url, headers=other).status_code == 200
+    while httpx.get(url, headers=mine).status_code == 429:
         pass
 
 
