@@ -87,11 +87,24 @@ class MemoryHistory:
             raise NotFound(conversation_id)
         return line
 
+    async def conversations(
+        self, account_id: str, *, limit: int, after: str | None = None, oldest_first: bool = False
+    ) -> list[Conversation]:
+        lines = [line for line in self._conversations.values() if line.account_id == account_id]
+        ids = [line.id for line in lines]
+        if after is not None and after not in ids:
+            raise NotFound(after)
+        if not oldest_first:
+            lines, ids = lines[::-1], ids[::-1]
+        first = 0 if after is None else ids.index(after) + 1
+        return lines[first : first + limit]
+
     async def describe_conversation(
         self, account_id: str, conversation_id: str, metadata: dict[str, str]
     ) -> Conversation:
         line = await self.conversation(account_id, conversation_id)
-        self._change(line, line.revision, metadata=metadata)
+        described = msgspec.structs.replace(line, metadata=metadata)
+        self._conversations[line.id] = described
         return self._conversations[conversation_id]
 
     async def revise_conversation(
@@ -130,4 +143,5 @@ class MemoryHistory:
 
     def _change(self, line: Conversation, revision: str, **changes: Any) -> None:
         changed = msgspec.structs.replace(line, revision=revision, **changes)
+        del self._conversations[line.id]  # They stand in the order of their last change.
         self._conversations[line.id] = changed

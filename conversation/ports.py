@@ -218,6 +218,16 @@ class History(Protocol):
 
     async def conversation(self, account_id: str, conversation_id: str) -> Conversation: ...
 
+    async def conversations(
+        self, account_id: str, *, limit: int, after: str | None = None, oldest_first: bool = False
+    ) -> list[Conversation]:
+        """Those of the account by their last turn or edit, at most `limit` of them.
+
+        Raises:
+            NotFound: the one after which to begin is not among them.
+        """
+        ...
+
     async def describe_conversation(
         self, account_id: str, conversation_id: str, metadata: dict[str, str]
     ) -> Conversation:

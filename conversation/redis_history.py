@@ -50,6 +50,7 @@ class RedisHistory:
         self._delete_turn = Script(redis, "delete_turn", patience_s=patience_s)
         self._create = Script(redis, "create_conversation", patience_s=patience_s)
         self._conversation = Script(redis, "conversation", patience_s=patience_s)
+        self._conversations = Script(redis, "conversations", patience_s=patience_s)
         self._describe = Script(redis, "describe_conversation", patience_s=patience_s)
         self._revise = Script(redis, "revise_conversation", patience_s=patience_s)
         self._delete = Script(redis, "delete_conversation", patience_s=patience_s)
@@ -111,13 +112,18 @@ class RedisHistory:
         found = await self._conversation(account_id, conversation_id, self._retention_ms)
         if not found:
             raise NotFound(conversation_id)
-        data, head, pending, revision = found
-        return msgspec.structs.replace(
-            _unpack(data, Conversation),
-            head_id=head.decode() or None,
-            pending=_unpack(pending, tuple[Item, ...]) if pending else (),
-            revision=revision.decode(),
+        return _conversation(found)
+
+    async def conversations(
+        self, account_id: str, *, limit: int, after: str | None = None, oldest_first: bool = False
+    ) -> list[Conversation]:
+        """The account's own, by their last use. See History."""
+        found: Sequence[Sequence[bytes]] | None = await self._conversations(
+            account_id, limit, after or "", "asc" if oldest_first else "desc"
         )
+        if found is None:
+            raise NotFound(after)
+        return [_conversation(line) for line in found]
 
     async def describe_conversation(
         self, account_id: str, conversation_id: str, metadata: dict[str, str]
@@ -199,6 +205,16 @@ def _check(verdict: int, name: str) -> None:
         raise NotFound(name)
     if verdict != OK:
         raise Conflict(name)
+
+
+def _conversation(fields: Sequence[bytes]) -> Conversation:
+    data, head, pending, revision = fields
+    return msgspec.structs.replace(
+        _unpack(data, Conversation),
+        head_id=head.decode() or None,
+        pending=_unpack(pending, tuple[Item, ...]) if pending else (),
+        revision=revision.decode(),
+    )
 
 
 def _conversation_data(conversation: Conversation) -> bytes:

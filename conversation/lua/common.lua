@@ -29,6 +29,13 @@ local function free_to_change(line, account, revision)
   return OK
 end
 
+-- The account's newest conversation is now this one.
+local function list_as_newest(account, conversation, retention_ms)
+  local lines = key('conversations', account)
+  redis.call('ZADD', lines, now_ms(), conversation)
+  redis.call('PEXPIRE', lines, retention_ms)
+end
+
 -- turn: id, account, parent, conversation, images, data ('' where there is none)
 local function store_turn(turn, retention_ms)
   local id, account, parent, conversation, images, data = unpack(turn)
@@ -54,6 +61,7 @@ local function attach_turn(turn, retention_ms)
     redis.call('HDEL', line, 'pending', 'images', 'holder')
     redis.call('HSET', line, 'head', id, 'revision', id)
     redis.call('PEXPIRE', line, retention_ms)
+    list_as_newest(account, conversation, retention_ms)
   end
   store_turn(turn, retention_ms)
   return OK

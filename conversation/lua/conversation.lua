@@ -4,6 +4,7 @@ local account, line, retention_ms = ARGV[1], key('conversation', ARGV[2]), ARGV[
 local found = redis.call('HMGET', line, 'account', 'images', 'data', 'head', 'pending', 'revision')
 if found[1] ~= account then return {} end
 redis.call('PEXPIRE', line, retention_ms)
+redis.call('PEXPIRE', key('conversations', account), retention_ms)
 for image in string.gmatch(found[2] or '', '%S+') do
   redis.call('PEXPIRE', key('image', account .. ':' .. image), retention_ms)
 end

@@ -5,4 +5,5 @@ if redis.call('EXISTS', line) == 1 then
 end
 redis.call('HSET', line, 'account', ARGV[2], 'data', ARGV[3], 'head', '', 'revision', '')
 redis.call('PEXPIRE', line, ARGV[4])
+list_as_newest(ARGV[2], ARGV[1], ARGV[4])
 return OK

@@ -8,5 +8,6 @@ if verdict ~= OK then return verdict end
 redis.call('HSET', line, 'revision', next_revision, 'head', ARGV[6], 'pending', ARGV[7],
   'images', ARGV[8])
 redis.call('PEXPIRE', line, retention_ms)
+list_as_newest(account, id, retention_ms)
 for first = 9, #ARGV, 6 do store_turn({ unpack(ARGV, first, first + 5) }, retention_ms) end
 return OK

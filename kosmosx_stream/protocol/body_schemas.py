@@ -203,6 +203,11 @@ BODIES: dict[str, Schema] = {
     "UpdateConversation": body(
         "What is to be known of a conversation.", {"metadata": any_of(METADATA, {"type": "null"})}
     ),
+    "MoveHead": body(
+        "Where a conversation is to go on from.",
+        {},
+        turn_id=says(TEXT, "The `kosmosx:turn_id` of an item, or a response; else its beginning."),
+    ),
     "CreateClientSecret": body(
         "What a secret is to be good for.",
         {

@@ -58,6 +58,17 @@ def decode_update(body: bytes | str) -> dict[str, str]:
     return read_metadata(fields)
 
 
+def decode_head(body: bytes | str) -> str | None:
+    """Decode the body of `POST /v1/conversations/{id}/head`: a turn, or None for the beginning.
+
+    Raises:
+        InvalidRequest: `turn_id` is not a string.
+    """
+    fields = decode_object(body or b"{}")
+    fields.refuse_extensions()
+    return fields.string("turn_id")
+
+
 def _items(fields: Fields) -> tuple[InputItem, ...]:
     items = fields.array("items")
     if not items:

@@ -59,14 +59,23 @@ class OutputTextPart(msgspec.Struct, frozen=True, kw_only=True, tag="output_text
 ContentPart = InputTextPart | InputImagePart | OutputTextPart
 
 
-class MessageItem(msgspec.Struct, frozen=True, kw_only=True, tag="message"):
+class _InTurn(msgspec.Struct, frozen=True, kw_only=True):
+    """`kosmosx:turn_id`: the turn that an item of a conversation belongs to.
+
+    It is a response's id, unless the item was put in by hand.
+    """
+
+    turn_id: str | msgspec.UnsetType = msgspec.field(name="kosmosx:turn_id", default=msgspec.UNSET)
+
+
+class MessageItem(_InTurn, frozen=True, kw_only=True, tag="message"):
     id: str
     status: ItemStatus
     role: Role
     content: tuple[ContentPart, ...]
 
 
-class FunctionCallItem(msgspec.Struct, frozen=True, kw_only=True, tag="function_call"):
+class FunctionCallItem(_InTurn, frozen=True, kw_only=True, tag="function_call"):
     id: str
     call_id: str
     name: str
@@ -74,7 +83,7 @@ class FunctionCallItem(msgspec.Struct, frozen=True, kw_only=True, tag="function_
     status: ItemStatus
 
 
-class FunctionCallOutputItem(msgspec.Struct, frozen=True, kw_only=True, tag="function_call_output"):
+class FunctionCallOutputItem(_InTurn, frozen=True, kw_only=True, tag="function_call_output"):
     id: str
     call_id: str
     output: str | tuple[InputTextPart | InputImagePart, ...]

@@ -1,5 +1,6 @@
 """Conversations as clients see them."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
@@ -12,6 +13,16 @@ class ConversationObject(msgspec.Struct, frozen=True, kw_only=True):
     object: Literal["conversation"] = "conversation"
     created_at: int
     metadata: dict[str, str]
+
+
+class ConversationList(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of conversations."""
+
+    object: Literal["list"] = "list"
+    data: Sequence[ConversationObject]
+    first_id: str | None
+    last_id: str | None
+    has_more: bool
 
 
 class DeletedConversation(msgspec.Struct, frozen=True):

@@ -3,6 +3,7 @@
 import time
 from typing import Any
 
+import msgspec
 from starlette.requests import Request
 
 from conversation import ports
@@ -11,6 +12,7 @@ from conversation.items import Conversation, Item, Turn
 from kosmosx_stream.ids import new_id
 from kosmosx_stream.protocol.conversations import (
     decode_conversation,
+    decode_head,
     decode_items,
     decode_update,
 )
@@ -23,11 +25,16 @@ from kosmosx_stream.protocol.errors import (
 )
 from kosmosx_stream.protocol.inputs import InputItem
 from kosmosx_stream.protocol.items import ItemList, WireItem, item_list
-from kosmosx_stream.protocol.resources import ConversationObject, DeletedConversation
+from kosmosx_stream.protocol.resources import (
+    ConversationList,
+    ConversationObject,
+    DeletedConversation,
+)
 from kosmosx_stream.services import Services
 from kosmosx_stream.transports.endpoint import read_body
-from kosmosx_stream.transports.item_pages import INCLUDE, PAGING, item_page, wire_items
+from kosmosx_stream.transports.item_pages import INCLUDE, PAGING, item_page, wire_items, with_turns
 from kosmosx_stream.transports.operation import operation
+from kosmosx_stream.transports.query import AFTER, LIMIT, ORDER
 from metering.authenticator import Principal
 
 
@@ -46,6 +53,31 @@ async def create(request: Request, services: Services, principal: Principal) -> 
     if items:
         await _put_in(services, conversation, items)
     return _conversation_object(conversation)
+
+
+@operation(answer=ConversationList, query=(LIMIT, ORDER, AFTER))
+async def list_all(request: Request, services: Services, principal: Principal) -> Any:
+    """`GET /v1/conversations`: a page of them, by their last turn or edit."""
+    query = request.query_params
+    limit, after = LIMIT.read(query), AFTER.read(query)
+    try:
+        found = await services.history.conversations(
+            principal.account_id,
+            limit=limit + 1,
+            after=after,
+            oldest_first=ORDER.read(query) == "asc",
+        )
+    except ports.NotFound as error:
+        raise InvalidRequest(
+            f"No conversation '{str(after)[:64]}'.", code="invalid_value", param="after"
+        ) from error
+    data = [_conversation_object(each) for each in found[:limit]]
+    return ConversationList(
+        data=data,
+        first_id=data[0].id if data else None,
+        last_id=data[-1].id if data else None,
+        has_more=len(found) > limit,
+    )
 
 
 @operation(answer=ConversationObject, refuses=(NotFound,))
@@ -73,6 +105,25 @@ async def delete(request: Request, services: Services, principal: Principal) -> 
     return DeletedConversation(found.id)
 
 
+@operation(
+    body="MoveHead", body_required=False, answer=ConversationObject, refuses=(NotFound, Conflict)
+)
+async def move_head(request: Request, services: Services, principal: Principal) -> Any:
+    """`POST /v1/conversations/{id}/head`: go on from another turn; what it leaves can come back."""
+    turn_id = decode_head(await read_body(request, services.settings.max_request_bytes))
+    found = await _find(request, services, principal)
+    if turn_id is not None:
+        try:
+            await services.history.turn(principal.account_id, turn_id)
+        except ports.NotFound as error:
+            raise InvalidRequest(
+                f"No turn '{turn_id[:64]}'.", code="invalid_value", param="turn_id"
+            ) from error
+    moved = msgspec.structs.replace(found, head_id=turn_id)
+    await services.history.revise_conversation(moved, new_id("rev"))
+    return _conversation_object(moved)
+
+
 @operation(body="CreateItems", answer=ItemList, query=(INCLUDE,), refuses=(NotFound, Conflict))
 async def create_items(request: Request, services: Services, principal: Principal) -> Any:
     """`POST /v1/conversations/{id}/items`: put items at its end; the next turn reads them."""
@@ -89,8 +140,14 @@ async def create_items(request: Request, services: Services, principal: Principa
 async def list_items(request: Request, services: Services, principal: Principal) -> Any:
     """`GET /v1/conversations/{id}/items`: a page of all that was said in it."""
     found = await _find(request, services, principal)
-    items = _items(found, await _turns(services, found))
-    return await item_page(services.history, principal.account_id, items, request.query_params)
+    turns = await _turns(services, found)
+    return await item_page(
+        services.history,
+        principal.account_id,
+        _items(found, turns),
+        request.query_params,
+        _turn_ids(turns),
+    )
 
 
 @operation(answer=WireItem, query=(INCLUDE,), refuses=(NotFound,))
@@ -98,10 +155,11 @@ async def retrieve_item(request: Request, services: Services, principal: Princip
     """`GET /v1/conversations/{id}/items/{item_id}`: one thing that was said."""
     found = await _find(request, services, principal)
     item_id, query = request.path_params["item_id"], request.query_params
-    for item in _items(found, await _turns(services, found)):
+    turns = await _turns(services, found)
+    for item in _items(found, turns):
         if item.id == item_id:
-            (shown,) = await wire_items(services.history, principal.account_id, [item], query)
-            return shown
+            shown = await wire_items(services.history, principal.account_id, [item], query)
+            return with_turns(shown, _turn_ids(turns))[0]
     raise item_not_found(item_id)
 
 
@@ -130,6 +188,10 @@ async def _turns(services: Services, conversation: Conversation) -> list[Turn]:
     if conversation.head_id is None:
         return []
     return await services.history.chain(conversation.account_id, conversation.head_id)
+
+
+def _turn_ids(turns: list[Turn]) -> dict[str, str]:
+    return {item.id: turn.response_id for turn in turns for item in turn.items}
 
 
 def _items(conversation: Conversation, turns: list[Turn]) -> list[Item]:

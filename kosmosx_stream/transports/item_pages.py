@@ -1,8 +1,9 @@
 """Items of a list as a client asks for them: a page, with its pictures if they are wanted."""
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+import msgspec
 from starlette.datastructures import QueryParams
 
 from conversation.items import Item, image_ids
@@ -33,9 +34,13 @@ LARGEST_PAGE = 32 * 2**20
 
 
 async def item_page(
-    history: History, account_id: str, items: Sequence[Item], query: QueryParams
+    history: History,
+    account_id: str,
+    items: Sequence[Item],
+    query: QueryParams,
+    turn_ids: Mapping[str, str] | None = None,
 ) -> ItemList:
-    """The page that the query asks for; `items` are oldest first.
+    """The page that the query asks for; `items` are oldest first, `turn_ids` by their ids.
 
     Raises:
         InvalidRequest: a parameter is none, or no item has the id that the page begins after.
@@ -44,7 +49,15 @@ async def item_page(
         items = items[::-1]
     rest = items[_begin(items, AFTER.read(query)) :]
     page = await wire_items(history, account_id, rest[: LIMIT.read(query)], query)
-    return item_list(page, has_more=len(page) < len(rest))
+    return item_list(with_turns(page, turn_ids or {}), has_more=len(page) < len(rest))
+
+
+def with_turns(items: Sequence[WireItem], turn_ids: Mapping[str, str]) -> list[WireItem]:
+    """The items, those with a turn telling it; `turn_ids` are by the items' ids."""
+    return [
+        msgspec.structs.replace(item, turn_id=turn_ids.get(item.id, msgspec.UNSET))
+        for item in items
+    ]
 
 
 async def wire_items(

@@ -226,6 +226,31 @@ async def test_metadata_is_replaced_at_any_time(history: History, log: EventLog)
     assert (described.metadata, described.head_id) == ({"title": "Sail"}, "resp_0")
 
 
+async def test_conversations_are_listed_by_their_last_use(history: History) -> None:
+    for name in ("conv_1", "conv_2", "conv_3", "conv_4"):
+        await history.create_conversation(conversation(name))
+    await history.create_conversation(conversation("conv_other", account_id="acct_b"))
+    first = await history.conversation("acct_a", "conv_1")
+    await history.revise_conversation(first, "rev_1")
+    await history.add_turn(turn("resp_0", None, "conv_3"))
+    await history.describe_conversation("acct_a", "conv_2", {"topic": "tides"})
+    await history.delete_conversation("acct_a", "conv_4")
+
+    async def listed(limit: int = 9, **options: Any) -> list[str]:
+        return [each.id for each in await history.conversations("acct_a", limit=limit, **options)]
+
+    assert await listed() == ["conv_3", "conv_1", "conv_2"]
+    assert await listed(oldest_first=True) == ["conv_2", "conv_1", "conv_3"]
+    assert await listed(2) == ["conv_3", "conv_1"]
+    assert await listed(2, after="conv_1") == ["conv_2"]
+    assert await listed(after="conv_1", oldest_first=True) == ["conv_3"]
+    (newest,) = await history.conversations("acct_a", limit=1)
+    assert newest == await history.conversation("acct_a", "conv_3")
+    for elsewhere in ("conv_4", "conv_other"):
+        with pytest.raises(NotFound):
+            await history.conversations("acct_a", limit=1, after=elsewhere)
+
+
 async def test_turns_outlive_their_conversation(history: History) -> None:
     await history.create_conversation(conversation())
     turns = await add_line(history, 2, "conv_1")
@@ -335,15 +360,16 @@ async def test_what_is_used_is_kept_for_another_period(redis: Redis) -> None:
         key("turn", "resp_1"),
         key("conversation", "conv_1"),
         key("image", "acct_a:0a"),
+        key("conversations", "acct_a"),
     ]
-    assert await redis.exists(*names) == await redis.dbsize() == 4
+    assert await redis.exists(*names) == await redis.dbsize() == 5
     await shorten(redis, names)
     await history.chain("acct_a", "resp_1")
-    assert [await redis.ttl(name) > 500 for name in names] == [True] * 4
+    assert [await redis.ttl(name) > 500 for name in names] == [True] * 4 + [False]
     await shorten(redis, names)
     await history.conversation("acct_a", "conv_1")
     await history.image("acct_a", "0a")
-    assert [await redis.ttl(name) > 500 for name in names] == [False, False, True, True]
+    assert [await redis.ttl(name) > 500 for name in names] == [False, False, True, True, True]
 
 
 async def test_pending_images_are_kept_with_their_conversation(redis: Redis) -> None:
@@ -354,6 +380,17 @@ async def test_pending_images_are_kept_with_their_conversation(redis: Redis) -> 
     await shorten(redis, [key("image", "acct_a:0a")])
     await history.conversation("acct_a", "conv_1")
     assert await redis.ttl(key("image", "acct_a:0a")) > 500
+
+
+async def test_expired_conversations_leave_the_list(redis: Redis) -> None:
+    history = RedisHistory(redis, retention_s=RETENTION_S)
+    names = [f"conv_{number}" for number in range(5)]
+    for name in names:
+        await history.create_conversation(conversation(name))
+    await redis.delete(key("conversation", "conv_3"), key("conversation", "conv_4"))
+    listed = await history.conversations("acct_a", limit=2)
+    assert [each.id for each in listed] == ["conv_2", "conv_1"]
+    assert await redis.zcard(key("conversations", "acct_a")) == 3
 
 
 async def test_a_repeated_edit_changes_nothing(redis: Redis) -> None:

@@ -193,6 +193,57 @@ def test_a_picture_of_an_item_is_billed_once(official: openai.OpenAI) -> None:
     assert counts == [1, 0]
 
 
+# -- the account's conversations ---------------------------------------------------------------
+
+
+def listed(official: openai.OpenAI, **query: Any) -> Any:
+    """OpenAI has no such list."""
+    return official.get("/conversations", cast_to=object, options={"params": query})
+
+
+def test_conversations_are_listed_by_their_last_turn(official: openai.OpenAI) -> None:
+    old, new = (official.conversations.create(metadata={"n": str(n)}) for n in range(2))
+    page = listed(official, limit=1)
+    assert [each["id"] for each in page["data"]] == [new.id]
+    assert page["data"][0]["metadata"] == {"n": "1"}
+    assert (page["first_id"], page["last_id"], page["has_more"]) == (new.id, new.id, True)
+    official.responses.create(**SHORT, input="Hello!", conversation=old.id)
+    assert [each["id"] for each in listed(official, limit=2)["data"]] == [old.id, new.id]
+    assert listed(official, limit=1, after=old.id)["data"][0]["id"] == new.id
+    official.conversations.delete(old.id)
+    assert listed(official, limit=1)["data"][0]["id"] == new.id
+    with pytest.raises(openai.BadRequestError, match="conv_none"):
+        listed(official, after="conv_none")
+
+
+def test_a_conversation_goes_on_from_an_earlier_turn(official: openai.OpenAI) -> None:
+    conversation = official.conversations.create()
+
+    def ask(question: str) -> str:
+        return official.responses.create(**SHORT, input=question, conversation=conversation.id).id
+
+    def asked() -> list[str]:
+        items = official.conversations.items.list(conversation.id, order="asc")
+        assert {getattr(item, "kosmosx:turn_id") for item in items} <= {first, second, other}
+        return texts(item for item in items if item.role == "user")
+
+    def move(turn_id: str | None) -> None:
+        path = f"/conversations/{conversation.id}/head"
+        official.post(path, cast_to=object, body={"turn_id": turn_id})
+
+    first, second, other = ask("One."), ask("Two."), ""
+    move(first)
+    other = ask("Another two.")
+    assert asked() == ["One.", "Another two."]
+    move(second)
+    assert asked() == ["One.", "Two."]
+    move(None)
+    assert asked() == []
+    with pytest.raises(openai.BadRequestError) as refused:
+        move("resp_none")
+    assert refused.value.param == "turn_id"
+
+
 # -- bad input ---------------------------------------------------------------------------------
 
 

@@ -16,6 +16,7 @@ from kosmosx_stream.protocol.client_events import decode_client_event
 from kosmosx_stream.protocol.client_secrets import decode_client_secret
 from kosmosx_stream.protocol.conversations import (
     decode_conversation,
+    decode_head,
     decode_items,
     decode_update,
 )
@@ -32,6 +33,7 @@ DECODERS: dict[str, tuple[Schema, Decode]] = {
     "CreateResponse": (BODIES["CreateResponse"], decode_create),
     "CreateConversation": (BODIES["CreateConversation"], decode_conversation),
     "UpdateConversation": (BODIES["UpdateConversation"], decode_update),
+    "MoveHead": (BODIES["MoveHead"], decode_head),
     "CreateItems": (BODIES["CreateItems"], decode_items),
     "CreateSession": (BODIES["CreateSession"], decode_session),
     "CreateClientSecret": (BODIES["CreateClientSecret"], decode_client_secret),
@@ -193,6 +195,7 @@ def test_every_field_that_is_read_is_documented(monkeypatch: pytest.MonkeyPatch)
     }
     decode_create(encoded(body))
     decode_conversation(encoded({"items": body["input"]}))
+    decode_head(b"{}")
     decode_session(b"{}")
     decode_client_secret(encoded({"origin": "https://a", "expires_after": {}, "session": {}}))
     decode_chat(encoded(CHAT))
