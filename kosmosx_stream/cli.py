@@ -24,6 +24,18 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 keys = typer.Typer(no_args_is_help=True, help="API keys.")
 app.add_typer(keys, name="keys")
 
+CLIENTS_DOING = {
+    # A handshake that we refused; a 401 is no error of ours.
+    "ASGI callable returned without completing handshake.",
+    # With a traceback, for every frame that a client cares to send.
+    "Invalid UTF-8 sequence received from client.",
+    # With the query, where somebody will put a key sooner or later.
+    '%s - "WebSocket %s" [accepted]',
+    '%s - "WebSocket %s" 403',
+    '%s - "WebSocket %s" %d',
+}
+"""What uvicorn logs of clients, though it is nobody's business here."""
+
 DataDir = Annotated[Path | None, typer.Option(help="Folder for everything that is written.")]
 
 
@@ -167,9 +179,7 @@ def _log_to_file(settings: Settings) -> None:
     to_file = logging.FileHandler(settings.data_dir / "logs" / "server.log")
     to_terminal = logging.StreamHandler(sys.stderr)
     to_terminal.setLevel(logging.WARNING)
-    # uvicorn calls a refused WebSocket handshake an error of ours; a 401 is none.
-    refusal = "ASGI callable returned without completing handshake."
-    logging.getLogger("uvicorn.error").addFilter(lambda record: record.getMessage() != refusal)
+    logging.getLogger("uvicorn.error").addFilter(lambda record: record.msg not in CLIENTS_DOING)
     logging.basicConfig(
         level=logging.INFO,
         format="%(asctime)s %(levelname)s %(name)s %(message)s",

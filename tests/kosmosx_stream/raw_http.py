@@ -43,17 +43,34 @@ class RawClient:
         lines.append(f"Authorization: Bearer {self._key}")
         self.send("\r\n".join(lines).encode() + (b"\r\n\r\n" if end else b"\r\n"))
 
-    def upgrade(self, *headers: str) -> bytes:
+    def upgrade(self, *headers: str, path: str = "/v1/responses") -> bytes:
         """Become a WebSocket; the head of the answer."""
         nonce = base64.b64encode(os.urandom(16)).decode()
         self.head(
-            "GET", "/v1/responses", "Connection: Upgrade", "Upgrade: websocket",
+            "GET", path, "Connection: Upgrade", "Upgrade: websocket",
             "Sec-WebSocket-Version: 13", f"Sec-WebSocket-Key: {nonce}", *headers,
         )  # fmt: skip
         answer = b""
         while b"\r\n\r\n" not in answer:
             answer += self.socket.recv(1)
         return answer
+
+    def read_frame(self) -> tuple[int, bytes]:
+        """The server's next frame, which is not masked: its opcode and its data."""
+        first, length = self._read(2)
+        if length == 126:
+            (length,) = struct.unpack(">H", self._read(2))
+        elif length == 127:
+            (length,) = struct.unpack(">Q", self._read(8))
+        return first & 0x0F, self._read(length)
+
+    def _read(self, length: int) -> bytes:
+        data = b""
+        while len(data) < length:
+            more = self.socket.recv(length - len(data))
+            assert more, f"closed after {len(data)} of {length} bytes"
+            data += more
+        return data
 
     def frame(self, opcode: int, data: bytes, *, fin: bool = True) -> None:
         self.send(frame(opcode, data, fin=fin))
