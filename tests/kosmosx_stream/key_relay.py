@@ -11,7 +11,7 @@ HEAD_END = b"\r\n\r\n"
 
 @contextlib.asynccontextmanager
 async def key_relay(server: ServerProcess) -> AsyncIterator[str]:
-    """The URL of the server's WebSocket through the relay; after the handshake bytes pass as are."""
+    """The WebSocket's URL through the relay; after the handshake bytes pass as they are."""
 
     async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
