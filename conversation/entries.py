@@ -35,6 +35,20 @@ class Price(msgspec.Struct, frozen=True, kw_only=True):
     minimum_tokens: int
 
 
+class Allowance(msgspec.Struct, frozen=True, kw_only=True):
+    """What a turn may spend of its account's budget, in micro-dollars.
+
+    `left_micro_usd` was left of the month's `limit_micro_usd` when it began. `granted_micro_usd` is
+    what it may cost at most, None under a soft budget; `shortens` says that its `max_tokens` are
+    fewer for it.
+    """
+
+    limit_micro_usd: int
+    left_micro_usd: int
+    granted_micro_usd: int | None
+    shortens: bool = False
+
+
 class Dropped(msgspec.Struct, frozen=True):
     """Past turns that were left out of a prompt: it had to fit into `window` tokens."""
 
@@ -56,7 +70,8 @@ class Started(msgspec.Struct, frozen=True, kw_only=True, tag=0):
     `opens_session`: this is the first response of its session on a WebSocket. `single_turn`: the
     session is this turn's own and closes with it. `stop`: the answer ends before any of these.
     `calls`: the answer's text may hold calls of functions. `grammar`: its text is held to this
-    (Lark, as llguidance reads it). `tokens` names what the ids mean.
+    (Lark, as llguidance reads it). `tokens` names what the ids mean. `allowance` is there under a
+    budget.
     """
 
     response_id: str
@@ -90,6 +105,7 @@ class Started(msgspec.Struct, frozen=True, kw_only=True, tag=0):
     generate: bool = True
     grammar: str | None = None
     tokens: str = ""
+    allowance: Allowance | None = None
 
 
 class Delta(msgspec.Struct, frozen=True, tag=1):

@@ -42,6 +42,7 @@ from kosmosx_stream.runner import Runner
 from kosmosx_stream.sealing import Seal
 from kosmosx_stream.services import Services
 from kosmosx_stream.settings import Settings
+from kosmosx_stream.spending import Spending
 from kosmosx_stream.sweeper import Sweeper
 from kosmosx_stream.transports.cross_origin import CrossOrigin
 from kosmosx_stream.transports.endpoint import exception_handlers
@@ -119,6 +120,7 @@ async def _start_services(
         attendance=attendance,
         ledger=store.ledger,
         responses=responses,
+        spending=Spending(store.budgets, hold_s=settings.hold_s),
         settings=settings,
     )
     await stack.enter_async_context(hub.running())

@@ -41,6 +41,7 @@ from kosmosx_stream.runner import Runner
 from kosmosx_stream.session import SessionClosed
 from kosmosx_stream.sessions import session_closed
 from kosmosx_stream.settings import Settings
+from kosmosx_stream.spending import Spending
 from metering import errors as books
 from metering.ledger import Ledger
 
@@ -55,11 +56,13 @@ class Hub:
         attendance: Attendance,
         ledger: Ledger,
         responses: ResponseLog,
+        spending: Spending,
         settings: Settings,
     ) -> None:
         self._log = log
         self._ledger = ledger
         self._responses = responses
+        self._spending = spending
         self._settings = settings
         self._turns = LiveTurns(
             log=log, attendance=attendance, ledger=ledger, responses=responses, settings=settings
@@ -129,6 +132,8 @@ class Hub:
             Unavailable: no engine yet, draining, or the log cannot be written.
             Conflict: the session is closed, or the conversation is in another turn.
             NotFound: the conversation was deleted meanwhile.
+            QuotaExceeded: the account's budget has not enough left.
+            StoreUnavailable: what is left of the budget cannot be told.
         """
         model = self._turns.model
         if self.draining or model is None:
@@ -148,6 +153,11 @@ class Hub:
             raise _log_unavailable() from error
         if lease is None:
             raise errors.Conflict("The response is live already.", code="conflict")
+        try:
+            started = await self._spending.set_aside(started)
+        except BaseException:
+            await self._log.release(lease)
+            raise
         return await self._begin(session, started, lease, model.chat_format)
 
     async def _begin(
@@ -161,6 +171,7 @@ class Hub:
         except SessionClosed as error:
             self._turns.forget(live)
             await self._log.release(lease)
+            await self._spending.give_back(started)
             raise session_closed(session.id) from error
         except (Fenced, Conflict, LogUnavailable) as error:
             raise _log_unavailable() from error

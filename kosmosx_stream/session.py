@@ -12,6 +12,7 @@ import msgspec
 
 from conversation.entries import Delta, Ended, EndReason, Entry, Started
 from conversation.items import Turn, image_ids
+from kosmosx_stream.allowance import shortened, within_allowance
 from kosmosx_stream.answer import AnswerItems
 from kosmosx_stream.chat_format import AnswerDecoder, Released
 from kosmosx_stream.engines.port import FinishReason
@@ -71,6 +72,7 @@ class _Turn:
         self.decoder = StopStrings(decoder, started.stop)
         self.live = True
         self.cached_tokens = 0
+        self.detections = 0
         self.held: list[int] = []
         """Ids generated but not yet published, because they released nothing to show."""
         self.answer_ids: list[int] = []
@@ -78,10 +80,19 @@ class _Turn:
 
     def remember(self, released: Released) -> None:
         self.answer.feed(released.text, released.grounding)
+        self.detections += _boxes(released)
 
     def take_held(self) -> tuple[int, ...]:
         held, self.held = tuple(self.held), []
         return held
+
+    def affords(self, token_ids: Sequence[int], released: Released) -> bool:
+        """Whether the budget has enough for these tokens, too."""
+        return self.started.allowance is None or within_allowance(
+            self.started,
+            len(self.answer_ids) + len(token_ids),
+            self.detections + _boxes(released),
+        )
 
     def to_history(self, reason: EndReason) -> Turn | None:
         """The turn as history keeps it; a failed one is not remembered."""
@@ -190,9 +201,11 @@ class Session:
         turn.cached_tokens = cached_tokens
         if not turn.started.generate:
             return [] if finish_reason is None else self._end(turn, "warmed", now)
+        released = turn.decoder.feed(token_ids)
+        if not turn.affords(token_ids, released):
+            return [Abort(response_id), *self._end(turn, "budget", now)]
         turn.held.extend(token_ids)
         turn.answer_ids.extend(token_ids)
-        released = turn.decoder.feed(token_ids)
         effects: list[Effect] = []
         if released.text or released.grounding:
             turn.remember(released)
@@ -252,9 +265,13 @@ class Session:
     ) -> list[Effect]:
         turn.live = False
         released = turn.decoder.finish()
+        if not turn.affords((), released):
+            released = Released(released.text)
         turn.remember(released)
         if reason == "length" and turn.decoder.stopped:
             reason = "stop"  # What was held back up to the last token made a stop string whole.
+        if reason == "length" and shortened(turn.started):
+            reason = "budget"
         response_id = turn.started.response_id
         entry = Ended(
             reason=reason,
@@ -276,6 +293,10 @@ class Session:
             return []
         self._state = "closed"
         return [Close(self._close_reason)]
+
+
+def _boxes(released: Released) -> int:
+    return sum(len(grounding.boxes) for grounding in released.grounding)
 
 
 def displaced(ended: Ended) -> Ended:

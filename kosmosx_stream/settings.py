@@ -66,6 +66,9 @@ class Settings(BaseSettings):
     """A response that nobody reads goes on for so long, then stops and is billed."""
     settle_timeout_s: float = Field(default=5, gt=0)
     """Longest wait for the ledger before an answer's last event is sent without it."""
+    hold_s: float = Field(default=3600, gt=0)
+    """What a turn set aside of its account's budget is free again after so long, if it never ended:
+    more than the longest turn takes."""
     engine_patience_s: float = Field(default=60, ge=0)
     """How long a live turn waits for an engine that died to come back, before it fails."""
     send_timeout_s: float = Field(default=20, gt=0)

@@ -116,7 +116,8 @@ class Ledger(Protocol):
     async def record_turn(self, usage: TurnUsage, rows: tuple[LedgerRow, ...]) -> Recorded:
         """Write the turn and its ledger rows, both or nothing, once per response id.
 
-        The first call wins; the rows are those of `ledger_rows(usage, …)`, none for a free turn.
+        In the same transaction it gives back what the turn had set aside of its budget. The first
+        call wins; the rows are those of `ledger_rows(usage, …)`, none for a free turn.
 
         Raises:
             NotFound: no such session in the usage's account.

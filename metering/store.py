@@ -10,12 +10,14 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from metering.accounts import Accounts
+from metering.budgets import Budgets
 from metering.ledger import Ledger
 
 
-class Store(msgspec.Struct, frozen=True):
+class Store(msgspec.Struct, frozen=True, kw_only=True):
     """What one database keeps. `close` lets go of connections and threads; no call may follow."""
 
     accounts: Accounts
     ledger: Ledger
+    budgets: Budgets
     close: Callable[[], Awaitable[None]]

@@ -108,6 +108,19 @@ def live_cost_micro_usd(
     return sum(charge.cost_micro_usd for charge in charges)
 
 
+def affordable_tokens(
+    micro_usd: int, input_tokens: int, images: int, prices: PriceBook
+) -> int | None:
+    """How many tokens a turn can say for this much; None where they cost nothing."""
+    left = micro_usd - images * prices.image_micro_usd
+    if prices.token_micro_usd == 0:
+        return None if left >= 0 else 0
+    tokens = left // prices.token_micro_usd
+    if not images and tokens < prices.minimum_tokens:
+        return 0
+    return max(0, tokens - input_tokens)
+
+
 def usd(micro: int) -> str:
     """Micro-dollars as an exact decimal of dollars with at least two places: 26400 is `0.0264`."""
     dollars, rest = divmod(abs(micro), MICRO_PER_USD)

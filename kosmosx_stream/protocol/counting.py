@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from conversation.entries import Delta, Ended, Price, Started
-from kosmosx_stream.protocol.responses import LiveUsage, MeteredUsage
+from conversation.entries import Allowance, Delta, Ended, Price, Started
+from kosmosx_stream.protocol.responses import BudgetField, LiveUsage, MeteredUsage
 from metering.usage import usd
 
 CostFn = Callable[[int, int, int, int, Price], int]
@@ -52,6 +52,30 @@ class UsageCounter:
             price_version=self._started.price.version,
         )
 
+    def budget(self) -> BudgetField | None:
+        """What is left of the account's budget; None where there is none."""
+        if (allowance := self._started.allowance) is None:
+            return None
+        return BudgetField(
+            limit_usd=usd(allowance.limit_micro_usd),
+            left_usd=usd(self._left_micro_usd(allowance)),
+            hard=allowance.granted_micro_usd is not None,
+        )
+
+    def budget_runs_out(self) -> bool:
+        """Whether less than a tenth of the budget is left."""
+        allowance = self._started.allowance
+        return (
+            allowance is not None
+            and self._left_micro_usd(allowance) * 10 < allowance.limit_micro_usd
+        )
+
+    def _left_micro_usd(self, allowance: Allowance) -> int:
+        return allowance.left_micro_usd - self._cost_micro_usd()
+
     def _cost_usd(self) -> str:
+        return usd(self._cost_micro_usd())
+
+    def _cost_micro_usd(self) -> int:
         counts = (self._started.input_tokens, self._output_tokens, self._images, self._detections)
-        return usd(self._cost(*counts, self._started.price))
+        return self._cost(*counts, self._started.price)

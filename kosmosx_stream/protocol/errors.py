@@ -119,12 +119,19 @@ class Unprocessable(_Refusal):
 
 
 class RateLimited(ApiError):
-    """Too many at a time, or the budget is spent."""
+    """Too many at a time."""
 
     status = 429
     type = "rate_limit_error"
     close_code = 1008
     retryable = True
+
+
+class QuotaExceeded(RateLimited):
+    """The budget is spent; waiting does not help."""
+
+    type = "insufficient_quota"
+    retryable = False
 
 
 class ServerError(ApiError):

@@ -9,7 +9,7 @@ import msgspec
 
 from kosmosx_stream.protocol.frames import Event
 from kosmosx_stream.protocol.items import GroundingField, OutputItem, OutputTextPart
-from kosmosx_stream.protocol.responses import LiveUsage, ResponseObject
+from kosmosx_stream.protocol.responses import BudgetField, LiveUsage, ResponseObject
 
 _encoder = msgspec.json.Encoder()
 
@@ -50,6 +50,12 @@ class SessionOpened(WireEvent, tag="kosmosx:session.opened"):
     """An extension: the session that the connection now is."""
 
     session: OpenedSession
+
+
+class BudgetWarning(WireEvent, tag="kosmosx:budget.warning", kw_only=True):
+    """An extension: less than a tenth of the month's budget is left."""
+
+    budget: BudgetField
 
 
 class _ItemEvent(WireEvent, kw_only=True):

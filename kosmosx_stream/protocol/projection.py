@@ -2,9 +2,10 @@
 
 | entry        | events                                                                         |
 |--------------|--------------------------------------------------------------------------------|
-| Started      | response.created, [kosmosx:session.opened,] response.in_progress               |
+| Started      | response.created, [kosmosx:session.opened,] response.in_progress,              |
+|              | [kosmosx:budget.warning]                                                       |
 | Delta        | the events of the items that it opens, adds to and closes (see `output`); none |
-|              | if it released neither text nor boxes                                          |
+|              | if it released neither text nor boxes; [kosmosx:budget.warning]                |
 | Ended        | the same for what was held back and the item that is open; the terminal event  |
 
 The terminal event is response.completed, response.failed, or response.incomplete: the length, a
@@ -113,6 +114,7 @@ class _Fold:
         self._sequence = -1
         self._answer = AnswerItems(started.output_item_id, calls=started.calls)
         self._output = OutputEvents(started.output_item_id, self._usage.live())
+        self._warned = False
 
     def start(self) -> list[Event]:
         response, started = self.response(), self._started
@@ -120,11 +122,13 @@ class _Fold:
         if started.opens_session:
             session = events.OpenedSession(id=started.session_id, opened_at=int(started.created_at))
             created.append(self._encode(events.SessionOpened(session=session)))
-        return [*created, self._encode(events.ResponseInProgress(response=response))]
+        created.append(self._encode(events.ResponseInProgress(response=response)))
+        return [*created, *self._warnings()]
 
     def delta(self, entry: Delta) -> list[Event]:
         self._usage.add(entry)
-        return self._projected(self._answer.feed(entry.text, entry.grounding))
+        projected = self._projected(self._answer.feed(entry.text, entry.grounding))
+        return [*projected, *self._warnings()]
 
     def end(self, entry: Ended) -> list[Event]:
         self._usage.add(entry)
@@ -140,6 +144,15 @@ class _Fold:
         return [
             self._encode(event) for change in changes for event in self._output.of(change, usage)
         ]
+
+    def _warnings(self) -> list[Event]:
+        """Once, when the budget runs out."""
+        if self._warned or not self._usage.budget_runs_out():
+            return []
+        self._warned = True
+        budget = self._usage.budget()
+        assert budget is not None
+        return [self._encode(events.BudgetWarning(budget=budget))]
 
     def response(self) -> ResponseObject:
         started, usage = self._started, self._usage.metered()
@@ -162,6 +175,7 @@ class _Fold:
             session=SessionRef(started.session_id),
             own_reason=_own_reason(self.ended),
             context=_context(started.dropped),
+            budget=self._usage.budget() or msgspec.UNSET,
             **msgspec.structs.asdict(self._echo),
         )
 

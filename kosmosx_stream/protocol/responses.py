@@ -133,6 +133,17 @@ class Context(msgspec.Struct, frozen=True):
     window: int
 
 
+class BudgetField(msgspec.Struct, frozen=True, kw_only=True):
+    """`kosmosx:budget`: what is left of the month's budget after this response.
+
+    Less than nothing is left where a soft budget is exceeded; a hard one cuts the answer first.
+    """
+
+    limit_usd: str
+    left_usd: str
+    hard: bool
+
+
 class ResponseObject(msgspec.Struct, frozen=True, kw_only=True):
     """ResponseResource. `own_reason` says why an answer was cut where no standard word does."""
 
@@ -176,6 +187,9 @@ class ResponseObject(msgspec.Struct, frozen=True, kw_only=True):
     )
     context: Context | msgspec.UnsetType = msgspec.field(
         name="kosmosx:context", default=msgspec.UNSET
+    )
+    budget: BudgetField | msgspec.UnsetType = msgspec.field(
+        name="kosmosx:budget", default=msgspec.UNSET
     )
 
 

@@ -17,6 +17,7 @@ from kosmosx_stream.protocol.errors import (
     ApiError,
     InvalidRequest,
     PayloadTooLarge,
+    QuotaExceeded,
     encode_http,
 )
 from kosmosx_stream.services import Services
@@ -111,7 +112,7 @@ def exception_handlers() -> dict[Any, Any]:
 def _refusal(_request: Request, error: Exception) -> Response:
     refusal = to_api_error(error)
     response = json_response(encode_http(refusal), refusal.status)
-    if refusal.billed:
+    if refusal.billed or isinstance(refusal, QuotaExceeded):
         # OpenAI's clients repeat failed requests by themselves, unless they are told not to.
         response.headers["x-should-retry"] = "false"
     return response

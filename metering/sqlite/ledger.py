@@ -8,6 +8,7 @@ from metering.errors import NotFound, SessionClosed
 from metering.ledger import Recorded, SessionRecord, SessionState, SessionUsage, check_rows
 from metering.receipt import Receipt, receipt
 from metering.sqlite.accounts import require_account, require_key
+from metering.sqlite.budgets import add_spending, drop_hold
 from metering.sqlite.database import Database, insert, transaction
 from metering.usage import LedgerRow, TurnUsage
 
@@ -149,8 +150,10 @@ def _seen(db: sqlite3.Connection, session_id: str, at: float) -> None:
 def _record_turn(db: sqlite3.Connection, usage: TurnUsage, rows: tuple[LedgerRow, ...]) -> Recorded:
     with transaction(db):
         session = _session(db, usage.account_id, usage.session_id)
+        drop_hold(db, usage.response_id)
         if not insert(db, "turns", usage, segment=session.segment):
             return Recorded.AGAIN
+        add_spending(db, usage.account_id, usage.at, sum(row.cost_micro_usd for row in rows))
         for row in rows:
             insert(db, "usage_records", row, segment=session.segment)
         _seen(db, usage.session_id, usage.at)

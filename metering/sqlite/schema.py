@@ -76,4 +76,36 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX usage_records_of_session ON usage_records (session_id, segment)",
     ),
     ("ALTER TABLE sessions ADD COLUMN metadata TEXT NOT NULL DEFAULT '{}'",),
+    (
+        """
+        CREATE TABLE budgets (
+            account_id TEXT PRIMARY KEY REFERENCES accounts (id),
+            limit_micro_usd INTEGER NOT NULL CHECK (limit_micro_usd >= 0),
+            hard INTEGER NOT NULL CHECK (hard IN (0, 1))
+        ) STRICT
+        """,
+        """
+        CREATE TABLE holds (
+            response_id TEXT PRIMARY KEY,
+            account_id TEXT NOT NULL REFERENCES accounts (id),
+            granted_micro_usd INTEGER NOT NULL CHECK (granted_micro_usd >= 0),
+            left_micro_usd INTEGER NOT NULL,
+            until REAL NOT NULL
+        ) STRICT
+        """,
+        "CREATE INDEX holds_of_account ON holds (account_id)",
+        """
+        CREATE TABLE spending (
+            account_id TEXT NOT NULL REFERENCES accounts (id),
+            month TEXT NOT NULL,
+            cost_micro_usd INTEGER NOT NULL,
+            PRIMARY KEY (account_id, month)
+        ) STRICT
+        """,
+        """
+        INSERT INTO spending (account_id, month, cost_micro_usd)
+        SELECT account_id, strftime('%Y-%m', created_at, 'unixepoch'), sum(cost_micro_usd)
+        FROM usage_records GROUP BY 1, 2
+        """,
+    ),
 )

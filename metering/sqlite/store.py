@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from metering.sqlite.accounts import SqliteAccounts
+from metering.sqlite.budgets import SqliteBudgets
 from metering.sqlite.database import Database
 from metering.sqlite.ledger import SqliteLedger
 from metering.store import Store
@@ -15,4 +16,9 @@ async def open_sqlite(path: Path, *, busy_timeout_s: float = 5.0) -> Store:
 
 def sqlite_store(database: Database) -> Store:
     """All ports on one database."""
-    return Store(SqliteAccounts(database), SqliteLedger(database), database.close)
+    return Store(
+        accounts=SqliteAccounts(database),
+        ledger=SqliteLedger(database),
+        budgets=SqliteBudgets(database),
+        close=database.close,
+    )

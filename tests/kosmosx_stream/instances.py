@@ -21,6 +21,7 @@ from kosmosx_stream.protocol.frames import Event
 from kosmosx_stream.response_log import ResponseLog
 from kosmosx_stream.runner import Runner
 from kosmosx_stream.settings import Settings
+from kosmosx_stream.spending import Spending
 from kosmosx_stream.sweeper import Sweeper
 from metering.authenticator import Principal
 from metering.store import Store
@@ -169,6 +170,7 @@ class Cluster:
             attendance=attendance,
             ledger=self.store.ledger,
             responses=responses,
+            spending=Spending(self.store.budgets, hold_s=60),
             settings=self.settings,
         )
         sweeper = Sweeper(ledger=self.store.ledger, hub=hub, settings=self.settings)

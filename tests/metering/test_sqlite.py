@@ -214,8 +214,8 @@ async def test_a_kill_at_any_statement_leaves_all_of_a_turn_or_nothing(path: Pat
             break
         deaths += 1
         assert (kept, turns) == ([], 0)
-    # BEGIN, the session, the turn, three rows, last seen, COMMIT.
-    assert deaths == 8
+    # BEGIN, the session, the hold, the turn, its cost, three rows, last seen, COMMIT.
+    assert deaths == 10
 
 
 async def test_two_processes_that_close_at_once_make_one_receipt(path: Path) -> None:

@@ -1,7 +1,6 @@
-"""What every store must do. A further adapter adds its factory to `FACTORIES`."""
+"""What every store must do with sessions, turns and receipts."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -10,115 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metering.accounts import Account, KeyRecord
 from metering.errors import NotFound, SessionClosed
 from metering.ledger import Recorded, SessionUsage
 from metering.prices import PriceBook
 from metering.receipt import receipt
-from metering.sqlite.store import open_sqlite
 from metering.store import Store
 from metering.usage import TurnUsage, ledger_rows
 from tests.metering.samples import BOOK, turn
+from tests.metering.stores import FACTORIES, Factory, furnish, record
 from tests.metering.strategies import books, several_turns
-
-Factory = Callable[[Path], Awaitable[Store]]
-
-
-async def sqlite(directory: Path) -> Store:
-    return await open_sqlite(directory / "metering.db")
-
-
-FACTORIES = [pytest.param(sqlite, id="sqlite")]
-
-
-@pytest.fixture(params=FACTORIES)
-def factory(request: pytest.FixtureRequest) -> Factory:
-    made: Factory = request.param
-    return made
-
-
-@pytest.fixture
-async def store(factory: Factory, tmp_path: Path) -> AsyncIterator[Store]:
-    """A store with two accounts, a key each, and an open session of the first."""
-    made = await factory(tmp_path)
-    await furnish(made)
-    yield made
-    await made.close()
-
-
-async def furnish(store: Store) -> None:
-    for name in ("acct_1", "acct_2"):
-        await store.accounts.create_account(Account(id=name, name=name.title(), created_at=1.0))
-    await store.accounts.create_key(key("key_1", "acct_1"))
-    await store.accounts.create_key(key("key_2", "acct_2"))
-    await store.ledger.open_session("sess_1", "acct_1", "key_1", 10.0)
-
-
-def key(key_id: str, account_id: str, created_at: float = 2.0) -> KeyRecord:
-    return KeyRecord(
-        id=key_id,
-        account_id=account_id,
-        hash=key_id.encode().ljust(32),
-        label="a label",
-        created_at=created_at,
-    )
-
-
-async def record(store: Store, usage: TurnUsage, book: PriceBook = BOOK) -> Recorded:
-    return await store.ledger.record_turn(usage, ledger_rows(usage, book))
-
-
-# Accounts and keys.
-
-
-async def test_an_account_is_kept(store: Store) -> None:
-    assert await store.accounts.account("acct_1") == Account(
-        id="acct_1", name="Acct_1", created_at=1.0
-    )
-    with pytest.raises(NotFound):
-        await store.accounts.account("acct_3")
-
-
-async def test_an_account_is_created_once(store: Store) -> None:
-    again = Account(id="acct_1", name="Other", created_at=9.0)
-    assert (
-        await store.accounts.create_account(again)
-        == await store.accounts.account("acct_1")
-        != again
-    )
-
-
-async def test_a_key_is_found_by_its_id(store: Store) -> None:
-    assert await store.accounts.find_key("key_1") == key("key_1", "acct_1")
-    assert await store.accounts.find_key("key_3") is None
-
-
-async def test_a_key_is_created_once(store: Store) -> None:
-    assert await store.accounts.create_key(key("key_1", "acct_2")) == key("key_1", "acct_1")
-
-
-async def test_a_key_needs_an_account(store: Store) -> None:
-    with pytest.raises(NotFound):
-        await store.accounts.create_key(key("key_3", "acct_3"))
-    assert await store.accounts.find_key("key_3") is None
-
-
-async def test_keys_are_listed_oldest_first_with_the_revoked(store: Store) -> None:
-    older = await store.accounts.create_key(key("key_0", "acct_1", created_at=1.5))
-    revoked = await store.accounts.revoke_key("key_1", 5.0)
-    assert await store.accounts.list_keys("acct_1") == [older, revoked]
-    assert await store.accounts.list_keys("acct_3") == []
-
-
-async def test_a_key_is_revoked_once(store: Store) -> None:
-    assert (await store.accounts.revoke_key("key_1", 5.0)).revoked_at == 5.0
-    assert (await store.accounts.revoke_key("key_1", 6.0)).revoked_at == 5.0
-    assert (await store.accounts.find_key("key_2")) == key("key_2", "acct_2")
-    with pytest.raises(NotFound):
-        await store.accounts.revoke_key("key_3", 5.0)
-
-
-# Sessions.
 
 
 async def test_a_session_is_opened_once(store: Store) -> None:
@@ -226,9 +125,6 @@ async def test_idle_sessions_are_the_open_ones_not_seen_since(store: Store) -> N
     assert [s.id for s in await store.ledger.idle_sessions(10.0)] == ["sess_2"]
 
 
-# Turns and the ledger.
-
-
 async def test_a_turn_is_recorded_with_its_rows(store: Store) -> None:
     usage = turn(images=1, detections=2, at=50.0)
     assert await record(store, usage) is Recorded.NEW
@@ -290,9 +186,6 @@ async def test_sums_beyond_53_bits_are_exact(store: Store) -> None:
     closed = await store.ledger.close_session("acct_1", "sess_1", 9.0, "client")
     assert closed.receipt is not None
     assert closed.receipt.total_usd == "300000003000.00"
-
-
-# Closing.
 
 
 async def test_closing_stores_the_receipt(store: Store) -> None:
