@@ -37,6 +37,7 @@ class Sweeper:
         if not self._hub.takes_turns:
             return
         await self._hub.adoption.take_over_lost()
+        await self._ledger.cut_segments(time.time())
         before = time.time() - self._settings.session_idle_s
         for session in await self._ledger.idle_sessions(before):
             await self._hub.sessions.close_idle(session, before)

@@ -3,6 +3,11 @@
 A session that is closed has its final receipt. A turn that settles later still reaches the ledger
 (tokens that were served are never lost), in the session's next segment: the receipt that was
 handed out stays as it is, and what came after it can be told apart and billed by itself.
+
+A segment holds the turns of one UTC hour. To cut it is to write what it owes into the outbox (see
+`Outbox`), one row for each meter with billable units, in the same transaction: the sums of the
+segment's units and costs, and the second of its latest row. Later turns go into the next segment,
+so each ledger row is in one outbox row exactly.
 """
 
 from enum import IntEnum
@@ -19,8 +24,9 @@ SessionState = Literal["open", "closed"]
 class SessionRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A stretch of use that ends with a receipt.
 
-    `segment` counts the billed stretches: turns are recorded into the current one, and closing
-    moves on to the next. `key_id` is None where no key was asked for. `metadata` is its opener's.
+    `segment` counts the billed stretches: turns are recorded into the current one, and cutting it,
+    like closing, moves on to the next. `key_id` is None where no key was asked for. `metadata` is
+    its opener's.
     `closed_at`, `close_reason` and `receipt` are set if, and only if, the session is closed.
     """
 
@@ -118,6 +124,7 @@ class Ledger(Protocol):
 
         In the same transaction it gives back what the turn had set aside of its budget. The first
         call wins; the rows are those of `ledger_rows(usage, …)`, none for a free turn.
+        If there are rows, and rows of another hour in the current segment, that is cut first.
 
         Raises:
             NotFound: no such session in the usage's account.
@@ -142,8 +149,17 @@ class Ledger(Protocol):
     ) -> SessionRecord:
         """Close the session and store its receipt, once; later calls return what was stored.
 
+        The receipt covers all segments. The current one is cut.
         Settle the session's turns first. A sweeper passes `idle_before`: a session that was in use
         at that time or later is left, and returned, open.
+        """
+        ...
+
+    async def cut_segments(self, now: float, *, limit: int = 100) -> int:
+        """Cut what nobody else will, in up to `limit` sessions; in how many it was.
+
+        That are the segments with rows of an hour before that of `now`, and those with rows in
+        closed sessions (late turns).
         """
         ...
 

@@ -12,6 +12,7 @@ import msgspec
 from metering.accounts import Accounts
 from metering.budgets import Budgets
 from metering.ledger import Ledger
+from metering.outbox import Outbox
 
 
 class Store(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,4 +21,5 @@ class Store(msgspec.Struct, frozen=True, kw_only=True):
     accounts: Accounts
     ledger: Ledger
     budgets: Budgets
+    outbox: Outbox
     close: Callable[[], Awaitable[None]]

@@ -6,10 +6,12 @@ import msgspec
 
 from metering.errors import NotFound, SessionClosed
 from metering.ledger import Recorded, SessionRecord, SessionState, SessionUsage, check_rows
+from metering.outbox import HOUR_S
 from metering.receipt import Receipt, receipt
 from metering.sqlite.accounts import require_account, require_key
 from metering.sqlite.budgets import add_spending, drop_hold
 from metering.sqlite.database import Database, insert, transaction
+from metering.sqlite.outbox import cut_segment
 from metering.usage import LedgerRow, TurnUsage
 
 
@@ -71,6 +73,9 @@ class SqliteLedger:
             _close_session, account_id, session_id, at, reason, idle_before=idle_before
         )
 
+    async def cut_segments(self, now: float, *, limit: int = 100) -> int:
+        return await self._run(_cut_segments, now, limit)
+
     async def idle_sessions(self, before: float, limit: int = 100) -> list[SessionRecord]:
         return await self._run(_idle_sessions, before, limit)
 
@@ -108,7 +113,8 @@ def _session_record(row: sqlite3.Row) -> SessionRecord:
     stored = row["receipt"]
     kept = None if stored is None else msgspec.json.decode(stored, type=Receipt)
     metadata = msgspec.json.decode(row["metadata"], type=dict[str, str])
-    return SessionRecord(**{**dict(row), "receipt": kept, "metadata": metadata})
+    fields = {name: row[name] for name in SessionRecord.__struct_fields__}
+    return SessionRecord(**{**fields, "receipt": kept, "metadata": metadata})
 
 
 def _list_sessions(
@@ -151,13 +157,26 @@ def _record_turn(db: sqlite3.Connection, usage: TurnUsage, rows: tuple[LedgerRow
     with transaction(db):
         session = _session(db, usage.account_id, usage.session_id)
         drop_hold(db, usage.response_id)
-        if not insert(db, "turns", usage, segment=session.segment):
+        if db.execute("SELECT 1 FROM turns WHERE response_id = ?", (usage.response_id,)).fetchone():
             return Recorded.AGAIN
+        segment = _segment_for(db, usage) if rows else session.segment
+        insert(db, "turns", usage, segment=segment)
         add_spending(db, usage.account_id, usage.at, sum(row.cost_micro_usd for row in rows))
         for row in rows:
-            insert(db, "usage_records", row, segment=session.segment)
+            insert(db, "usage_records", row, segment=segment)
         _seen(db, usage.session_id, usage.at)
     return Recorded.LATE if session.state == "closed" else Recorded.NEW
+
+
+def _segment_for(db: sqlite3.Connection, usage: TurnUsage) -> int:
+    """The segment of the hour in which the turn ended, which from now on has rows."""
+    hour = int(usage.at // HOUR_S)
+    sql = "SELECT uncut_hour FROM sessions WHERE id = ?"
+    if db.execute(sql, (usage.session_id,)).fetchone()[0] not in {None, hour}:
+        cut_segment(db, usage.session_id, usage.at)
+    sql = "UPDATE sessions SET uncut_hour = ? WHERE id = ? RETURNING segment"
+    segment: int = db.execute(sql, (hour, usage.session_id)).fetchone()[0]
+    return segment
 
 
 def _rows(db: sqlite3.Connection, account_id: str, session_id: str) -> list[LedgerRow]:
@@ -193,7 +212,7 @@ _SESSION_USAGE = """
             SELECT coalesce(sum(cost_micro_usd), 0)
             FROM usage_records JOIN sessions ON sessions.id = usage_records.session_id
             WHERE sessions.id = :session_id AND sessions.state = 'closed'
-                AND usage_records.segment >= sessions.segment
+                AND usage_records.segment >= sessions.receipt_segments
         ) AS late_micro_usd
     FROM turns WHERE session_id = :session_id
 """
@@ -214,12 +233,25 @@ def _close_session(
         if session.state == "closed" or in_use:
             return session
         final = msgspec.json.encode(receipt(_rows(db, account_id, session_id))).decode()
+        cut_segment(db, session_id, at)
         db.execute(
-            "UPDATE sessions SET state = 'closed', segment = segment + 1, closed_at = ?,"
+            "UPDATE sessions SET state = 'closed', receipt_segments = segment, closed_at = ?,"
             " close_reason = ?, receipt = ? WHERE id = ? AND state = 'open'",
             (at, reason, final, session_id),
         )
         return _session(db, account_id, session_id)
+
+
+def _cut_segments(db: sqlite3.Connection, now: float, limit: int) -> int:
+    sql = (
+        "SELECT id FROM sessions WHERE uncut_hour IS NOT NULL"
+        " AND (uncut_hour < ? OR state = 'closed') ORDER BY uncut_hour LIMIT ?"
+    )
+    with transaction(db):
+        due = db.execute(sql, (int(now // HOUR_S), limit)).fetchall()
+        for row in due:
+            cut_segment(db, row["id"], now)
+    return len(due)
 
 
 def _idle_sessions(db: sqlite3.Connection, before: float, limit: int) -> list[SessionRecord]:

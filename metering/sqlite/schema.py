@@ -108,4 +108,90 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         FROM usage_records GROUP BY 1, 2
         """,
     ),
+    (
+        """
+        CREATE TABLE customers (
+            account_id TEXT PRIMARY KEY REFERENCES accounts (id),
+            customer_id TEXT NOT NULL,
+            linked_at REAL NOT NULL
+        ) STRICT
+        """,
+        """
+        CREATE TABLE outbox (
+            id TEXT PRIMARY KEY,
+            account_id TEXT NOT NULL REFERENCES accounts (id),
+            customer_id TEXT,
+            session_id TEXT REFERENCES sessions (id),
+            segment INTEGER,
+            meter TEXT NOT NULL CHECK (meter IN ('tokens', 'images', 'detections')),
+            units INTEGER NOT NULL CHECK (units > 0),
+            cost_micro_usd INTEGER NOT NULL CHECK (cost_micro_usd >= 0),
+            timestamp INTEGER NOT NULL,
+            hour INTEGER NOT NULL GENERATED ALWAYS AS (timestamp - timestamp % 3600) STORED,
+            state TEXT NOT NULL DEFAULT 'pending' CHECK (state IN (
+                'pending', 'accepted', 'ambiguous', 'resolved', 'dead', 'expired', 'invoiced'
+            )),
+            attempts INTEGER NOT NULL DEFAULT 0,
+            unanswered INTEGER NOT NULL DEFAULT 0,
+            first_attempt_at REAL,
+            next_attempt_at REAL NOT NULL DEFAULT 0,
+            claimed_until REAL NOT NULL DEFAULT 0,
+            changed_at REAL NOT NULL,
+            compared INTEGER NOT NULL DEFAULT 0 CHECK (compared IN (0, 1)),
+            note TEXT NOT NULL DEFAULT '',
+            UNIQUE (session_id, segment, meter),
+            CHECK ((session_id IS NULL) = (segment IS NULL))
+        ) STRICT
+        """,
+        """
+        CREATE INDEX outbox_to_send ON outbox (customer_id, meter, timestamp)
+            WHERE state = 'pending'
+        """,
+        """
+        CREATE INDEX outbox_in_trouble ON outbox (state, timestamp)
+            WHERE state IN ('ambiguous', 'dead', 'expired')
+        """,
+        "CREATE INDEX outbox_to_compare ON outbox (hour) WHERE compared = 0",
+        "CREATE INDEX outbox_by_hour ON outbox (customer_id, meter, hour)",
+        "CREATE INDEX outbox_unlinked ON outbox (account_id) WHERE customer_id IS NULL",
+        """
+        CREATE TABLE meter_hours (
+            customer_id TEXT NOT NULL,
+            meter TEXT NOT NULL,
+            hour INTEGER NOT NULL,
+            outcome TEXT NOT NULL CHECK (outcome IN ('equal', 'repaired', 'mismatch')),
+            expected INTEGER NOT NULL,
+            found INTEGER NOT NULL,
+            compared_at REAL NOT NULL,
+            PRIMARY KEY (customer_id, meter, hour)
+        ) STRICT
+        """,
+        "CREATE INDEX meter_hours_mismatched ON meter_hours (hour) WHERE outcome = 'mismatch'",
+        # The hour of the turns in the current segment, in hours since 1970; null if it has none.
+        "ALTER TABLE sessions ADD COLUMN uncut_hour INTEGER",
+        # The segments that the receipt covers: turns of later ones came too late for it.
+        "ALTER TABLE sessions ADD COLUMN receipt_segments INTEGER",
+        "CREATE INDEX sessions_uncut ON sessions (uncut_hour) WHERE uncut_hour IS NOT NULL",
+        # What was used before there was an outbox is owed as well.
+        "UPDATE sessions SET receipt_segments = segment WHERE state = 'closed'",
+        """
+        INSERT INTO outbox
+            (id, account_id, session_id, segment, meter, units, cost_micro_usd, timestamp,
+             changed_at)
+        SELECT 'kx:' || session_id || ':' || usage_records.segment || ':' || meter,
+            usage_records.account_id, session_id, usage_records.segment, meter,
+            sum(billable_units), sum(cost_micro_usd), CAST(max(created_at) AS INTEGER),
+            max(created_at)
+        FROM usage_records JOIN sessions ON sessions.id = session_id
+        WHERE usage_records.segment < sessions.segment
+        GROUP BY session_id, usage_records.segment, meter
+        HAVING sum(billable_units) > 0
+        """,
+        """
+        UPDATE sessions SET uncut_hour = (
+            SELECT CAST(max(created_at) / 3600 AS INTEGER) FROM usage_records
+            WHERE session_id = sessions.id AND usage_records.segment = sessions.segment
+        )
+        """,
+    ),
 )

@@ -6,6 +6,7 @@ from metering.sqlite.accounts import SqliteAccounts
 from metering.sqlite.budgets import SqliteBudgets
 from metering.sqlite.database import Database
 from metering.sqlite.ledger import SqliteLedger
+from metering.sqlite.outbox import SqliteOutbox
 from metering.store import Store
 
 
@@ -20,5 +21,6 @@ def sqlite_store(database: Database) -> Store:
         accounts=SqliteAccounts(database),
         ledger=SqliteLedger(database),
         budgets=SqliteBudgets(database),
+        outbox=SqliteOutbox(database),
         close=database.close,
     )

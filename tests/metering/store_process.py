@@ -2,6 +2,7 @@
 
 python store_process.py record DB COUNT     records turns, prints each id once it is acknowledged
 python store_process.py die DB STATEMENT    records a turn, killed as that SQL statement begins
+python store_process.py die_closing DB STATEMENT   the same, as it closes a session
 python store_process.py close DB COUNT NAME closes sessions as stdin says when, prints the results
 python store_process.py open DB             opens the file as stdin says when
 """
@@ -19,6 +20,7 @@ import msgspec
 
 from metering.sqlite.database import Database
 from metering.sqlite.store import open_sqlite, sqlite_store
+from metering.store import Store
 from metering.usage import ledger_rows
 from tests.metering.samples import BOOK, turn
 
@@ -37,9 +39,23 @@ async def record(path: Path, count: str) -> None:
 
 
 async def die(path: Path, statement: str) -> None:
+    store = await doomed_store(path, int(statement))
+    usage = turn(images=1, detections=1)
+    await store.ledger.record_turn(usage, ledger_rows(usage, BOOK))
+    say("acknowledged")
+    await store.close()
+
+
+async def die_closing(path: Path, statement: str) -> None:
+    store = await doomed_store(path, int(statement))
+    await store.ledger.close_session("acct_1", "sess_1", 2_000.0, "client")
+    say("acknowledged")
+    await store.close()
+
+
+async def doomed_store(path: Path, left: int) -> Store:
+    """A store whose process is killed as it begins the SQL statement after so many others."""
     database = await Database.open(path)
-    store = sqlite_store(database)
-    left = int(statement)
 
     def trace(_: str) -> None:
         nonlocal left
@@ -48,10 +64,7 @@ async def die(path: Path, statement: str) -> None:
         left -= 1
 
     await database.run(sqlite3.Connection.set_trace_callback, trace)
-    usage = turn(images=1, detections=1)
-    await store.ledger.record_turn(usage, ledger_rows(usage, BOOK))
-    say("acknowledged")
-    await store.close()
+    return sqlite_store(database)
 
 
 async def close(path: Path, count: str, name: str) -> None:
@@ -75,6 +88,7 @@ if __name__ == "__main__":
     commands: dict[str, Callable[..., Coroutine[Any, Any, None]]] = {
         "record": record,
         "die": die,
+        "die_closing": die_closing,
         "close": close,
         "open": open_,
     }

@@ -214,8 +214,69 @@ async def test_a_kill_at_any_statement_leaves_all_of_a_turn_or_nothing(path: Pat
             break
         deaths += 1
         assert (kept, turns) == ([], 0)
-    # BEGIN, the session, the hold, the turn, its cost, three rows, last seen, COMMIT.
-    assert deaths == 10
+    # BEGIN, the session, the hold, the turn looked for, the segment's hour read and set, the turn,
+    # its cost, three rows, last seen, COMMIT.
+    assert deaths == 13
+
+
+async def test_a_kill_at_any_statement_closes_with_receipt_and_outbox_or_not_at_all(
+    path: Path,
+) -> None:
+    usage = turn(images=1)
+    store = await open_sqlite(path)
+    await store.ledger.record_turn(usage, ledger_rows(usage, BOOK))
+    await store.close()
+    for statement in count():
+        process = start("die_closing", path, statement)
+        survived = process.communicate(timeout=30)[0] == "acknowledged\n"
+        store = await open_sqlite(path)
+        session = await store.ledger.session("acct_1", "sess_1")
+        owed = [row.units for row in await store.outbox.rows("acct_1", "sess_1")]
+        await store.close()
+        if survived:
+            assert (session.state, owed) == ("closed", [1, 132])
+            break
+        assert (session.state, session.receipt, owed) == ("open", None, [])
+    # BEGIN, the session, its rows (owner, rows), the outbox, the segment, the receipt, the session
+    # again, COMMIT.
+    assert statement == 9
+
+
+async def test_what_was_used_before_there_was_an_outbox_is_owed(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "metering.db"
+    with closing(sqlite3.connect(path)) as db:
+        for statement in (each for step in MIGRATIONS[:2] for each in step):
+            db.execute(statement)
+        db.execute("PRAGMA user_version = 2")
+        db.execute("INSERT INTO accounts VALUES ('acct_1', 'Test', 1.0)")
+        for session_id, state in (("sess_closed", "closed"), ("sess_open", "open")):
+            db.execute(
+                "INSERT INTO sessions (id, account_id, state, segment, opened_at, last_seen_at,"
+                " receipt) VALUES (?, 'acct_1', ?, ?, 1.0, 1.0, ?)",
+                (session_id, state, state == "closed", "null" if state == "closed" else None),
+            )
+            for number in (1, 2):
+                response_id = f"resp_{session_id}_{number}"
+                db.execute(
+                    "INSERT INTO turns VALUES (?, ?, 'acct_1', 0, 'kosmos-x', 1, 0, 1, 0, 0, 9.5)",
+                    (response_id, session_id),
+                )
+                db.execute(
+                    "INSERT INTO usage_records VALUES"
+                    " (?, 'tokens', ?, 'acct_1', 0, 2, 100, 200, 20000, 'v', 9.5)",
+                    (response_id, session_id),
+                )
+        db.commit()
+    store = await open_sqlite(path)
+    (owed,) = await store.outbox.rows("acct_1", "sess_closed")
+    assert (owed.id, owed.units, owed.timestamp) == ("kx:sess_closed:0:tokens", 200, 9)
+    assert await store.outbox.rows("acct_1", "sess_open") == []
+    assert await store.ledger.cut_segments(4000.0) == 1
+    (owed,) = await store.outbox.rows("acct_1", "sess_open")
+    assert (owed.units, owed.cost_micro_usd) == (200, 40_000)
+    await store.close()
 
 
 async def test_two_processes_that_close_at_once_make_one_receipt(path: Path) -> None:
