@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from kosmosx_stream import bootstrap
 from kosmosx_stream.embedded_valkey import DataDirInUse
+from kosmosx_stream.health_probe import NotReady, check_ready, local_host
 from kosmosx_stream.model_folder import ModelNotFoundError, model_folder
 from kosmosx_stream.server import bind, build_server
 from kosmosx_stream.settings import Settings
@@ -81,7 +82,7 @@ def _serve(settings: Settings, listener: socket) -> None:
     server = build_server(application, settings)
 
     def announce() -> None:
-        url = f"http://{settings.host}:{listener.getsockname()[1]}"
+        url = _url(settings.host, listener.getsockname()[1])
         typer.echo(_banner(url, first_key, settings, time.monotonic() - started))
 
     def fail(reason: str) -> None:
@@ -114,6 +115,22 @@ def create_key(
     bootstrap.prepare_data_dir(settings)
     issued = asyncio.run(_create_key(settings, account, label))
     typer.echo(json.dumps(issued) if as_json else issued["key"])
+
+
+@app.command()
+def health(
+    host: Annotated[str | None, typer.Option(help="Address that the server listens on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port that it listens on.")] = None,
+    timeout_s: Annotated[float, typer.Option(help="Longest wait for its answer, seconds.")] = 3,
+) -> None:
+    """Exit with 0 if the server on this machine is ready, else with 1 and the reason."""
+    settings = _settings(host=host, port=port)
+    try:
+        check_ready(local_host(settings.host), settings.port, timeout_s=timeout_s)
+    except NotReady as reason:
+        typer.echo(f"kosmosx: {reason}", err=True)
+        raise typer.Exit(1) from None
+    typer.echo("ready")
 
 
 @app.command()
@@ -154,6 +171,12 @@ def _settings(**given: Any) -> Settings:
             field = ".".join(str(part) for part in problem["loc"])
             typer.echo(f"kosmosx: {field}: {problem['msg']}", err=True)
         raise typer.Exit(2) from None
+
+
+def _url(host: str, port: int) -> str:
+    """Where a browser on this machine finds the server."""
+    name = local_host(host)
+    return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
 
 
 def _progress(message: str) -> None:
