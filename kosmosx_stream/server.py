@@ -14,6 +14,8 @@ from kosmosx_stream.websocket_guard import GuardedWebSocket
 
 PING_INTERVAL_S = 20.0
 BACKLOG = 2048
+CLOSE_TIMEOUT_S = 5
+"""After the drain, connections have so long to end."""
 
 
 class Server(uvicorn.Server):
@@ -69,7 +71,7 @@ def build_server(app: Starlette, settings: Settings) -> Server:
         log_config=None,
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=5,
+        timeout_graceful_shutdown=CLOSE_TIMEOUT_S,
     )
     # `drain` is there only once the lifespan has begun.
     return Server(config, lambda: app.state.drain())  # noqa: PLW0108

@@ -1,0 +1,103 @@
+"""compose.yaml as Docker's own Compose reads it, and the files that it mounts."""
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from kosmosx_stream.server import CLOSE_TIMEOUT_S
+from kosmosx_stream.settings import Settings
+from tests.deploy.setting_names import known_names
+from tests.deploy.tools import ROOT, run_tool
+
+
+@cache
+def composed(*files: str) -> dict[str, Any]:
+    """The services with every profile, everything resolved."""
+    chosen = [word for file in files for word in ("--file", file)]
+    said = run_tool("docker-compose", *chosen, "--profile", "*", "config", "--format", "json")
+    services: dict[str, Any] = json.loads(said)["services"]
+    return services
+
+
+SERVICES = composed("compose.yaml")
+
+
+def mounted(service: str) -> list[Path]:
+    """Files and folders of the repository in a service."""
+    volumes = SERVICES[service].get("volumes", [])
+    return [Path(each["source"]) for each in volumes if each["type"] == "bind"]
+
+
+def test_valkey_keeps_what_it_acknowledged() -> None:
+    options = SERVICES["valkey"]["command"]
+    given = dict(zip(options[1::2], options[2::2], strict=True))
+    assert given["--appendonly"] == "yes"
+    assert given["--appendfsync"] == "always"
+    assert given["--maxmemory-policy"] == "noeviction"
+
+
+def test_the_server_has_time_to_drain() -> None:
+    server = SERVICES["server"]
+    settings = Settings()
+    drain_s = float(server["environment"]["KOSMOSX_DRAIN_TIMEOUT_S"])
+    assert server["stop_grace_period"].endswith("s")
+    grace_s = float(server["stop_grace_period"].removesuffix("s"))
+    assert grace_s > drain_s + settings.settle_timeout_s + CLOSE_TIMEOUT_S
+
+
+def test_the_server_is_given_settings_that_it_knows() -> None:
+    assert set(SERVICES["server"]["environment"]) <= known_names()
+
+
+def test_the_gpu_is_an_addition() -> None:
+    server = composed("compose.yaml", "compose.gpu.yaml")["server"]
+    assert server["build"]["target"] == "gpu"
+    (device,) = server["deploy"]["resources"]["reservations"]["devices"]
+    assert device["capabilities"] == ["gpu"]
+    assert server["environment"]["REDIS_URL"] == SERVICES["server"]["environment"]["REDIS_URL"]
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_service_is_reached_from_this_machine_only(service: str) -> None:
+    for port in SERVICES[service].get("ports", []):
+        assert port["host_ip"] == "127.0.0.1"
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_service_has_no_more_rights_than_it_needs(service: str) -> None:
+    assert SERVICES[service]["cap_drop"] == ["ALL"]
+    assert SERVICES[service]["security_opt"] == ["no-new-privileges:true"]
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_an_image_has_a_version(service: str) -> None:
+    name, _, tag = SERVICES[service]["image"].rpartition(":")
+    assert name
+    assert tag not in {"", "latest"}
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_what_is_mounted_is_there(service: str) -> None:
+    for path in mounted(service):
+        assert path.exists(), path
+        for file in [path] if path.is_file() else []:
+            assert yaml.safe_load(file.read_text())
+
+
+def test_the_collector_s_pipelines_are_made_of_its_parts() -> None:
+    (path,) = mounted("collector")
+    config = yaml.safe_load(path.read_text())
+    for pipeline in config["service"]["pipelines"].values():
+        for kind in ("receivers", "processors", "exporters"):
+            assert set(pipeline[kind]) <= set(config[kind])
+
+
+def test_prometheus_scrapes_services_that_are_there() -> None:
+    config = yaml.safe_load((ROOT / "observability/prometheus.yaml").read_text())
+    for job in config["scrape_configs"]:
+        for target in job["static_configs"][0]["targets"]:
+            assert target.split(":")[0] in SERVICES
