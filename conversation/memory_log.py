@@ -2,9 +2,10 @@
 
 import time
 from collections.abc import Callable, Sequence
+from math import inf
 
 from conversation.memory_history import MemoryHistory
-from conversation.ports import Claim, Conflict, Fenced, Lease, Reservation, Reserved, Write
+from conversation.ports import Barred, Claim, Conflict, Fenced, Lease, Reservation, Reserved, Write
 
 
 class MemoryEventLog:
@@ -19,6 +20,8 @@ class MemoryEventLog:
         self._epochs: dict[str, int] = {}
         self._leases = history.leases
         self._reserved: dict[str, tuple[str, str]] = {}
+        self._begun: dict[str, set[str]] = {}
+        self._barred: dict[str, float] = {}
 
     async def acquire(
         self,
@@ -26,12 +29,21 @@ class MemoryEventLog:
         ttl_s: float,
         claim: Claim | None = None,
         held: Lease | None = None,
+        session_id: str = "",
     ) -> Lease | None:
         if not self._ours(held) if held else self._alive(response_id):
             return None
+        if self._barred.get(session_id, -inf) > self._clock():
+            raise Barred(session_id)
         if claim is not None:
             self._history.hold(claim, response_id)
+        self._begun.setdefault(session_id, set()).add(response_id)
         return self._lend(response_id, ttl_s, 0 if held else 1)
+
+    async def live_in(self, session_id: str, *, bar_s: float = 0) -> list[str]:
+        if bar_s:
+            self._barred[session_id] = self._clock() + bar_s
+        return [each for each in self._begun.get(session_id, ()) if each in self._leases]
 
     async def reserve(
         self,
@@ -74,8 +86,15 @@ class MemoryEventLog:
                 self._leases[lease.response_id] = self._clock() + ttl_s
         return ours
 
-    async def release(self, lease: Lease, *, keep_s: float | None = None) -> None:  # noqa: ARG002
+    async def release(
+        self,
+        lease: Lease,
+        *,
+        keep_s: float | None = None,  # noqa: ARG002 - nothing expires here
+        session_id: str = "",
+    ) -> None:
         if self._ours(lease):
+            self._begun.get(session_id, set()).discard(lease.response_id)
             self._fence(lease.response_id)
 
     async def expired(self, limit: int) -> list[str]:

@@ -71,6 +71,10 @@ class Conflict(Exception):
     """The conversation is in a live turn, or has changed since it was read."""
 
 
+class Barred(Exception):
+    """The session takes no more responses: it is being closed."""
+
+
 class EventLog(Protocol):
     """Durable, fenced, append-only log of each response."""
 
@@ -80,10 +84,12 @@ class EventLog(Protocol):
         ttl_s: float,
         claim: Claim | None = None,
         held: Lease | None = None,
+        session_id: str = "",
     ) -> Lease | None:
         """Take the lease with a new epoch; None while another owner's lease is alive.
 
         `held`: the lease of a reservation, which is gone on with; None if it was taken over.
+        `session_id`: of a response that is about to begin.
 
         With a claim the turn takes its conversation in the same step, and holds it until its turn
         is in the history or its lease is released. A lease that lapsed does not give the
@@ -92,6 +98,14 @@ class EventLog(Protocol):
         Raises:
             Conflict: another live turn holds the conversation, or it has changed.
             NotFound: there is no such conversation.
+            Barred: the session takes no more responses.
+        """
+        ...
+
+    async def live_in(self, session_id: str, *, bar_s: float = 0) -> list[str]:
+        """The responses that have begun in the session and were not released.
+
+        With `bar_s` no other begins in it for so long, from the very same moment on.
         """
         ...
 
@@ -128,11 +142,13 @@ class EventLog(Protocol):
         """Prolong leases that are still ours, in one round trip; a ttl of 0 hands them over."""
         ...
 
-    async def release(self, lease: Lease, *, keep_s: float | None = None) -> None:
+    async def release(
+        self, lease: Lease, *, keep_s: float | None = None, session_id: str = ""
+    ) -> None:
         """Give the lease up: the response is settled and no longer anybody's work.
 
         What its owner still writes is refused. The log is kept for `keep_s`, or for as long as
-        logs are kept here.
+        logs are kept here. `session_id`: the one that it began in.
         """
         ...
 

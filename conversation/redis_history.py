@@ -19,7 +19,7 @@ VERSION = 1
 LONGEST_CHAIN = 1000
 """Turns of a chain that are read at most, the newest ones."""
 
-OK, FENCED, CONFLICT, MISSING = range(4)
+OK, FENCED, CONFLICT, MISSING, BARRED = range(5)
 """Verdicts of the scripts, as in lua/common.lua."""
 
 Record = TypeVar("Record")

@@ -12,6 +12,7 @@ import msgspec
 from redis.asyncio import Redis
 
 from conversation.ports import (
+    Barred,
     Claim,
     Conflict,
     Fenced,
@@ -30,7 +31,7 @@ from conversation.redis_connection import (
     milliseconds,
     patiently,
 )
-from conversation.redis_history import FENCED, MISSING, OK, conflict, turn_fields
+from conversation.redis_history import BARRED, FENCED, MISSING, OK, conflict, turn_fields
 
 __all__ = ["RedisEventLog", "UnsuitableRedis", "check_settings", "connect"]
 
@@ -67,6 +68,7 @@ class RedisEventLog:
         self._append = Script(redis, "append", flags="allow-oom", patience_s=patience_s)
         self._renew = Script(redis, "renew", flags="allow-oom", patience_s=patience_s)
         self._release = Script(redis, "release", flags="allow-oom", patience_s=patience_s)
+        self._session = Script(redis, "session", flags="allow-oom", patience_s=patience_s)
         self._expired = Script(redis, "expired", flags="no-writes", patience_s=patience_s)
 
     async def acquire(
@@ -75,14 +77,23 @@ class RedisEventLog:
         ttl_s: float,
         claim: Claim | None = None,
         held: Lease | None = None,
+        session_id: str = "",
     ) -> Lease | None:
         """Take the lease, and the conversation that is claimed. See EventLog."""
         place = (claim.account_id, claim.conversation_id, claim.revision) if claim else ("",) * 3
         own = held.epoch if held else ""
-        epoch = await self._acquire(response_id, milliseconds(ttl_s), *place, own)
+        session = session_id, self._retention_ms
+        epoch = await self._acquire(response_id, milliseconds(ttl_s), *place, own, *session)
+        if epoch == -BARRED:
+            raise Barred(session_id)
         if epoch < 0:
             raise (NotFound if -epoch == MISSING else Conflict)(place[1])
         return Lease(response_id, epoch) if epoch else None
+
+    async def live_in(self, session_id: str, *, bar_s: float = 0) -> list[str]:
+        """Responses that have begun in the session and were not released. See EventLog."""
+        found = await self._session(session_id, milliseconds(bar_s))
+        return [name.decode() for name in found]
 
     async def reserve(
         self, reservation: Reservation, response_id: str, *, ttl_s: float, kept_s: float
@@ -121,10 +132,12 @@ class RedisEventLog:
         fields = [field for lease in leases for field in (lease.response_id, lease.epoch)]
         return [bool(code) for code in await self._renew(milliseconds(ttl_s), *fields)]
 
-    async def release(self, lease: Lease, *, keep_s: float | None = None) -> None:
+    async def release(
+        self, lease: Lease, *, keep_s: float | None = None, session_id: str = ""
+    ) -> None:
         """Give the lease up; the log's retention begins, or `keep_s`."""
         keep_ms = self._retention_ms if keep_s is None else milliseconds(keep_s)
-        await self._release(lease.response_id, lease.epoch, keep_ms)
+        await self._release(lease.response_id, lease.epoch, keep_ms, session_id)
 
     async def expired(self, limit: int) -> list[str]:
         """Responses whose lease lapsed, the longest lapsed first."""

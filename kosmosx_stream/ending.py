@@ -45,12 +45,21 @@ class Ending:
                 raise errors.response_not_found(response_id)
         if isinstance(entries[-1], Ended):
             return False
+        await self.take_and_end(response_id)
+        return True
+
+    async def take_and_end(self, response_id: str) -> None:
+        """Cancel a response wherever it is live, and settle it; one that is settled stays so.
+
+        Raises:
+            Unavailable: the model is not loaded yet.
+            LogUnavailable: the log cannot be written.
+        """
         self._loaded()  # Before the owner loses what could not be ended here.
         lease = await self._log.seize(response_id, self._lease_ttl_s)
         if lease is not None:
-            # Read once more: the owner may have written until it was dispossessed.
+            # Read once it is ours: the owner may have written until it was dispossessed.
             await self.end(lease, await self._responses.entries(response_id), "cancelled")
-        return True
 
     async def end(
         self,

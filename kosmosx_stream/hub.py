@@ -16,6 +16,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Sequence
 from conversation.entries import Started
 from conversation.ports import (
     Attendance,
+    Barred,
     Claim,
     Conflict,
     EventLog,
@@ -64,14 +65,19 @@ class Hub:
         self._responses = responses
         self._spending = spending
         self._settings = settings
-        self._turns = LiveTurns(
-            log=log, attendance=attendance, ledger=ledger, responses=responses, settings=settings
-        )
-        self.sessions = self._turns.sessions
-        self.heartbeat = Heartbeat(self._turns.committer, self.sessions, self._turns.all)
         self.ending = Ending(
             log=log, ledger=ledger, responses=responses, lease_ttl_s=settings.lease_ttl_s
         )
+        self._turns = LiveTurns(
+            log=log,
+            attendance=attendance,
+            ledger=ledger,
+            responses=responses,
+            ending=self.ending,
+            settings=settings,
+        )
+        self.sessions = self._turns.sessions
+        self.heartbeat = Heartbeat(self._turns.committer, self.sessions, self._turns.all)
         self.adoption = Adoption(
             log=log,
             responses=responses,
@@ -141,9 +147,13 @@ class Hub:
         try:
             await self._ledger.touch(session.principal.account_id, session.id, time.time())
             lease = await self._log.acquire(
-                started.response_id, self._settings.lease_ttl_s, _claim(started), reserved
+                started.response_id,
+                self._settings.lease_ttl_s,
+                _claim(started),
+                reserved,
+                session.id,
             )
-        except books.SessionClosed as error:
+        except (books.SessionClosed, Barred) as error:
             raise session_closed(session.id) from error
         except Conflict as error:
             raise errors.conversation_locked() from error
@@ -156,7 +166,7 @@ class Hub:
         try:
             started = await self._spending.set_aside(started)
         except BaseException:
-            await self._log.release(lease)
+            await self._log.release(lease, session_id=session.id)
             raise
         return await self._begin(session, started, lease, model.chat_format)
 
@@ -170,7 +180,7 @@ class Hub:
             await asyncio.shield(verdicts[0])
         except SessionClosed as error:
             self._turns.forget(live)
-            await self._log.release(lease)
+            await self._log.release(lease, session_id=session.id)
             await self._spending.give_back(started)
             raise session_closed(session.id) from error
         except (Fenced, Conflict, LogUnavailable) as error:

@@ -15,6 +15,8 @@ from conversation.entries import EndReason, Entry, Started
 from conversation.ports import Attendance, EventLog, Lease, LogUnavailable
 from kosmosx_stream.chat_format import ChatFormat
 from kosmosx_stream.committer import Committer, Verdict
+from kosmosx_stream.elsewhere import Elsewhere
+from kosmosx_stream.ending import Ending
 from kosmosx_stream.engines.port import Delta
 from kosmosx_stream.live_response import LiveResponse
 from kosmosx_stream.live_session import LiveSession
@@ -46,11 +48,17 @@ class LiveTurns:
         attendance: Attendance,
         ledger: Ledger,
         responses: ResponseLog,
+        ending: Ending,
         settings: Settings,
     ) -> None:
         self.committer = Committer(log, settings.lease_ttl_s)
         self.sessions = Sessions(
-            ledger, self.carry_out, attendance, self.spawn, grace_s=settings.disconnect_grace_s
+            ledger,
+            self.carry_out,
+            attendance,
+            Elsewhere(log, responses, ending),
+            self.spawn,
+            grace_s=settings.disconnect_grace_s,
         )
         self.model: Model | None = None
         """There is none until it is loaded."""

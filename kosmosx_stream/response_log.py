@@ -122,7 +122,8 @@ class ResponseLog:
         Raises:
             LogUnavailable: the log cannot be written.
         """
-        await self._log.release(lease, keep_s=None if started.store else self._keep_unstored_s)
+        keep_s = None if started.store else self._keep_unstored_s
+        await self._log.release(lease, keep_s=keep_s, session_id=started.session_id)
 
     async def delete(self, response_id: str) -> None:
         """Forget the log; the ledger stays."""

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 
 from conversation.ports import Attendance, LogUnavailable
+from kosmosx_stream.elsewhere import Elsewhere
 from kosmosx_stream.live_session import LiveSession
 from kosmosx_stream.protocol.errors import Conflict, NotFound
 from kosmosx_stream.session import Effect
@@ -24,6 +25,10 @@ Spawn = Callable[[Coroutine[None, None, None]], object]
 """Runs something in a task of its own."""
 
 
+class InUseElsewhere(Exception):
+    """The session has a turn on another instance, and is that one's to close."""
+
+
 class Sessions:
     """A registry of live sessions over the books."""
 
@@ -32,6 +37,7 @@ class Sessions:
         ledger: Ledger,
         carry_out: CarryOut,
         attendance: Attendance,
+        elsewhere: Elsewhere,
         spawn: Spawn,
         *,
         grace_s: float,
@@ -40,6 +46,7 @@ class Sessions:
         self._spawn = spawn
         self._ledger = ledger
         self._attendance = attendance
+        self._elsewhere = elsewhere
         self._carry_out = carry_out
         self._grace_s = grace_s
         self._live: dict[str, LiveSession] = {}
@@ -101,19 +108,24 @@ class Sessions:
                 self._after_grace(session)
 
     async def close(self, session_id: str, principal: Principal) -> SessionRecord:
-        """Stop the session's turns, settle them, and return the closed books.
+        """Stop the session's turns on all instances, settle them, and return the closed books.
 
         Raises:
             metering.errors.NotFound: no such session in this account.
+            Unavailable, LogUnavailable: not all of its turns could be ended.
         """
-        await self._ledger.session(principal.account_id, session_id)
+        record = await self._ledger.session(principal.account_id, session_id)
+        if record.state == "closed":
+            return record
         session = self._live.get(session_id)
-        if session is None:
-            return await self._ledger.close_session(
-                principal.account_id, session_id, time.time(), "client"
-            )
-        self.end(session, "client")
-        return await asyncio.shield(session.closed)
+        await self._elsewhere.end(session_id, session.machine.holds if session else _nothing)
+        if session is not None:
+            self.end(session, "client")
+            with contextlib.suppress(InUseElsewhere):
+                return await asyncio.shield(session.closed)
+        return await self._ledger.close_session(
+            principal.account_id, session_id, time.time(), "client"
+        )
 
     async def note_connected(self) -> None:
         """Tell other instances which sessions are connected here.
@@ -163,18 +175,24 @@ class Sessions:
         self._carry_out(session, session.machine.close(reason, time.time()))
 
     async def close_books(self, session: LiveSession, reason: str) -> None:
-        """The session's machine is done: write the receipt."""
-        account_id = session.principal.account_id
+        """The session's machine is done: write the receipt, unless another instance goes on."""
         try:
-            record = await self._ledger.close_session(account_id, session.id, time.time(), reason)
+            record = await self._receipt(session, reason)
         except Exception as error:
             # It stays open in the books, until a sweeper finds it idle.
-            logger.exception("could not close session %s", session.id)
+            if not isinstance(error, InUseElsewhere):
+                logger.exception("could not close session %s", session.id)
             session.closed.set_exception(error)
             session.closed.exception()  # Whether anybody waits for it or not.
         else:
             session.closed.set_result(record)
         self.forget(session.id)
+
+    async def _receipt(self, session: LiveSession, reason: str) -> SessionRecord:
+        if reason != "finished" and await self._elsewhere.goes_on(session.id):
+            raise InUseElsewhere
+        account_id = session.principal.account_id
+        return await self._ledger.close_session(account_id, session.id, time.time(), reason)
 
     def forget(self, session_id: str) -> None:
         """It is not this instance's any more."""
@@ -206,6 +224,10 @@ class Sessions:
             self.forget(session.id)  # It is the other instance's now.
         else:
             self._after_grace(session)
+
+
+def _nothing(_response_id: str) -> bool:
+    return False
 
 
 async def attended_elsewhere(attendance: Attendance, name: str) -> bool:

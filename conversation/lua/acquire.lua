@@ -1,19 +1,26 @@
 -- ARGV: response id, ttl_ms, and the conversation to take with it: account, id ('' for none),
--- revision; and the epoch of a reservation's lease ('' for none), which is gone on with. Returns the
+-- revision; the epoch of a reservation's lease ('' for none), which is gone on with; the session in
+-- which the response begins ('' where it began before), and how long that is known. Returns the
 -- epoch, 0 while another owner's lease is alive, or a negative verdict.
 local id, now = ARGV[1], now_ms()
 local account, conversation, revision, own = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
+local session, kept_ms = ARGV[7], ARGV[8]
 local lapses = redis.call('ZSCORE', LEASES, id)
 if own ~= '' then
   if redis.call('GET', key('epoch', id)) ~= own then return 0 end
 elseif lapses and tonumber(lapses) > now then
   return 0
 end
+if session ~= '' and redis.call('EXISTS', key('barred', session)) == 1 then return -BARRED end
 if conversation ~= '' then
   local line = key('conversation', conversation)
   local verdict = free_to_change(line, account, revision)
   if verdict ~= OK then return -verdict end
   redis.call('HSET', line, 'holder', id)
+end
+if session ~= '' then
+  redis.call('SADD', key('live', session), id)
+  redis.call('PEXPIRE', key('live', session), kept_ms)
 end
 local epoch = own ~= '' and tonumber(own) or redis.call('INCR', key('epoch', id))
 -- Whoever owns a response may yet have to settle it: nothing of it may expire.

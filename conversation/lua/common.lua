@@ -1,6 +1,6 @@
 -- Prepended to every script. KEYS[1] is the prefix of all keys with its cluster tag: a script
 -- touches one slot, and the names of its keys are derived here.
-local OK, FENCED, CONFLICT, MISSING = 0, 1, 2, 3
+local OK, FENCED, CONFLICT, MISSING, BARRED = 0, 1, 2, 3, 4
 
 local function key(kind, id)
   return KEYS[1] .. kind .. ':' .. id

@@ -1,5 +1,6 @@
 """Two servers over one Redis: an answer is one's, and every other's to read and to go on with."""
 
+from tests.conftest import Twins
 from tests.kosmosx_stream.clients import MODEL, Socket, client, text_of
 from tests.pair import Pair
 
@@ -56,6 +57,26 @@ def test_the_other_server_cancels(pair: Pair) -> None:
     session = there.get(f"/sessions/{getattr(cancelled, 'kosmosx:session')['id']}", cast_to=object)
     assert session["status"] == "closed"
     assert session["usage"]["total_tokens"] == cancelled.usage.total_tokens
+
+
+def test_the_other_server_closes_the_session(twins: Twins) -> None:
+    """Its turn is live here: it is ended and settled before the receipt is written."""
+    here, there = client(twins.first), client(twins.second, twins.first.key)
+    with here.responses.connect() as connection:
+        ws = Socket(connection)
+        connection.response.create(model=MODEL, input="Say it all.", max_output_tokens=1000)
+        while (event := connection.recv()).type != "response.output_text.delta":
+            if event.type == "kosmosx:session.opened":
+                ws.session_id = event.session["id"]
+        closed = there.delete(f"/sessions/{ws.session_id}", cast_to=object)
+        last = ws.read()[-1].response
+        refused = ws.say(input="And more.")[-1]
+    assert last.status == "incomplete"
+    assert (closed["status"], closed["close_reason"]) == ("closed", "client")
+    assert closed["usage"]["total_tokens"] == last.usage.total_tokens
+    (line,) = closed["receipt"]["lines"]
+    assert line["units"] == last.usage.total_tokens
+    assert refused.error.code == "session_closed"
 
 
 def test_a_closed_session_is_still_read(pair: Pair) -> None:
