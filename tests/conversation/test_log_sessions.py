@@ -33,7 +33,9 @@ async def test_nothing_begins_in_a_barred_session(log: EventLog) -> None:
     assert await log.live_in("sess_1", bar_s=TTL_S) == ["resp_1"]
     with pytest.raises(Barred):
         await log.acquire("resp_2", TTL_S, session_id="sess_1")
-    reserved = await log.reserve(Reservation(name="name", fingerprint="x"), "resp_3", ttl_s=TTL_S, kept_s=TTL_S)
+    reserved = await log.reserve(
+        Reservation(name="name", fingerprint="x"), "resp_3", ttl_s=TTL_S, kept_s=TTL_S
+    )
     assert isinstance(reserved, Lease)
     with pytest.raises(Barred):
         await log.acquire("resp_3", TTL_S, None, reserved, "sess_1")
