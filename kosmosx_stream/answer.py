@@ -78,6 +78,11 @@ class AnswerItems:
         """The items as they stand."""
         return (*self._closed, *([] if self._open is None else [self._filled("in_progress")]))
 
+    @property
+    def can_break(self) -> bool:
+        """Whether it can be gone on from here; a call's output would have to come first."""
+        return self._reader is None or self._reader.among_words
+
     def feed(self, text: str, grounding: Sequence[Grounding] = ()) -> list[Change]:
         """Take released text, and the groundings that became complete with it."""
         if self._reader is None:

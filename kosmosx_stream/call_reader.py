@@ -63,6 +63,11 @@ class CallReader:
         self._depth = 0
         self._in_string = False
 
+    @property
+    def among_words(self) -> bool:
+        """Whether no call has begun, nor may have."""
+        return self._state == "words" and not _doubtful(self._held)
+
     def feed(self, text: str) -> Iterator[Piece]:
         """Take the next characters."""
         self._held += text

@@ -194,8 +194,8 @@ class Hub:
         self._turns.stop(session, response_id, "cancelled")
 
     def steer(self, session: LiveSession, response_id: str) -> None:
-        """End a live turn at this token; another one goes on from there."""
-        self._turns.stop(session, response_id, "steered")
+        """End a live turn as soon as another one can go on from there."""
+        self._turns.carry_out(session, session.machine.steer(response_id, time.time()))
 
     # -- reading ---------------------------------------------------------------------------
 

@@ -71,6 +71,7 @@ class _Turn:
         self.started = started
         self.decoder = StopStrings(decoder, started.stop)
         self.live = True
+        self.steered = False
         self.cached_tokens = 0
         self.detections = 0
         self.held: list[int] = []
@@ -214,8 +215,19 @@ class Session:
         if turn.decoder.stopped:
             return [*effects, Abort(response_id), *self._end(turn, "stop", now)]
         if finish_reason is not None:
-            effects += self._end(turn, finish_reason, now)
-        return effects
+            return [*effects, *self._end(turn, finish_reason, now)]
+        return [*effects, *self._steer(turn, now)]
+
+    def steer(self, response_id: str, now: float) -> list[Effect]:
+        """End a live turn as soon as its answer can be gone on from: now, or some tokens later.
+
+        An answer that calls functions ends by itself, for what they give comes next.
+        """
+        turn = self._turns.get(response_id)
+        if turn is None or not turn.live:
+            return []
+        turn.steered = True
+        return self._steer(turn, now)
 
     def stop(
         self,
@@ -287,6 +299,11 @@ class Session:
         if history is None or turn.started.store:
             return [Publish(response_id, entry, history), Settle(response_id)]
         return [Publish(response_id, entry), Remember(history), Settle(response_id)]
+
+    def _steer(self, turn: _Turn, now: float) -> list[Effect]:
+        if not turn.steered or not turn.answer.can_break:
+            return []
+        return [Abort(turn.started.response_id), *self._end(turn, "steered", now)]
 
     def _closed_if_done(self) -> list[Effect]:
         if self._state != "closing" or self._turns:

@@ -7,14 +7,14 @@ from kosmosx_stream.protocol.errors import SocketError
 from kosmosx_stream.protocol.events import wire_events
 from kosmosx_stream.protocol.schemas import Schema, wire_schemas
 from kosmosx_stream.protocol.sessions import SessionClosed
-from kosmosx_stream.protocol.steering import SteerAccepted, SteerFailed
+from kosmosx_stream.protocol.steering import SteerAccepted, SteerFailed, SteerPending
 from kosmosx_stream.transports.openapi import CLIENT_SECRET, INFO, KEY, summary
 from kosmosx_stream.transports.websocket import QUERY
 
 
 def asyncapi() -> dict[str, Any]:
     """The document of `/v1/responses` as a WebSocket."""
-    events = [*wire_events(), SteerAccepted, SteerFailed, SessionClosed, SocketError]
+    events = [*wire_events(), SteerAccepted, SteerPending, SteerFailed, SessionClosed, SocketError]
     shapes, named = wire_schemas(events)
     commands = {_key(kind): _command(kind, schema) for kind, schema in COMMANDS.items()}
     answers = {

@@ -1,17 +1,20 @@
 """Input sent into the middle of an answer: accepted, taken up by a successor, or given back."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from kosmosx_stream.ids import new_id
 from kosmosx_stream.protocol.client_events import SteerResponse
+from kosmosx_stream.protocol.items import FunctionCallItem
 from kosmosx_stream.protocol.requests import CreateResponse, InputMessage
 from kosmosx_stream.protocol.steering import (
     AcceptedSteer,
     FailedSteer,
+    RequiredOutput,
     Steer,
     SteerAccepted,
     SteerError,
     SteerFailed,
+    SteerPending,
     encode_steer,
 )
 from kosmosx_stream.transports.client_socket import ClientSocket
@@ -24,9 +27,9 @@ class Steers:
     """What waits for one response to end. `lane` is the response's."""
 
     def __init__(self, socket: ClientSocket, response_id: str, lane: str | None) -> None:
+        self.response_id = response_id
+        self.lane = lane
         self._socket = socket
-        self._response_id = response_id
-        self._lane = lane
         self._waiting: list[Steer] = []
         self.sequence = 0
         """The number of the last event of the response that was sent."""
@@ -43,9 +46,11 @@ class Steers:
         """Why the response cannot be steered so; None if it can."""
         if steer.refusal is not None:
             return SteerError(code="invalid_input", message=steer.refusal.message)
-        # A call that was cut off, or whose output is missing, cannot be gone on from.
-        if request.conversation is not None or request.tools or not request.generate:
-            message = "A conversation's turn, one with tools, or a warm-up cannot be steered."
+        if request.conversation is not None:
+            message = "A response in a conversation cannot be steered; say it in its next turn."
+            return SteerError(code="steering_not_supported", message=message)
+        if not request.generate:
+            message = "A warm-up says nothing that could be steered."
             return SteerError(code="steering_not_supported", message=message)
         if len(self._waiting) >= MAX_STEERS:
             message = f"{MAX_STEERS} pieces of input wait for this response, the most it takes."
@@ -61,9 +66,24 @@ class Steers:
         accepted = Steer(new_id("steer"), steer.given, steer.messages)
         self._waiting.append(accepted)
         event = SteerAccepted(
-            sequence_number=self.sequence, steer=AcceptedSteer(accepted.id, self._response_id)
+            sequence_number=self.sequence, steer=AcceptedSteer(accepted.id, self.response_id)
         )
-        await self._socket.send(encode_steer(event, self._lane))
+        await self._socket.send(encode_steer(event, self.lane))
+
+    async def wait_for(self, calls: Sequence[FunctionCallItem]) -> None:
+        """The response is whole, and what its calls give comes before anything else.
+
+        Raises:
+            Gone: the client is not there any more.
+        """
+        required = tuple(RequiredOutput(call.call_id, call.name) for call in calls)
+        for steer in self._waiting:
+            event = SteerPending(
+                sequence_number=self.sequence,
+                steer=AcceptedSteer(steer.id, self.response_id),
+                required_input=required,
+            )
+            await self._socket.send(encode_steer(event, self.lane))
 
     async def give_back(self, error: SteerError) -> None:
         """The response has no successor: all that waits goes back to the client.
@@ -72,9 +92,9 @@ class Steers:
             Gone: the client is not there any more.
         """
         for steer in self._waiting:
-            failed = FailedSteer(self._response_id, steer.given, steer.id)
+            failed = FailedSteer(self.response_id, steer.given, steer.id)
             event = SteerFailed(sequence_number=self.sequence, steer=failed, error=error)
-            await self._socket.send(encode_steer(event, self._lane))
+            await self._socket.send(encode_steer(event, self.lane))
 
 
 async def refuse_steer(
@@ -93,6 +113,17 @@ async def refuse_steer(
     failed = FailedSteer(steer.previous_response_id, steer.given)
     event = SteerFailed(sequence_number=sequence, steer=failed, error=error)
     await socket.send(encode_steer(event, lane))
+
+
+def response_stopped() -> SteerError:
+    """Nobody goes on from there by themselves."""
+    return SteerError(code="response_not_active", message="The response was stopped.")
+
+
+def call_cut_off() -> SteerError:
+    """The answer ended, by its length, in the middle of a call."""
+    message = "A call was cut off, so that its function has nothing to give."
+    return SteerError(code="successor_creation_failed", message=message)
 
 
 def not_under_way(response_id: str, ended: Iterable[str]) -> SteerError:

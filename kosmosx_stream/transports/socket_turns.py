@@ -1,19 +1,30 @@
 """The responses of one WebSocket: said, followed to their ends, and what their ends lead to."""
 
+import contextlib
+from collections.abc import Sequence
+
 from msgspec.structs import replace
 
-from conversation.entries import Ended
+from conversation.entries import Ended, Entry
 from kosmosx_stream.live_response import LiveResponse
 from kosmosx_stream.protocol import frames
 from kosmosx_stream.protocol.client_events import CreateOnStream, SteerResponse
+from kosmosx_stream.protocol.errors import Unavailable
 from kosmosx_stream.protocol.frames import Event
+from kosmosx_stream.protocol.items import FunctionCallItem
 from kosmosx_stream.protocol.requests import CreateResponse
 from kosmosx_stream.protocol.steering import SteerError
 from kosmosx_stream.services import Services
 from kosmosx_stream.transports.client_socket import ClientSocket, Gone
 from kosmosx_stream.transports.failures import to_api_error
 from kosmosx_stream.transports.socket_session import SocketSession
-from kosmosx_stream.transports.socket_steering import Steers, not_under_way, refuse_steer
+from kosmosx_stream.transports.socket_steering import (
+    Steers,
+    call_cut_off,
+    not_under_way,
+    refuse_steer,
+    response_stopped,
+)
 from metering.authenticator import Principal
 
 
@@ -25,15 +36,6 @@ class SocketTurn:
         self.create = create
         self.steers = Steers(socket, self.id, create.stream_id)
         self.last_event = ""
-        self._live = live
-
-    @property
-    def stopped(self) -> bool:
-        """Whether it failed or was cancelled, so that nothing goes on from it by itself."""
-        match self._live.entries[-1]:
-            case Ended(reason="cancelled"):
-                return True
-        return self.last_event == "response.failed"
 
     def successor(self) -> CreateOnStream:
         """What was said into the middle of the answer, to be answered from there."""
@@ -60,6 +62,8 @@ class SocketTurns:
         self._under_way: dict[str, SocketTurn] = {}
         self._newest: dict[str | None, str] = {}
         """The last response of each lane."""
+        self._queued: dict[str | None, Steers] = {}
+        """Input of each lane that waits for what called functions give."""
         self.sequence = -1
         """The number of the last event that was sent."""
 
@@ -72,18 +76,14 @@ class SocketTurns:
         said_into: Steers | None = None
         while True:
             try:
-                live = await self._say(create.request)
+                live = await self._say_after_queued(create)
             except Exception as error:  # noqa: BLE001 - the edge of a task
                 self._evict(create)
                 await self._refuse(error, create, said_into)
                 return
             turn = SocketTurn(self._socket, create, live)
             await self._follow(turn)
-            if not turn.steers:
-                return
-            if turn.stopped:
-                message = "The response was stopped."
-                await turn.steers.give_back(SteerError(code="response_not_active", message=message))
+            if not turn.steers or not await self._goes_on(turn):
                 return
             create, said_into = turn.successor(), turn.steers
 
@@ -121,6 +121,40 @@ class SocketTurns:
         if (found := self._services.hub.live(turn.id)) is not None:
             self._services.hub.steer(found[0], turn.id)
         await turn.steers.accept(steer)
+
+    async def _goes_on(self, turn: SocketTurn) -> bool:
+        """Whether what was said into it is to be answered now; else it waits, or goes back."""
+        entries: Sequence[Entry] = ()
+        with contextlib.suppress(Unavailable):
+            entries = await self._services.responses.entries(turn.id)
+        match entries:
+            case [*_, Ended(reason="cancelled" | "error")] | []:
+                await turn.steers.give_back(response_stopped())
+                return False
+        output = self._services.responses.response(entries).output
+        calls = [item for item in output if isinstance(item, FunctionCallItem)]
+        if any(call.status == "incomplete" for call in calls):
+            await turn.steers.give_back(call_cut_off())
+        elif calls:
+            await self._queue(turn.steers, calls)
+        return not calls
+
+    async def _queue(self, steers: Steers, calls: Sequence[FunctionCallItem]) -> None:
+        former = self._queued.pop(steers.lane, None)
+        self._queued[steers.lane] = steers
+        if former is not None:  # Nobody went on from there.
+            await former.give_back(response_stopped())
+        await steers.wait_for(calls)
+
+    async def _say_after_queued(self, create: CreateOnStream) -> LiveResponse:
+        """Say it, with the input before it that waited in its lane for it."""
+        request, queued = create.request, self._queued.get(create.stream_id)
+        if queued is None or queued.response_id != request.previous_response_id:
+            return await self._say(request)
+        said = (*queued.messages, *request.messages)
+        live = await self._say(replace(request, messages=said))
+        del self._queued[create.stream_id]
+        return live
 
     async def _say(self, request: CreateResponse) -> LiveResponse:
         with self._session.announced() as opens_session:

@@ -15,7 +15,7 @@ from kosmosx_stream.transports.openapi import openapi
 from kosmosx_stream.transports.routes import endpoints
 
 SPECIFICATION = Path(__file__).parents[1] / "data" / "open-responses-2026-04-24.openapi.json"
-BEYOND = {"response.steer.accepted", "response.steer.failed"}
+BEYOND = {"response.steer.accepted", "response.steer.pending", "response.steer.failed"}
 """Events of OpenAI's that the specification's document does not have."""
 OBJECTS = {"response": "ResponseResource", "response.compaction": "CompactResource"}
 

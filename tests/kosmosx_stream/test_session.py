@@ -257,6 +257,63 @@ def obey(session: Session, command: str, response_id: str, before: list[Effect])
     return session.settled(response_id) if Settle(response_id) in before else []
 
 
+def letters(text: str) -> list[int]:
+    """The ids that say a text by `Bytes`."""
+    return list(text.encode())
+
+
+class Bytes:
+    """A decoder that shows the character that an id is the code of."""
+
+    def feed(self, token_ids: Sequence[int]) -> Released:
+        return Released(bytes(token_ids).decode())
+
+    def finish(self) -> Released:
+        return Released()
+
+
+CALL = '<tool_call>{"name":"look","arguments":{}}</tool_call>'
+
+
+@pytest.mark.parametrize("calls", [True, False])
+def test_a_steered_answer_ends_among_its_words(*, calls: bool) -> None:
+    session = Session()
+    session.say(replace(started("r"), calls=calls), Bytes())
+    session.delta("r", letters("Some words "), 2.0)
+    abort, publish, _ = session.steer("r", 3.0)
+    assert abort == Abort("r")
+    assert (publish.entry.reason, publish.entry.at) == ("steered", 3.0)
+    assert session.steer("r", 4.0) == session.delta("r", letters("more"), 4.0) == []
+
+
+def test_a_steered_answer_ends_once_it_is_sure_that_it_calls_nothing() -> None:
+    session = Session()
+    session.say(replace(started("r"), calls=True), Bytes())
+    session.delta("r", letters("Less: <tool"), 2.0)
+    assert session.steer("r", 3.0) == []
+    (doubtful,) = session.delta("r", letters("_"), 3.0)
+    assert isinstance(doubtful.entry, Delta)
+    _, abort, ended, _ = session.delta("r", letters("box"), 4.0)
+    assert abort == Abort("r")
+    assert ended.entry.reason == "steered"
+    assert ended.turn.output[0].content[0].text == "Less: <tool_box"
+
+
+def test_a_steered_answer_that_calls_ends_by_itself() -> None:
+    session = Session()
+    session.say(replace(started("r"), calls=True), Bytes())
+    effects = session.steer("r", 2.0)  # Nothing is said yet: this ends it.
+    assert entries(effects)[-1].reason == "steered"
+    session.say(replace(started("s"), calls=True), Bytes())
+    effects = session.delta("s", letters("<"), 2.0)
+    effects += session.steer("s", 2.0)
+    for token in letters(CALL[1:]):
+        effects += session.delta("s", [token], 3.0)
+    assert all(isinstance(entry, Delta) for entry in entries(effects))
+    effects = session.delta("s", [], 3.0, finish_reason="stop")
+    assert entries(effects)[-1].reason == "stop"
+
+
 def test_an_aborted_engine_s_last_step_is_not_logged() -> None:
     session = Session()
     session.say(started("r"), Pairs())

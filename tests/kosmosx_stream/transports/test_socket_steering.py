@@ -13,6 +13,21 @@ from tests.kosmosx_stream.transports.sockets import SHORT, Socket, socket, strea
 from tests.server_process import ServerProcess
 
 
+def look(least: int) -> dict[str, Any]:
+    """A function whose argument is so long that there is time to steer."""
+    said = {"said": {"type": "string", "minLength": least}}
+    parameters = {"type": "object", "properties": said, "required": ["said"]}
+    return {"type": "function", "name": "look", "parameters": parameters}
+
+
+def call_begun(ws: Socket, lane: str | None = None, **request: Any) -> str:
+    """Begin an answer that has to call, and read up to the call."""
+    ws.say("Look!", lane, tool_choice="required", parallel_tool_calls=False, **request)
+    response_id = ws.until("response.created", lane).response.id
+    ws.until("response.function_call_arguments.delta", lane)
+    return response_id
+
+
 def steer(ws: Socket, response_id: str, words: Any) -> None:
     ws.connection.response.steer(previous_response_id=response_id, input=words)
 
@@ -93,15 +108,61 @@ def test_what_cannot_be_steered_comes_back(narrow: ServerProcess) -> None:
         conversation = client(narrow).conversations.create()
         bound = under_way(ws, "b", conversation=conversation.id, max_output_tokens=400)
         steer(ws, bound, "More!")
-        assert failed(ws, "b").error.code == "steering_not_supported"
+        unsupported = failed(ws, "b").error
+        assert unsupported.code == "steering_not_supported"
+        assert "conversation" in unsupported.message
 
-        tool = {"type": "function", "name": "look", "parameters": {"type": "object"}}
-        ws.say("Look!", "a", tools=[tool], tool_choice="none", max_output_tokens=400)
-        ws.connection.send({"type": "kosmosx:response.cancel", "response_id": live})
-        while (calling := ws.until("response.created", "a").response.id) == live:
-            pass
-        steer(ws, calling, "More!")
-        assert failed(ws, "a").error.code == "steering_not_supported"
+
+def test_an_answer_that_may_call_is_cut_among_its_words(narrow: ServerProcess) -> None:
+    with socket(narrow) as ws:
+        first = under_way(ws, "a", tools=[look(1)], tool_choice="none", max_output_tokens=1000)
+        steer(ws, first, "Only the circles.")
+        cut = ws.until("response.incomplete", "a").response
+        assert cut.incomplete_details.reason == "steered"
+        successor = ws.until("response.created", "a").response
+        assert (successor.previous_response_id, successor.tools) == (first, cut.tools)
+
+
+@pytest.mark.parametrize("store", [True, False])
+def test_input_waits_for_what_called_functions_give(narrow: ServerProcess, *, store: bool) -> None:
+    """The call is not cut; the client's continuation has the input before the function's output."""
+    with socket(narrow) as ws:
+        first = call_begun(ws, "a", tools=[look(60)], store=store)
+        steer(ws, first, "Only the circles.")
+        steer(ws, first, [message("And be brief.")])
+        accepted = [ws.until("response.steer.accepted", "a").steer.id for _ in range(2)]
+        whole = ws.until("response.completed", "a").response
+        calls = [{"type": "function_call_output", "call_id": each.call_id} for each in whole.output]
+        pending = [ws.until("response.steer.pending", "a") for _ in range(2)]
+        assert [each.steer.id for each in pending] == accepted
+        for each in pending:
+            assert each.reason == "waiting_for_required_input"
+            required = [stub.to_dict() for stub in each.required_input]
+            assert required == [call | {"name": "look"} for call in calls]
+
+        wrong = [{"type": "function_call_output", "call_id": "call_0", "output": "?"}]
+        again = {"stream_id": "a", "previous_response_id": first, "max_output_tokens": 16}
+        ws.connection.response.create(model=MODEL, input=wrong, store=True, **again)
+        if store:  # A failed continuation of what is not stored evicts that.
+            assert ws.until("error", "a").error.param == "input[0].call_id"
+            outputs = [call | {"output": "A circle."} for call in calls]
+            ws.connection.response.create(model=MODEL, input=outputs, **again)
+            second = ws.until("response.created", "a").response.id
+            items = list(client(narrow).responses.input_items.list(second, order="asc"))
+            assert [item.type for item in items] == ["message", "message"] + [
+                "function_call_output" for _ in calls
+            ]
+            assert items[0].content[0].text == "Only the circles."
+
+
+def test_input_after_a_call_that_was_cut_off_comes_back(narrow: ServerProcess) -> None:
+    with socket(narrow) as ws:
+        steer(ws, call_begun(ws, tools=[look(900)], max_output_tokens=60), "Only the circles.")
+        accepted = ws.until("response.steer.accepted").steer.id
+        assert ws.until("response.incomplete").response.output[0].status == "incomplete"
+        returned = failed(ws)
+        assert (returned.steer.id, returned.error.code) == (accepted, "successor_creation_failed")
+        assert "cut off" in returned.error.message
 
 
 def test_input_without_a_successor_comes_back_under_its_id(narrow: ServerProcess) -> None:
