@@ -8,7 +8,9 @@ import logging
 import random
 import time
 
+from kosmosx_stream.heartbeat import BEATS
 from kosmosx_stream.hub import Hub
+from kosmosx_stream.idle_watch import IdleWatch
 from kosmosx_stream.settings import Settings
 from metering.ledger import Ledger
 
@@ -22,6 +24,8 @@ class Sweeper:
         self._hub = hub
         self._ledger = ledger
         self._settings = settings
+        # A session in use is touched in every beat; one may come late.
+        self._watch = IdleWatch(1.5 * settings.session_idle_s / BEATS)
 
     async def run(self) -> None:
         """Sweep until cancelled. The interval is jittered, so that instances take turns."""
@@ -39,5 +43,6 @@ class Sweeper:
         await self._hub.adoption.take_over_lost()
         await self._ledger.cut_segments(time.time())
         before = time.time() - self._settings.session_idle_s
-        for session in await self._ledger.idle_sessions(before):
+        idle = await self._ledger.idle_sessions(before)
+        for session in self._watch.untouched(idle, time.monotonic()):
             await self._hub.sessions.close_idle(session, before)

@@ -7,9 +7,9 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 import httpx
 
@@ -21,6 +21,16 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+class Process(Protocol):
+    """As `subprocess.Popen`."""
+
+    @property
+    def pid(self) -> int: ...
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float, /) -> int: ...
+    def send_signal(self, sig: signal.Signals, /) -> None: ...
 
 
 class ServerProcess:
@@ -39,7 +49,7 @@ class ServerProcess:
         self._output = data_dir.parent / f"{data_dir.name}.out"
         self._environment = os.environ | environment
         self._command = command
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Process | None = None
 
     @property
     def key(self) -> str:
@@ -63,19 +73,24 @@ class ServerProcess:
 
     def start(self, **environment: str) -> None:
         """Start it, and wait until it is ready; `environment` is for this one life."""
-        command = [
-            *self._command, "serve", "--host", "127.0.0.1", "--port", str(self.port),
-            "--data-dir", self.data_dir,
+        arguments = [
+            "serve", "--host", "127.0.0.1", "--port", str(self.port),
+            "--data-dir", str(self.data_dir),
         ]  # fmt: skip
-        with self._output.open("ab") as out:
-            self._process = subprocess.Popen(
-                command, stdout=out, stderr=out, env=self._environment | environment
-            )
+        self._process = self._launch(arguments, self._output, self._environment | environment)
         try:
             self._wait_until_ready()
         except BaseException:
             self.kill()
             raise
+
+    def _launch(
+        self, arguments: list[str], output: Path, environment: Mapping[str, str]
+    ) -> Process:
+        with output.open("ab") as out:
+            return subprocess.Popen(
+                [*self._command, *arguments], stdout=out, stderr=out, env=environment
+            )
 
     def ensure_running(self) -> None:
         """Start it unless it runs."""

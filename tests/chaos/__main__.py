@@ -1,12 +1,16 @@
-"""python -m tests.chaos [--strikes 1000] [--seed 1]: a long campaign, and its table."""
+"""python -m tests.chaos [--strikes 1000] [--seed 1]: a long campaign, and its tables."""
 
 import argparse
 import asyncio
+import logging
 import sys
 import tempfile
 from pathlib import Path
 
-from tests.chaos.campaign import Campaign
+from tests.chaos.campaign import AT_ONCE, Campaign
+from tests.chaos.faults import FAULTS
+
+SHOWN = 20
 
 
 def main() -> None:
@@ -14,11 +18,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description="Kill everything.")
     parser.add_argument("--strikes", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--fault", action="append", choices=FAULTS, help="only this; repeatable")
+    parser.add_argument("--at-once", type=int, default=AT_ONCE, help="faults that may overlap")
+    parser.add_argument("--verbose", action="store_true", help="tell each strike")
     given = parser.parse_args()
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
+    if given.verbose:
+        logging.getLogger("tests.chaos").setLevel(logging.INFO)
+    faults = {name: FAULTS[name] for name in given.fault or FAULTS}
     with tempfile.TemporaryDirectory() as folder:
-        report = asyncio.run(Campaign(Path(folder), seed=given.seed).run(given.strikes))
-    print(report.table())
-    print(*report.verdict.findings[:20], sep="\n")
+        campaign = Campaign(Path(folder), seed=given.seed, faults=faults, at_once=given.at_once)
+        report = asyncio.run(campaign.run(given.strikes))
+    print(report.tables())
+    print(*report.verdict.findings[:SHOWN], sep="\n")
     sys.exit(not report.verdict.clean)
 
 

@@ -1,86 +1,32 @@
-"""A campaign: readers at work, one fault after another, and the judgement in the end."""
+"""A campaign: readers at work, faults that overlap, and the judgement in the end."""
 
 import asyncio
 import contextlib
 import itertools
+import logging
 import random
-import sqlite3
-import statistics
-from collections import Counter
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 
 import httpx
 
-from tests.chaos.faults import FAULTS, Fault
-from tests.chaos.oracle import Oracle, Question, Verdict
-from tests.chaos.reader import Event, Reader, Reading
-from tests.chaos.world import LEASE_TTL_S, TOKENS_PER_S, World
+from tests.chaos.faults import FAULTS
+from tests.chaos.ledgers import Log, read_ledgers, unsettled
+from tests.chaos.oracle import Oracle
+from tests.chaos.reader import Event, Question, Reader, Reading
+from tests.chaos.report import Report
+from tests.chaos.strike import Fault, Strike
+from tests.chaos.world import World
+
+logger = logging.getLogger(__name__)
 
 READERS, QUESTIONS = 8, 8
-OPEN_SESSIONS = "SELECT 1 FROM sessions WHERE state = 'open'"
-SETTLE_S, POLL_S = 20.0, 0.2
-SLOW_GAP_S = 10 / TOKENS_PER_S
-"""Readers wait longer than this only because of a fault."""
-
-
-@dataclass
-class Report:
-    """What was done, and what came of it."""
-
-    seed: int
-    faults: Counter[str]
-    verdict: Verdict
-    gaps_s: dict[str, list[float]] = field(default_factory=dict)
-    """The longest wait of each answer that was live, by the fault that came before its end."""
-
-    def table(self) -> str:
-        """As Markdown."""
-        verdict = self.verdict
-        rows = [
-            ("fault", "times", "readers waited, p50 / p99"),
-            ("---",) * 3,
-            *(
-                (name, times, _waits(self.gaps_s.get(name, [])))
-                for name, times in sorted(self.faults.items())
-            ),
-            (),
-            (
-                "answers",
-                "tokens",
-                "lost",
-                "doubled",
-                "reordered",
-                "changed",
-                "billed wrongly",
-                "hung",
-            ),
-            ("---",) * 8,
-            (
-                *(verdict.answers, verdict.tokens, verdict.lost, verdict.duplicated),
-                *(verdict.reordered, verdict.mismatches, verdict.bill_differences, verdict.broken),
-            ),
-        ]
-        return "\n".join(f"| {' | '.join(map(str, row))} |" if row else "" for row in rows)
-
-
-async def _fetch(http: httpx.AsyncClient, path: str) -> Event:
-    """What the server says to a GET; it may be starting again."""
-    async with asyncio.timeout(SETTLE_S):
-        while True:
-            with contextlib.suppress(httpx.TransportError):
-                found: Event = (await http.get(path)).json()
-                return found
-            await asyncio.sleep(POLL_S)
-
-
-def _waits(gaps_s: Sequence[float]) -> str:
-    if not gaps_s:
-        return "-"
-    cuts = statistics.quantiles(gaps_s, n=100) if len(gaps_s) > 1 else gaps_s * 99
-    return f"{cuts[49]:.2f} s / {cuts[98]:.2f} s"
+AT_ONCE, PAUSE_S = 3, (0.1, 0.6)
+ROUNDS = 5
+"""A point that was not reached in so many attempts is not a point any more."""
+SETTLE_S, POLL_S = 120.0, 0.2
+FETCHES, FETCH_TIMEOUT_S = 8, 60.0
 
 
 class Campaign:
@@ -92,20 +38,32 @@ class Campaign:
         *,
         seed: int,
         faults: Mapping[str, Fault] = FAULTS,
+        at_once: int = AT_ONCE,
+        settle_s: float = SETTLE_S,
         forgetful: bool = False,
+        sampled: bool = False,
         environment: Mapping[str, str] | None = None,
     ) -> None:
+        """`at_once`: faults that may be under way together.
+
+        `settle_s`: longest wait for the end of what readers have left.
+        `forgetful`: the readers come back without their cursor.
+        `sampled`: chance is in every answer, and not only in each third one.
+        """
         self._seed = seed
-        self._rng = random.Random(seed)
         self._faults = faults
+        self._at_once = at_once
+        self._settle_s = settle_s
         self._forgetful = forgetful
+        self._sampled = sampled
         self._world = World(folder, **(environment or {}))
         self._over = False
         self._readings: list[Reading] = []
-        self._struck: list[tuple[float, str]] = []
+        self._strikes: list[Strike] = []
 
     async def run(self, strikes: int) -> Report:
         """Strike so many times, and judge."""
+        began = time.monotonic()
         async with self._world as world:
             undisturbed = await self._undisturbed()
             async with asyncio.TaskGroup() as tasks:
@@ -113,77 +71,110 @@ class Campaign:
                     tasks.create_task(self._read_on(number))
                 await self._strike(strikes)
                 self._over = True
-            logged = await self._settled()
-            verdict = Oracle(undisturbed, world.database).judge(self._readings, logged)
-        return Report(self._seed, Counter(name for _, name in self._struck), verdict, self._gaps())
+            await self._settle()
+            shown = await self._shown()
+            ledgers = read_ledgers(world.store.valkey.url, world.books.path)
+        verdict = Oracle(undisturbed, ledgers).judge(self._readings, shown)
+        seconds = time.monotonic() - began
+        return Report(self._seed, seconds, self._strikes, self._readings, verdict)
 
-    async def _undisturbed(self) -> dict[Question, Reading]:
-        reader = Reader(self._world, random.Random(0))
-        readings = [
-            Reading(question, tokens, "sse")
-            for question, tokens in itertools.islice(self._questions(), QUESTIONS)
-        ]
-        await asyncio.gather(*map(reader.read, readings))
-        await reader.close()
-        assert all(reading.broken is None for reading in readings)
-        return {(reading.question, reading.max_tokens): reading for reading in readings}
+    # -- readers ---------------------------------------------------------------------------
 
     def _questions(self) -> Iterator[Question]:
-        """A few questions over and over: each has an undisturbed answer to compare with."""
+        """A few questions over and over; most have one right answer."""
         rng = random.Random(self._seed)
-        asked = [(f"Question number {n}?", rng.randint(24, 96)) for n in range(QUESTIONS)]
+        asked = [
+            Question(
+                f"Question number {n}?",
+                rng.randint(24, 96),
+                greedy=n % 3 > 0 and not self._sampled,
+            )
+            for n in range(QUESTIONS)
+        ]
         return itertools.cycle(asked)
+
+    async def _undisturbed(self) -> dict[Question, Log]:
+        """The right answers, as they lie in the log."""
+        asked = itertools.islice(self._questions(), QUESTIONS)
+        readings = [Reading(question, "sse") for question in asked if question.greedy]
+        reader = Reader(self._world, random.Random(0))
+        await asyncio.gather(*map(reader.read, readings))
+        await reader.close()
+        self._readings += readings
+        logs = read_ledgers(self._world.store.valkey.url, self._world.books.path).logs
+        return {reading.question: logs[str(reading.response_id)] for reading in readings}
 
     async def _read_on(self, number: int) -> None:
         """One client after another, until the campaign is over."""
-        rng = random.Random(f"{self._seed} {number}")
+        rng = random.Random(f"{self._seed} reader {number}")
         reader = Reader(self._world, rng, forgetful=self._forgetful)
         asked = itertools.islice(self._questions(), number, None)
         while not self._over:
-            question, tokens = next(asked)
-            transport = "sse" if rng.random() < 0.5 else "socket"
-            reading = Reading(question, tokens, transport)
+            reading = Reading(next(asked), rng.choice(["sse", "socket"]))
             self._readings.append(reading)
             await reader.read(reading)
         await reader.close()
 
-    async def _strike(self, strikes: int) -> None:
-        names: list[str] = []
-        loop = asyncio.get_running_loop()
-        for _ in range(strikes):
-            if not names:
-                names = self._rng.sample(sorted(self._faults), len(self._faults))
-            await asyncio.sleep(self._rng.uniform(0.1, 0.6))
-            name = names.pop()
-            self._struck.append((loop.time(), name))
-            await self._faults[name](self._world, self._rng)
-        # Who was lost last is found and taken over.
-        await asyncio.sleep(2 * LEASE_TTL_S)
+    # -- faults ----------------------------------------------------------------------------
 
-    async def _settled(self) -> dict[str, Event]:
-        """Every response as the server has it, once no session of theirs is open."""
+    async def _strike(self, wanted: int) -> None:
+        """So many hits: what misses is tried again."""
+        numbers = itertools.count()
+        names = list(itertools.islice(self._names(), wanted))
+        for _ in range(ROUNDS):
+            names = [strike.name for strike in await self._round(names, numbers) if strike.missed]
+            if not names:
+                return
+        raise AssertionError(f"never reached: {names}")
+
+    async def _round(self, names: Sequence[str], numbers: Iterator[int]) -> list[Strike]:
+        free = asyncio.Semaphore(self._at_once)
+        strikes = []
+        async with asyncio.TaskGroup() as tasks:
+            for name, number in zip(names, numbers, strict=False):
+                await free.acquire()
+                strikes.append(Strike(name, number, random.Random(f"{self._seed} {number}")))
+                self._strikes.append(strikes[-1])
+                task = tasks.create_task(self._one(strikes[-1]))
+                task.add_done_callback(lambda _: free.release())
+                await asyncio.sleep(strikes[-1].rng.uniform(*PAUSE_S))
+        return strikes
+
+    async def _one(self, strike: Strike) -> None:
+        logger.info("%d: %s", strike.number, strike.name)
+        await self._faults[strike.name](self._world, strike)
+        logger.info("%d: %s", strike.number, "missed" if strike.missed else "over")
+
+    def _names(self) -> Iterator[str]:
+        """All faults in one order after another."""
+        rng = random.Random(f"{self._seed} order")
+        while True:
+            yield from rng.sample(sorted(self._faults), len(self._faults))
+
+    # -- the end ---------------------------------------------------------------------------
+
+    async def _settle(self) -> None:
+        """Wait until nothing is owed. What still is then, the oracle finds."""
+        store, books = self._world.store.valkey.url, self._world.books.path
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._settle_s):
+                while await asyncio.to_thread(unsettled, store, books):  # noqa: ASYNC110 - others'
+                    await asyncio.sleep(POLL_S)
+
+    async def _shown(self) -> dict[str, Event]:
+        """Every response as the server shows it now."""
+        free = asyncio.Semaphore(FETCHES)
         base = f"http://{self._world.nodes[0].address}/v1"
         headers = {"Authorization": f"Bearer {self._world.key}"}
-        logged = {}
-        async with httpx.AsyncClient(base_url=base, headers=headers) as http:
-            for reading in self._readings:
-                if reading.broken is None:
-                    response_id = str(reading.response_id)
-                    logged[response_id] = await _fetch(http, f"/responses/{response_id}")
-        with contextlib.closing(sqlite3.connect(self._world.database)) as books:
-            async with asyncio.timeout(SETTLE_S):
-                while books.execute(OPEN_SESSIONS).fetchone():  # noqa: ASYNC110 - other processes
-                    await asyncio.sleep(POLL_S)
-        return logged
+        async with httpx.AsyncClient(
+            base_url=base, headers=headers, timeout=FETCH_TIMEOUT_S
+        ) as http:
 
-    def _gaps(self) -> dict[str, list[float]]:
-        """Waits longer than a token takes, by the last fault before they ended."""
-        gaps: dict[str, list[float]] = {}
-        for reading in self._readings:
-            for before, after in pairwise(reading.arrivals):
-                if after - before < SLOW_GAP_S:
-                    continue
-                causes = [name for at, name in self._struck if at < after]
-                if causes:
-                    gaps.setdefault(causes[-1], []).append(after - before)
-        return gaps
+            async def fetch(response_id: str) -> Event:
+                async with free:
+                    shown: Event = (await http.get(f"/responses/{response_id}")).json()
+                    return shown
+
+            ids = [str(reading.response_id) for reading in self._readings if reading.ended]
+            found = await asyncio.gather(*map(fetch, ids))
+        return dict(zip(ids, found, strict=True))

@@ -1,101 +1,145 @@
 """The judge: compares four ledgers of every answer.
 
-1. An undisturbed run of the same question. 2. What the client noted. 3. The log, as the server
-shows it afterwards. 4. The bill: the books' turns, usage records and receipts.
+1. An undisturbed run of the same question, where there is one right answer. 2. What the client
+noted. 3. The log, as it lies in the store. 4. The bill: the ledger of turns, the usage records and
+the receipts of the sessions.
 """
 
-import sqlite3
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from itertools import pairwise
-from pathlib import Path
-from typing import Any
 
-from tests.chaos.reader import Event, Reading
+from kosmosx_stream.adoption import MAX_ADOPTIONS
+from tests.chaos.ledgers import Ledgers, Log
+from tests.chaos.reader import Event, Question, Reading
 
-Question = tuple[str, int]
-"""What was asked, and the most tokens that it may take."""
+GIVEN_UP_AT_EPOCH = MAX_ADOPTIONS + 3
+"""After so many owners, the one that only ended it, and its release."""
 
 
 @dataclass
 class Verdict:
-    """What was found; only `answers` and `tokens` may be more than nothing."""
+    """What was found."""
 
     answers: int = 0
     tokens: int = 0
+    given_up: int = 0
+    """Answers that were ended because they had lost too many owners; what there is of them is
+    judged like any other."""
+    unread: int = 0
+    """Answers that no client knows of: it lost its WebSocket before it heard their names."""
+
     lost: int = 0
     duplicated: int = 0
     reordered: int = 0
     mismatches: int = 0
     bill_differences: int = 0
+    unsettled: int = 0
     broken: int = 0
     findings: list[str] = field(default_factory=list)
 
     @property
+    def faults(self) -> dict[str, int]:
+        """Of these there may be none."""
+        counts = [name.name for name in fields(self)][4:-1]
+        return {name: getattr(self, name) for name in counts}
+
+    @property
     def clean(self) -> bool:
-        return not (
-            self.lost + self.duplicated + self.reordered + self.mismatches + self.bill_differences
-            + self.broken
-        )  # fmt: skip
+        return not any(self.faults.values())
 
 
 class Oracle:
-    """Knows the undisturbed answers and the books."""
+    """Knows the undisturbed answers, and all that was written down."""
 
-    def __init__(self, undisturbed: Mapping[Question, Reading], database: Path) -> None:
+    def __init__(self, undisturbed: Mapping[Question, Log], ledgers: Ledgers) -> None:
         self._undisturbed = undisturbed
-        self._database = database
+        self._ledgers = ledgers
+        self._verdict = Verdict()
 
-    def judge(self, readings: Iterable[Reading], logged: Mapping[str, Event]) -> Verdict:
-        """Judge all answers. `logged`: response objects by id, fetched when all was over."""
-        verdict = Verdict()
-        with sqlite3.connect(self._database) as books:
-            for reading in readings:
-                verdict.answers += 1
-                if reading.broken is not None:
-                    verdict.broken += 1
-                    verdict.findings.append(f"{reading.response_id}: {reading.broken}")
-                    continue
-                self._judge_numbers(reading, verdict)
-                self._judge_words(reading, logged[str(reading.response_id)], verdict)
-                self._judge_bill(reading, books, verdict)
-        return verdict
+    def judge(self, readings: Iterable[Reading], shown: Mapping[str, Event]) -> Verdict:
+        """Judge all answers. `shown`: response objects by id, fetched when all was over."""
+        known = set()
+        for reading in readings:
+            self._verdict.answers += 1
+            known.add(reading.response_id)
+            if reading.broken is not None:
+                self._find("broken", reading.response_id, reading.broken)
+            elif reading.response_id not in self._ledgers.logs:
+                self._find("lost", reading.response_id, "no log")
+            else:
+                self._judge_numbers(reading)
+                self._judge_words(reading, shown)
+        self._judge_logs(known)
+        self._judge_sessions()
+        return self._verdict
 
-    def _judge_numbers(self, reading: Reading, verdict: Verdict) -> None:
-        numbers = [event["sequence_number"] for event in reading.events]
-        verdict.duplicated += len(numbers) - len(set(numbers))
-        verdict.lost += max(numbers) + 1 - len(set(numbers))
-        verdict.reordered += sum(after < before for before, after in pairwise(numbers))
-        if numbers != list(range(len(numbers))):
-            verdict.findings.append(f"{reading.response_id}: numbers {numbers}")
+    def _find(self, kind: str, subject: object, what: object, count: int = 1) -> None:
+        setattr(self._verdict, kind, getattr(self._verdict, kind) + count)
+        self._verdict.findings.append(f"{kind}: {subject}: {what}")
 
-    def _judge_words(self, reading: Reading, logged: Event, verdict: Verdict) -> None:
-        ended = reading.events[-1]["response"]
-        verdict.tokens += ended["kosmosx:usage"]["output_tokens"]
-        undisturbed = self._undisturbed[(reading.question, reading.max_tokens)]
-        wanted = undisturbed.events[-1]["response"]
-        for name, mine, other in (
-            ("text", reading.text, undisturbed.text),
-            ("status", ended["status"], wanted["status"]),
-            ("usage", ended["usage"]["output_tokens"], wanted["usage"]["output_tokens"]),
-            ("log", logged, ended),
+    def _judge_numbers(self, reading: Reading) -> None:
+        numbers = reading.numbers
+        for kind, count in (
+            ("duplicated", len(numbers) - len(set(numbers))),
+            ("lost", max(numbers) + 1 - len(set(numbers))),
+            ("reordered", sum(after < before for before, after in pairwise(numbers))),
         ):
-            if mine != other:
-                verdict.mismatches += 1
-                verdict.findings.append(f"{reading.response_id}: {name} {mine!r} != {other!r}")
+            if count:
+                self._find(kind, reading.response_id, numbers, count)
 
-    def _judge_bill(self, reading: Reading, books: sqlite3.Connection, verdict: Verdict) -> None:
-        usage = reading.events[-1]["response"]["kosmosx:usage"]
-        tokens = usage["input_tokens"] + usage["output_tokens"]
-        turns = books.execute(
-            "SELECT session_id, input_tokens + output_tokens FROM turns WHERE response_id = ?",
-            [reading.response_id],
-        ).fetchall()
-        billed = books.execute(
-            "SELECT SUM(raw_units) FROM usage_records WHERE response_id = ? AND meter = 'tokens'",
-            [reading.response_id],
-        ).fetchone()
-        wanted: tuple[Any, Any] = ([(reading.session_id, tokens)], (tokens,))
-        if (turns, billed) != wanted:
-            verdict.bill_differences += 1
-            verdict.findings.append(f"{reading.response_id}: billed {turns} {billed} for {tokens}")
+    def _judge_words(self, reading: Reading, shown: Mapping[str, Event]) -> None:
+        """Client, log and server say the same, and where there is one right answer, that."""
+        response_id, ended = str(reading.response_id), reading.ended
+        assert ended is not None
+        log = self._ledgers.logs[response_id]
+        usage = ended["kosmosx:usage"]
+        said = [
+            ("text", reading.text, log.text),
+            ("usage", usage["input_tokens"] + usage["output_tokens"], log.tokens),
+            ("later", shown.get(response_id), ended),
+        ]
+        wanted = self._undisturbed.get(reading.question)
+        if ended["status"] == "failed" and log.epoch >= GIVEN_UP_AT_EPOCH:
+            self._verdict.given_up += 1
+            cut = len(log.token_ids)
+            if wanted:
+                said.append(("beginning", log.token_ids, wanted.token_ids[:cut]))
+        elif wanted:
+            said.append(("tokens", log.token_ids, wanted.token_ids))
+        elif ended["status"] == "failed":
+            said.append(("status", "failed", "any other"))
+        for name, one, other in said:
+            if one != other:
+                what = f"{name} {one!r} != {other!r}, {ended['status']} {ended['error']}"
+                self._find("mismatches", response_id, f"{what}, after {reading.failures}")
+
+    def _judge_logs(self, known: set[str | None]) -> None:
+        """Every log, whoever has read it: whole, settled once, and billed as it is."""
+        for response_id, log in self._ledgers.logs.items():
+            self._verdict.unread += response_id not in known
+            if not log.whole or response_id in self._ledgers.unreleased:
+                self._find("unsettled", response_id, [type(e).__name__ for e in log.entries])
+                continue
+            self._verdict.tokens += len(log.token_ids)
+            _, tokens = self._ledgers.turns.get(response_id, ("", None))
+            billed = self._ledgers.billed.get(response_id, 0)
+            owed = log.tokens if log.token_ids else 0  # What generated nothing is free.
+            if (tokens, billed) != (log.tokens, owed):
+                difference = f"{tokens} in the ledger, {billed} billed, {log.tokens} in the log"
+                self._find("bill_differences", response_id, difference)
+        for response_id in self._ledgers.turns.keys() - self._ledgers.logs.keys():
+            self._find("bill_differences", response_id, "billed, but there is no log")
+
+    def _judge_sessions(self) -> None:
+        """The receipts add up to the usage records."""
+        wanted: Counter[str] = Counter()
+        for response_id, tokens in self._ledgers.billed.items():
+            wanted[self._ledgers.turns[response_id][0]] += tokens
+        for session, tokens in self._ledgers.sessions.items():
+            if tokens is None:
+                self._find("unsettled", session, "open")
+            elif tokens != wanted[session]:
+                difference = f"{tokens} on the receipt, {wanted[session]} recorded"
+                self._find("bill_differences", session, difference)

@@ -2,9 +2,22 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable
+from dataclasses import dataclass
 
 CHUNK = 65536
+
+
+@dataclass(eq=False)
+class _Link:
+    """A connection, and its other half."""
+
+    near: asyncio.StreamWriter
+    far: asyncio.StreamWriter
+    forgotten: bool = False
+
+    def abort(self) -> None:
+        self.near.transport.abort()
+        self.far.transport.abort()
 
 
 class Proxy:
@@ -14,24 +27,33 @@ class Proxy:
         self.port = 0
         self._target = target
         self._server: asyncio.Server | None = None
-        self._connections: set[asyncio.StreamWriter] = set()
+        self._links: set[_Link] = set()
+        self._serving: set[asyncio.Task[None]] = set()
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._drops_replies = False
+        self._latency_s = 0.0
 
     async def start(self) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
         assert self._server is not None
         self._server.close()
-        self.reset()
+        for serving in self._serving:
+            serving.cancel()
+        await asyncio.gather(*self._serving, return_exceptions=True)
 
     def reset(self) -> None:
         """Cut every connection."""
-        for writer in list(self._connections):
-            writer.transport.abort()
+        for link in list(self._links):
+            link.abort()
+
+    def forget(self) -> None:
+        """Half-open: what is connected never hears of its other end again. New ones are well."""
+        for link in self._links:
+            link.forgotten = True
 
     def black_hole(self) -> None:
         """Let nothing through, and tell nobody."""
@@ -41,9 +63,20 @@ class Proxy:
         """Let requests through, and cut each connection when its reply comes."""
         self._drops_replies = True
 
+    def delay(self, seconds: float) -> None:
+        """Let everything arrive so much later."""
+        self._latency_s = seconds
+
     def heal(self) -> None:
+        """As at first, but for what was cut or forgotten."""
         self._drops_replies = False
+        self._latency_s = 0.0
         self._flowing.set()
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        serving = asyncio.ensure_future(self._serve(reader, writer))
+        self._serving.add(serving)
+        serving.add_done_callback(self._serving.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -51,31 +84,40 @@ class Proxy:
         except OSError:
             writer.transport.abort()
             return
-        self._connections |= {writer, back}
+        link = _Link(writer, back)
+        self._links.add(link)
+        pumps = {
+            asyncio.ensure_future(self._pump(link, reader, back)): writer,
+            asyncio.ensure_future(self._pump(link, there, writer, replies=True)): back,
+        }
         try:
-            await _first(self._pump(reader, back), self._pump(there, writer, replies=True))
+            ended, _ = await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+            if link.forgotten:
+                for pump in ended:
+                    pumps[pump].transport.abort()
+                await asyncio.wait(pumps)
         finally:
-            self._connections -= {writer, back}
-            writer.transport.abort()
-            back.transport.abort()
+            self._links.discard(link)
+            link.abort()
+            for pump in pumps:
+                pump.cancel()
 
     async def _pump(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, replies: bool = False
+        self,
+        link: _Link,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        *,
+        replies: bool = False,
     ) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(CHUNK):
                 await self._flowing.wait()
+                if self._latency_s:
+                    await asyncio.sleep(self._latency_s)
+                if link.forgotten:
+                    continue
                 if replies and self._drops_replies:
                     return
                 writer.write(data)
                 await writer.drain()
-
-
-async def _first(*works: Awaitable[None]) -> None:
-    """Run all until one is done."""
-    tasks = [asyncio.ensure_future(work) for work in works]
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()

@@ -16,12 +16,14 @@ from typing import Any, Literal
 import httpx
 import websockets
 
-from tests.chaos.world import World
+from tests.chaos.world import TOKENS_PER_S, World
 
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 SILENCE_S = 3.0
 """A connection that says nothing for so long is taken for dead."""
 PAUSE_S = 0.1
+SLOW_S = 10 / TOKENS_PER_S
+"""Nobody waits longer than this for a token but for a fault."""
 TERMINAL = frozenset({"response.completed", "response.incomplete", "response.failed"})
 
 Transport = Literal["sse", "socket"]
@@ -36,45 +38,74 @@ class Broken(Exception):
     """The server said what it must never say."""
 
 
+@dataclass(frozen=True)
+class Question:
+    """What is asked; a greedy one has one right answer."""
+
+    text: str
+    max_tokens: int
+    greedy: bool = True
+
+    def body(self) -> dict[str, Any]:
+        return {
+            "model": "kosmos-x",
+            "input": self.text,
+            "max_output_tokens": self.max_tokens,
+            "temperature": 0 if self.greedy else 1,
+        }
+
+
 @dataclass
 class Reading:
     """What one client has of one answer."""
 
-    question: str
-    max_tokens: int
+    question: Question
     transport: Transport
-    events: list[Event] = field(default_factory=list)
-    arrivals: list[float] = field(default_factory=list)
-    """When each event came, seconds of the monotonic clock."""
+    numbers: list[int] = field(default_factory=list)
+    """Of all events, as they came."""
+    words: list[str] = field(default_factory=list)
+    first: Event | None = None
+    last: Event | None = None
+    waits: list[tuple[float, float]] = field(default_factory=list)
+    """From one event to the next, where that was long; seconds of the monotonic clock."""
     broken: str | None = None
     failures: list[str] = field(default_factory=list)
     """Why it had to come back."""
     idempotency_key: str = field(default_factory=lambda: uuid.uuid4().hex)
+    _heard: float = 0.0
 
     @property
     def response_id(self) -> str | None:
-        return self.events[0]["response"]["id"] if self.events else None
+        return self.first["response"]["id"] if self.first else None
 
     @property
     def cursor(self) -> int:
-        return self.events[-1]["sequence_number"] if self.events else -1
+        return self.numbers[-1] if self.numbers else -1
 
     @property
-    def done(self) -> bool:
-        return bool(self.events) and self.events[-1]["type"] in TERMINAL
+    def ended(self) -> Event | None:
+        """The response, if its end was read."""
+        return self.last["response"] if self.last and self.last["type"] in TERMINAL else None
 
     @property
     def session_id(self) -> str:
-        return str(self.events[0]["response"]["kosmosx:session"]["id"])
+        assert self.first is not None
+        return str(self.first["response"]["kosmosx:session"]["id"])
 
     @property
     def text(self) -> str:
-        kind = "response.output_text.delta"
-        return "".join(event["delta"] for event in self.events if event["type"] == kind)
+        return "".join(self.words)
 
     def note(self, event: Event) -> None:
-        self.events.append(event)
-        self.arrivals.append(time.monotonic())
+        now = time.monotonic()
+        if self.first and now - self._heard > SLOW_S:
+            self.waits.append((self._heard, now))
+        self._heard = now
+        self.first = self.first or event
+        self.last = event
+        self.numbers.append(event["sequence_number"])
+        if event["type"] == "response.output_text.delta":
+            self.words.append(event["delta"])
 
 
 class Reader:
@@ -91,12 +122,14 @@ class Reader:
         """Ask, and read to the end."""
         try:
             async with asyncio.timeout(PATIENCE_S):
-                while not reading.done:
+                while not reading.ended:
                     await self._attempt(reading)
         except TimeoutError:
             reading.broken = f"no end within {PATIENCE_S} s: {reading.failures[-3:]}"
         except Broken as broken:
             reading.broken = str(broken)
+        except (KeyError, TypeError, ValueError) as error:
+            reading.broken = f"an event like none: {error!r}"
         return reading
 
     async def close(self) -> None:
@@ -109,7 +142,7 @@ class Reader:
             async with contextlib.aclosing(connect(reading, address)) as events:
                 async for event in events:
                     reading.note(event)
-                    if reading.done:
+                    if reading.ended:
                         return
         except (TryAgain, httpx.TransportError, websockets.WebSocketException, OSError) as failure:
             reading.failures.append(repr(failure))
@@ -126,7 +159,7 @@ class Reader:
         if reading.response_id is None:
             headers["Idempotency-Key"] = reading.idempotency_key
             request = self._http.build_request(
-                "POST", url, headers=headers, json=_body(reading) | {"stream": True}
+                "POST", url, headers=headers, json=reading.question.body() | {"stream": True}
             )
         else:
             cursor = {"stream": "true", "starting_after": self._after(reading)}
@@ -155,7 +188,9 @@ class Reader:
             url, additional_headers=headers, open_timeout=SILENCE_S, close_timeout=0.2, proxy=None
         ) as socket:
             if reading.response_id is None:
-                await socket.send(json.dumps({"type": "response.create", **_body(reading)}))
+                await socket.send(
+                    json.dumps({"type": "response.create", **reading.question.body()})
+                )
             while True:
                 try:
                     async with asyncio.timeout(SILENCE_S):
@@ -163,14 +198,6 @@ class Reader:
                 except TimeoutError as error:
                     raise TryAgain("silence") from error
                 yield _checked(event)
-
-
-def _body(reading: Reading) -> dict[str, Any]:
-    return {
-        "model": "kosmos-x",
-        "input": reading.question,
-        "max_output_tokens": reading.max_tokens,
-    }
 
 
 def _checked(event: Event) -> Event:

@@ -1,28 +1,31 @@
-"""The server, with a fault built in: it kills itself at a named point, or breaks a rule.
+"""The server, with a fault built in: on order it kills itself at a named point, or its clock jumps.
 
-    CHAOS_KILL_AT=committed:17 python -m tests.chaos.saboteur serve …
-
-`KILL` at the 17th time that the point is reached. `CHAOS_BREAK` names a rule to break; these are
-the negative controls, which the oracle has to notice.
+An order is a JSON file, `orders.json` in the data folder, and SIGUSR1. `CHAOS_BREAK` names a rule
+that is broken from the start.
 """
 
-import itertools
+import json
 import os
 import signal
-from collections.abc import Callable, Iterable, Sequence
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
 from conversation import redis_log
-from conversation.entries import Entry
-from conversation.ports import Write
-from conversation.redis_connection import key
-from kosmosx_stream import admission, cli, hub, response_log
+from kosmosx_stream import admission, cli, response_log, sessions
+from metering.sqlite import ledger
+from tests.chaos.broken_rules import BROKEN_RULES
 
-Points = dict[str, tuple[type, str, Callable[[Any, Callable[[], None]], Any]]]
+ORDERS = "orders.json"
+
+Reach = Callable[[], None]
+Wrap = Callable[[Any, Reach], Any]
 
 
-def _before(original: Any, reach: Callable[[], None]) -> Any:
+def _before(original: Any, reach: Reach) -> Any:
     @wraps(original)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         reach()
@@ -31,7 +34,7 @@ def _before(original: Any, reach: Callable[[], None]) -> Any:
     return wrapped
 
 
-def _after(original: Any, reach: Callable[[], None]) -> Any:
+def _after(original: Any, reach: Reach) -> Any:
     @wraps(original)
     async def wrapped(*args: Any, **kwargs: Any) -> Any:
         result = await original(*args, **kwargs)
@@ -41,58 +44,57 @@ def _after(original: Any, reach: Callable[[], None]) -> Any:
     return wrapped
 
 
-POINTS: Points = {
+POINTS: dict[str, tuple[Any, str, Wrap]] = {
+    "reserved": (redis_log.RedisEventLog, "reserve", _after),
     "admitted": (admission.Admission, "admit", _after),
     "leased": (redis_log.RedisEventLog, "acquire", _after),
     "to-commit": (redis_log.RedisEventLog, "append", _before),
     "committed": (redis_log.RedisEventLog, "append", _after),
-    "adopting": (hub.Hub, "adopt", _before),
+    "adopting": (sessions.Sessions, "resume", _before),
     "to-settle": (response_log.ResponseLog, "record", _before),
+    "settling": (ledger, "_seen", _before),  # in the transaction that writes the turn
     "settled": (response_log.ResponseLog, "record", _after),
+    "closed": (ledger.SqliteLedger, "close_session", _after),
     "released": (redis_log.RedisEventLog, "release", _after),
 }
 
 
-def kill_at(point: str, times: int) -> None:
-    """Die by SIGKILL when the point is reached for the n-th time."""
-    owner, name, wrap = POINTS[point]
-    left = itertools.count(times - 1, -1)
+class Saboteur:
+    """Waits for orders."""
 
-    def reach() -> None:
-        if not next(left):
-            os.kill(os.getpid(), signal.SIGKILL)
+    def __init__(self, orders: Path) -> None:
+        self._orders = orders
+        self._point, self._left = "", 0
+        self._clock_is_ahead_s = 0.0
 
-    setattr(owner, name, wrap(getattr(owner, name), reach))
+    def arm(self) -> None:
+        """Be ready for orders, at every point."""
+        for point, (owner, name, wrap) in POINTS.items():
+            setattr(owner, name, wrap(getattr(owner, name), lambda point=point: self._reach(point)))
+        clock = time.time
+        time.time = lambda: clock() + self._clock_is_ahead_s
+        signal.signal(signal.SIGUSR1, lambda *_: self._obey(json.loads(self._orders.read_text())))
 
+    def _obey(self, order: Mapping[str, Any]) -> None:
+        self._point, self._left = order.get("kill_at", ""), order.get("times", 0)
+        self._clock_is_ahead_s = order.get("clock_is_ahead_s", 0.0)
 
-async def _append_unfenced(
-    self: redis_log.RedisEventLog, writes: Sequence[Write], _ttl_s: float
-) -> list[Exception | None]:
-    """Whoever writes is believed, whatever epoch and length it goes by."""
-    for write in writes:
-        await self._redis.rpush(key("log", write.lease.response_id), *write.entries)  # type: ignore[misc]
-    return [None] * len(writes)
-
-
-async def _record_nothing(_self: response_log.ResponseLog, _entries: Iterable[Entry]) -> None:
-    """Nothing comes on the bill."""
-
-
-BREAKS: dict[str, tuple[type, str, Any]] = {
-    "fencing": (redis_log.RedisEventLog, "append", _append_unfenced),
-    "settlement": (response_log.ResponseLog, "record", _record_nothing),
-}
+    def _reach(self, point: str) -> None:
+        if point == self._point:
+            self._left -= 1
+            if not self._left:
+                os.kill(os.getpid(), signal.SIGKILL)
 
 
-def main() -> None:
-    """Arm, and serve."""
-    if armed := os.environ.get("CHAOS_KILL_AT"):
-        point, times = armed.split(":")
-        kill_at(point, int(times))
+def serve(arguments: Sequence[str], output: Path, environment: Mapping[str, str]) -> None:
+    """What the `kosmosx` command does, in a process that was made for it."""
+    with output.open("ab") as out:
+        for stream in (1, 2):
+            os.dup2(out.fileno(), stream)
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.argv = ["kosmosx", *arguments]
     if rule := os.environ.get("CHAOS_BREAK"):
-        setattr(*BREAKS[rule])
+        BROKEN_RULES[rule]()
+    Saboteur(Path(os.environ["CHAOS_ORDERS"])).arm()
     cli.app()
-
-
-if __name__ == "__main__":
-    main()

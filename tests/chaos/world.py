@@ -1,48 +1,85 @@
 """The system under test: two servers, one Valkey, one set of books, a proxy on every edge."""
 
 import asyncio
+import json
 import os
 import signal
-import sys
+import sqlite3
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
+from redis import Redis
+
+from tests.chaos.forked_server import ForkedServer
 from tests.chaos.proxy import Proxy
+from tests.chaos.saboteur import ORDERS
 from tests.pair import ValkeyProcess
-from tests.server_process import ServerProcess
 
-LEASE_TTL_S = 1.0
 TOKENS_PER_S = 40.0
-GRACE_S = 10.0
-EXIT_TIMEOUT_S = 4.0
+QUICK = {
+    "KOSMOSX_ENGINE": "deterministic",
+    "KOSMOSX_DETERMINISTIC_RATE": str(TOKENS_PER_S),
+    "KOSMOSX_SESSION_IDLE_S": "3",
+    "KOSMOSX_SETTLE_TIMEOUT_S": "2",
+    "KOSMOSX_DRAIN_TIMEOUT_S": "0.5",
+    "KOSMOSX_LEASE_TTL_S": "1",
+    "KOSMOSX_SWEEP_INTERVAL_S": "0.1",
+}
+"""Less patience than by default, so that more happens in a minute."""
+STARTS = 20
+"""A server that starts while its store is away gives up, and its supervisor starts it again."""
 
 
-class Node:
-    """One server, with the proxies before and behind it."""
+class Target:
+    """What one fault at a time breaks."""
 
-    def __init__(self, folder: Path, valkey: ValkeyProcess, shared: dict[str, str]) -> None:
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+
+
+class Edge(Target, Proxy):
+    """A proxy that faults break."""
+
+    def __init__(self, port: int) -> None:
+        Target.__init__(self)
+        Proxy.__init__(self, port)
+
+
+class Node(Target):
+    """One server, with the edges before and behind it."""
+
+    def __init__(self, folder: Path, valkey_port: int, shared: Mapping[str, str]) -> None:
+        super().__init__()
         folder.mkdir()
-        self.to_valkey = Proxy(valkey.port)
+        self.to_valkey = Edge(valkey_port)
         self._folder, self._shared = folder, shared
-        self.server: ServerProcess
-        self.front: Proxy
+        self._orders = folder / ORDERS
+        self.server: ForkedServer
+        self.front: Edge
 
     async def start(self) -> None:
         await self.to_valkey.start()
-        url = f"redis://127.0.0.1:{self.to_valkey.port}/0"
-        self.server = ServerProcess(
+        self.server = ForkedServer(
             self._folder,
-            command=[sys.executable, "-m", "tests.chaos.saboteur"],
             **self._shared,
-            REDIS_URL=url,
+            REDIS_URL=f"redis://127.0.0.1:{self.to_valkey.port}/0",
+            CHAOS_ORDERS=str(self._orders),
         )
-        self.front = Proxy(self.server.port)
+        self.front = Edge(self.server.port)
         await self.front.start()
         await self.restart()
 
-    async def restart(self, **environment: str) -> None:
-        """Start the server, which is down; `environment` is for this one life."""
-        await asyncio.to_thread(self.server.start, **environment)
+    async def restart(self) -> None:
+        """Start the server, which is down."""
+        for left in reversed(range(STARTS)):
+            try:
+                await asyncio.to_thread(self.server.start)
+            except RuntimeError:
+                if not left:
+                    raise
+            else:
+                return
 
     async def stop(self) -> None:
         await asyncio.to_thread(self.server.stop)
@@ -52,36 +89,75 @@ class Node:
     def signal(self, how: signal.Signals) -> None:
         os.kill(self.server.pid, how)
 
-    async def gone(self) -> None:
-        """Wait until it ends by itself, some seconds at most."""
-        await asyncio.to_thread(self.server.wait, EXIT_TIMEOUT_S)
+    def order(self, **order: Any) -> None:
+        """Tell the saboteur inside."""
+        self._orders.write_text(json.dumps(order))
+        self.signal(signal.SIGUSR1)
+
+    async def dies_within(self, timeout_s: float) -> bool:
+        """Wait for its end."""
+        return await asyncio.to_thread(self.server.wait, timeout_s)
 
     @property
     def address(self) -> str:
         return f"127.0.0.1:{self.front.port}"
 
 
+class Store(Target):
+    """The Valkey of both servers."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.valkey = ValkeyProcess(folder)
+
+    def configure(self, **settings: str) -> None:
+        """Change settings while it runs."""
+        with Redis.from_url(self.valkey.url) as redis:
+            for name, value in settings.items():
+                redis.config_set(name.replace("_", "-"), value)
+
+    def rewrite(self) -> None:
+        """Have it begin to write its file anew."""
+        with Redis.from_url(self.valkey.url) as redis:
+            redis.bgrewriteaof()
+
+
+class Books(Target):
+    """The database of both servers."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+
+    async def locked(self, seconds: float) -> None:
+        """Hold the lock that every write needs."""
+        books = sqlite3.connect(
+            self.path, isolation_level=None, timeout=30, check_same_thread=False
+        )
+        try:
+            await asyncio.to_thread(books.execute, "BEGIN IMMEDIATE")
+            await asyncio.sleep(seconds)
+        finally:
+            books.close()
+
+
 class World:
     """Start it with `async with`."""
 
     def __init__(self, folder: Path, **environment: str) -> None:
-        self.valkey = ValkeyProcess(folder / "valkey")
-        self.database = folder / "books.db"
-        shared = {
-            "KOSMOSX_DATABASE": str(self.database),
+        self.store = Store(folder / "valkey")
+        self.books = Books(folder / "books.db")
+        shared = QUICK | environment | {
+            "KOSMOSX_DATABASE": str(self.books.path),
             "KOSMOSX_KEY_PEPPER": "shared by both servers",
-            "KOSMOSX_ENGINE": "deterministic",
-            "KOSMOSX_DETERMINISTIC_RATE": str(TOKENS_PER_S),
-            "KOSMOSX_LEASE_TTL_S": str(LEASE_TTL_S),
-            "KOSMOSX_SWEEP_INTERVAL_S": "0.1",
-            "KOSMOSX_SESSION_IDLE_S": "5",
-            "KOSMOSX_DISCONNECT_GRACE_S": str(GRACE_S),
-            "KOSMOSX_DRAIN_TIMEOUT_S": "0.5",
-        } | environment
-        self.nodes = tuple(Node(folder / name, self.valkey, shared) for name in ("one", "two"))
+        }  # fmt: skip
+        self.lease_ttl_s = float(shared["KOSMOSX_LEASE_TTL_S"])
+        self.nodes = tuple(
+            Node(folder / name, self.store.valkey.port, shared) for name in ("one", "two")
+        )
 
     async def __aenter__(self) -> Self:
-        await asyncio.to_thread(self.valkey.start)
+        await asyncio.to_thread(self.store.valkey.start)
         for node in self.nodes:
             await node.start()
         return self
@@ -89,7 +165,7 @@ class World:
     async def __aexit__(self, *_: object) -> None:
         for node in self.nodes:
             await node.stop()
-        self.valkey.end()
+        self.store.valkey.end()
 
     @property
     def key(self) -> str:
