@@ -10,6 +10,8 @@ import pytest
 from kosmosx_stream.embedded_valkey import embedded_valkey
 from tests.pair import Pair
 from tests.server_process import ServerProcess
+from tests.supabase.postgres import postgres
+from tests.supabase.project import SupabaseProject
 
 # How long a machine takes says nothing about the code.
 hypothesis.settings.register_profile("untimed", deadline=None)
@@ -152,3 +154,24 @@ def twins(twin_processes: Twins) -> Twins:
     for each in twin_processes:
         each.ensure_running()
     return twin_processes
+
+
+@pytest.fixture(scope="session")
+def supabase(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SupabaseProject]:
+    """A Supabase project on PGlite with this program's tables."""
+    yield from running(SupabaseProject(tmp_path_factory.mktemp("supabase")))
+
+
+@pytest.fixture(scope="session")
+def supabase_on_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SupabaseProject]:
+    """As `supabase`, on a PostgreSQL of its own, whose connections run side by side."""
+    with postgres() as url:
+        folder = tmp_path_factory.mktemp("supabase_on_postgres")
+        yield from running(SupabaseProject(folder, driver="postgres", database=url))
+
+
+def running(project: SupabaseProject) -> Iterator[SupabaseProject]:
+    project.migrate()
+    project.start()
+    yield project
+    project.close()

@@ -6,19 +6,21 @@ from pathlib import Path
 import pytest
 
 from metering.store import Store
-from tests.metering.stores import FACTORIES, Factory, furnish
+from tests.metering.stores import ADAPTERS, OpenStore, furnish, in_files, in_project
 
 
-@pytest.fixture(params=FACTORIES)
-def factory(request: pytest.FixtureRequest) -> Factory:
-    made: Factory = request.param
-    return made
+@pytest.fixture(params=ADAPTERS)
+def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> OpenStore:
+    """Tests that use this, or `store`, run on every adapter."""
+    if request.param == "sqlite":
+        return in_files(tmp_path)
+    return in_project(request.getfixturevalue(request.param))
 
 
 @pytest.fixture
-async def store(factory: Factory, tmp_path: Path) -> AsyncIterator[Store]:
+async def store(open_store: OpenStore) -> AsyncIterator[Store]:
     """A store with two accounts, a key each, and an open session of the first."""
-    made = await factory(tmp_path)
+    made = await open_store()
     await furnish(made)
     yield made
     await made.close()

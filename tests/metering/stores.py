@@ -1,7 +1,8 @@
-"""The stores that every port's tests run on. A further adapter adds its factory to `FACTORIES`."""
+"""The stores that every port's tests run on, and what is in them."""
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from tempfile import mkdtemp
 
 import pytest
 
@@ -10,17 +11,30 @@ from metering.ledger import Recorded
 from metering.prices import PriceBook
 from metering.sqlite.store import open_sqlite
 from metering.store import Store
+from metering.supabase.store import open_supabase
 from metering.usage import TurnUsage, ledger_rows
 from tests.metering.samples import BOOK
+from tests.supabase.project import SupabaseProject
 
-Factory = Callable[[Path], Awaitable[Store]]
+OpenStore = Callable[[], Awaitable[Store]]
+"""Opens an empty store. What it opened before is void then."""
+
+ADAPTERS = ["sqlite", "supabase", pytest.param("supabase_on_postgres", marks=pytest.mark.slow)]
 
 
-async def sqlite(directory: Path) -> Store:
-    return await open_sqlite(directory / "metering.db")
+def in_files(folder: Path) -> OpenStore:
+    """SQLite, with a file for each store."""
+    return lambda: open_sqlite(Path(mkdtemp(dir=folder)) / "metering.db")
 
 
-FACTORIES = [pytest.param(sqlite, id="sqlite")]
+def in_project(project: SupabaseProject) -> OpenStore:
+    """Supabase, the tables emptied for each store."""
+
+    async def open_store() -> Store:
+        project.reset()
+        return await open_supabase(project.url, project.service_key)
+
+    return open_store
 
 
 async def furnish(store: Store) -> None:

@@ -1,12 +1,10 @@
 """What every store must do with sessions, turns and receipts."""
 
 import asyncio
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from metering.errors import NotFound, SessionClosed
@@ -16,7 +14,7 @@ from metering.receipt import receipt
 from metering.store import Store
 from metering.usage import TurnUsage, ledger_rows
 from tests.metering.samples import BOOK, turn
-from tests.metering.stores import FACTORIES, Factory, furnish, record
+from tests.metering.stores import OpenStore, furnish, record
 from tests.metering.strategies import books, several_turns
 
 
@@ -244,23 +242,22 @@ async def test_a_late_turn_is_kept_beside_the_receipt(store: Store) -> None:
     assert again.segment == closed.segment == 1
 
 
-@pytest.mark.parametrize("make", FACTORIES)
-@settings(max_examples=20, deadline=None)
+# Each example opens an empty store of its own.
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(several_turns(), books, st.data())
 async def test_any_turns_in_any_order_and_number_give_the_same_books(
-    make: Factory, turns: list[TurnUsage], book: PriceBook, data: st.DataObject
+    open_store: OpenStore, turns: list[TurnUsage], book: PriceBook, data: st.DataObject
 ) -> None:
     """Repeated, reordered and concurrent settlements: the sums are those of the set of turns."""
     repeated = data.draw(st.permutations(turns + turns))
-    with TemporaryDirectory() as directory:
-        store = await make(Path(directory))
-        await furnish(store)
-        verdicts = await asyncio.gather(*(record(store, usage, book) for usage in repeated))
-        rows = [row for usage in turns for row in ledger_rows(usage, book)]
-        sums = await store.ledger.session_usage("acct_1", "sess_1")
-        closed = await store.ledger.close_session("acct_1", "sess_1", 3e9, "client")
-        stored = await store.ledger.rows("acct_1", "sess_1")
-        await store.close()
+    store = await open_store()
+    await furnish(store)
+    verdicts = await asyncio.gather(*(record(store, usage, book) for usage in repeated))
+    rows = [row for usage in turns for row in ledger_rows(usage, book)]
+    sums = await store.ledger.session_usage("acct_1", "sess_1")
+    closed = await store.ledger.close_session("acct_1", "sess_1", 3e9, "client")
+    stored = await store.ledger.rows("acct_1", "sess_1")
+    await store.close()
     assert sorted(verdicts) == [Recorded.AGAIN] * len(turns) + [Recorded.NEW] * len(turns)
     assert sorted(map(repr, stored)) == sorted(map(repr, rows))
     assert closed.receipt == receipt(rows)

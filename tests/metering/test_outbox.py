@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -14,7 +13,7 @@ from metering.reconciliation import RECONCILE_AFTER_S, MeterHour
 from metering.store import Store
 from metering.usage import ledger_rows
 from tests.metering.samples import BOOK, turn
-from tests.metering.stores import Factory, furnish
+from tests.metering.stores import OpenStore, furnish
 
 HOUR = 500_000 * HOUR_S
 """The beginning of an hour, in Unix seconds."""
@@ -24,9 +23,9 @@ LEASE_S = 60.0
 
 
 @pytest.fixture
-async def store(factory: Factory, tmp_path: Path) -> AsyncIterator[Store]:
+async def store(open_store: OpenStore) -> AsyncIterator[Store]:
     """A store with two accounts, the first of them linked, and an open session of each."""
-    made = await factory(tmp_path)
+    made = await open_store()
     await furnish(made)
     await made.ledger.open_session("sess_2", "acct_2", None, HOUR)
     await made.outbox.link_customer("acct_1", "cus_1", HOUR)

@@ -1,6 +1,7 @@
 """The AsyncAPI document is a valid one, and what the WebSocket says is in it."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -8,7 +9,9 @@ import pytest
 
 from kosmosx_stream.protocol.events import wire_events
 from kosmosx_stream.transports.asyncapi import asyncapi
-from tests.javascript.packages import node_modules
+from tests.node import node_modules
+
+JAVASCRIPT = Path(__file__).parents[2] / "javascript"
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +21,7 @@ def document() -> dict[str, Any]:
 
 def test_it_is_valid(document: dict[str, Any]) -> None:
     """By AsyncAPI's own schema, which comes as an npm package."""
-    schemas = node_modules() / "@asyncapi" / "specs" / "schemas"
+    schemas = node_modules(JAVASCRIPT) / "@asyncapi" / "specs" / "schemas"
     schema = json.loads((schemas / "3.0.0-without-$id.json").read_text())
     jsonschema.Draft7Validator(schema).validate(document)
 

@@ -1,4 +1,4 @@
-"""The npm packages of the tests, installed from the registry as package-lock.json says."""
+"""Node.js, and the npm packages of a folder of tests, as its package-lock.json says."""
 
 import shutil
 import subprocess
@@ -7,32 +7,31 @@ from pathlib import Path
 
 import playwright
 
-HERE = Path(__file__).parent
 NODE = Path(playwright.__file__).parent / "driver" / "node"
 """The official client needs a newer Node.js than many machines have; Playwright brings one."""
 INSTALL_TIMEOUT_S = 300
 
 
 @cache
-def node_modules() -> Path:
-    """The folder of the locked packages; they are installed unless they are there.
+def node_modules(folder: Path) -> Path:
+    """Where the folder's locked packages are; they are installed unless they are there.
 
     Raises:
         RuntimeError: they cannot be.
     """
-    modules = HERE / "node_modules"
-    lock = (HERE / "package-lock.json").read_bytes()
+    modules = folder / "node_modules"
+    lock = (folder / "package-lock.json").read_bytes()
     installed = modules / ".installed-from"
     if installed.exists() and installed.read_bytes() == lock:
         return modules
     npm = shutil.which("npm")
     if npm is None:
-        raise RuntimeError("the JavaScript client's tests need npm on the PATH")
+        raise RuntimeError(f"the tests need npm on the PATH, for the packages in {folder}")
     command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
     done = subprocess.run(
-        command, cwd=HERE, capture_output=True, text=True, check=False, timeout=INSTALL_TIMEOUT_S
+        command, cwd=folder, capture_output=True, text=True, check=False, timeout=INSTALL_TIMEOUT_S
     )
     if done.returncode:
-        raise RuntimeError(f"'npm ci' failed in {HERE}: {done.stderr.strip()[-1000:]}")
+        raise RuntimeError(f"'npm ci' failed in {folder}: {done.stderr.strip()[-1000:]}")
     installed.write_bytes(lock)
     return modules

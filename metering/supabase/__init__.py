@@ -1,0 +1,1 @@
+"""The ports on PostgreSQL, reached through Supabase. For any number of hosts."""
