@@ -48,6 +48,7 @@ from kosmosx_stream.transports.cross_origin import CrossOrigin
 from kosmosx_stream.transports.endpoint import exception_handlers
 from kosmosx_stream.transports.routes import routes, secret_paths
 from metering.authenticator import Authenticator
+from metering.issuing import Issuer
 from metering.prices import default_price_book
 
 logger = logging.getLogger(__name__)
@@ -130,7 +131,8 @@ async def _start_services(
     pepper = bootstrap.load_pepper(settings)
     return Services(
         settings=settings,
-        authenticator=Authenticator(store.accounts, pepper, time.monotonic),
+        authenticator=Authenticator(store.accounts, pepper, time.monotonic, time.time),
+        issuer=Issuer(store.accounts, pepper),
         client_secrets=ClientSecrets(redis, store.accounts, pepper),
         store=store,
         history=history,

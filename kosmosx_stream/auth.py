@@ -5,7 +5,8 @@ from starlette.requests import HTTPConnection
 
 from kosmosx_stream.client_secrets import ClientSecrets, is_client_secret
 from kosmosx_stream.protocol.errors import AuthenticationError, PermissionDenied
-from metering.authenticator import Authenticator, InvalidKey, Principal
+from metering.accounts import Scope
+from metering.authenticator import Authenticator, ExpiredKey, InvalidKey, Principal
 
 SUBPROTOCOL = "realtime"
 """Selected in the handshake when a browser brings its key as a subprotocol."""
@@ -49,9 +50,30 @@ async def authenticate(
     try:
         return await authenticator.authenticate(token)
     except InvalidKey as error:
-        raise AuthenticationError(
-            "The API key is not valid, or it was revoked.", code="invalid_api_key"
-        ) from error
+        raise key_refusal(error) from error
+
+
+def key_refusal(error: InvalidKey) -> AuthenticationError:
+    """How a client is told that its key opens nothing, or nothing any more."""
+    if isinstance(error, ExpiredKey):
+        return AuthenticationError("The API key has expired.", code="expired_api_key")
+    return AuthenticationError(
+        "The API key is not valid, or it was revoked.", code="invalid_api_key"
+    )
+
+
+def require_scope(principal: Principal, scope: Scope) -> None:
+    """See that the caller's key is good for this.
+
+    Raises:
+        PermissionDenied: it is not.
+    """
+    if scope not in principal.scopes:
+        has = ", ".join(sorted(principal.scopes))
+        raise PermissionDenied(
+            f"This needs a key with the scope '{scope}'; this one has: {has}.",
+            code="insufficient_scope",
+        )
 
 
 def check_origin(connection: HTTPConnection, allowed: tuple[str, ...]) -> None:

@@ -14,7 +14,7 @@ from kosmosx_stream.embedded_valkey import LONGEST_SOCKET_PATH, DataDirInUse
 from kosmosx_stream.ids import new_id
 from kosmosx_stream.settings import Settings
 from metering.accounts import Account
-from metering.authenticator import issue_key
+from metering.issuing import Issuer
 from metering.sqlite.store import open_sqlite
 from metering.store import Store
 
@@ -85,10 +85,9 @@ async def first_key(store: Store, settings: Settings) -> str:
     path = settings.data_dir / "first_key"
     if not path.exists():
         account_id = await create_account(store, "default")
-        issued = await issue_key(
-            store.accounts, load_pepper(settings), account_id, at=time.time(), label="first"
-        )
-        _write_once(path, issued.token)
+        issuer = Issuer(store.accounts, load_pepper(settings))
+        made = await issuer.issue(account_id, at=time.time(), label="first")
+        _write_once(path, made.token)
     return path.read_text().strip()
 
 

@@ -148,19 +148,19 @@ async def _first_key(settings: Settings) -> str:
 
 
 async def _create_key(settings: Settings, account_id: str | None, label: str) -> dict[str, str]:
-    from metering.authenticator import issue_key  # noqa: PLC0415
     from metering.errors import NotFound  # noqa: PLC0415
+    from metering.issuing import Issuer  # noqa: PLC0415
 
     store = await bootstrap.open_store(settings)
     try:
         account_id = account_id or await bootstrap.create_account(store, label or "unnamed")
-        pepper = bootstrap.load_pepper(settings)
-        issued = await issue_key(store.accounts, pepper, account_id, at=time.time(), label=label)
+        issuer = Issuer(store.accounts, bootstrap.load_pepper(settings))
+        made = await issuer.issue(account_id, at=time.time(), label=label)
     except NotFound:
         raise typer.BadParameter(f"no account '{account_id}'", param_hint="--account") from None
     finally:
         await store.close()
-    return {"key": issued.token, "id": issued.id, "account_id": account_id}
+    return {"key": made.token, "id": made.record.id, "account_id": account_id}
 
 
 def _settings(**given: Any) -> Settings:

@@ -18,12 +18,15 @@ from conversation.redis_connection import key, milliseconds, patiently, reply
 from kosmosx_stream.grant import Grant, Granted
 from kosmosx_stream.protocol.errors import AuthenticationError
 from metering import keys
-from metering.accounts import Accounts
+from metering.accounts import Accounts, Scope
 
 SECRET_BYTES = 32
 REMEMBERED_S = 600.0
 """How long one is told that a secret was used or has expired, after its expiry."""
 PATIENCE_S = 2.0
+
+SCOPES: frozenset[Scope] = frozenset({"generate", "read"})
+"""What a secret is good for: its turns, and to come back to them."""
 
 _FORM = re.compile(r"ek_[A-Za-z0-9_-]{43}", re.ASCII)
 _USED = b""
@@ -74,7 +77,7 @@ class ClientSecrets:
 
         Raises:
             AuthenticationError: it is unknown, used, expired or another origin's; in the last case
-                it is still good. Or its key was revoked.
+                it is still good. Or its key is not valid any more.
             LogUnavailable: the store cannot be reached. Whether the secret was used is not known.
         """
         if _FORM.fullmatch(secret) is None:
@@ -86,12 +89,18 @@ class ClientSecrets:
                 f"This client secret is good for the origin '{grant.origin}' only.",
                 code="origin_not_allowed",
             )
-        issuer = await self._accounts.find_key(grant.key_id)
-        if issuer is None or issuer.revoked_at is not None:
+        if not await self._stands(grant):
             raise _invalid()
         # Not repeated: a second attempt would find it used.
         self._read(await reply(self._redis.set(name, _USED, xx=True, get=True, keepttl=True)))
-        return Granted(account_id=grant.account_id, key_id=grant.key_id, grant=grant)
+        return Granted(account_id=grant.account_id, key_id=grant.key_id, scopes=SCOPES, grant=grant)
+
+    async def _stands(self, grant: Grant) -> bool:
+        """Whether what it was minted with is still good for it."""
+        if grant.key_id is None:
+            return (await self._accounts.account(grant.account_id)).deleted_at is None
+        issuer = await self._accounts.find_key(grant.key_id)
+        return issuer is not None and issuer.valid(self._clock()) and "generate" in issuer.scopes
 
     def _read(self, data: object) -> Grant:
         if not isinstance(data, bytes):

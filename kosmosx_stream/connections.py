@@ -26,7 +26,11 @@ class Connections:
             RateLimited: the key has as many as it may have.
         """
         # A page's secret is its session's: all pages of a service come by one key.
-        holder = principal.grant.session_id if isinstance(principal, Granted) else principal.key_id
+        holder = (
+            principal.grant.session_id
+            if isinstance(principal, Granted)
+            else principal.key_id or principal.account_id
+        )
         if self._limit and self._open[holder] >= self._limit:
             raise RateLimited(
                 f"This key has {self._limit} {self._called} already.",

@@ -11,14 +11,14 @@ from metering.authenticator import Principal
 
 
 class Grant(msgspec.Struct, frozen=True, kw_only=True):
-    """Made with the key `key_id`. `expires_at` is in Unix seconds.
+    """Made with the key `key_id`, or without one. `expires_at` is in Unix seconds.
 
     `conversation_id` is the one conversation that may be named, `max_output_tokens` the most that
     a response may ask for.
     """
 
     account_id: str
-    key_id: str
+    key_id: str | None
     session_id: str
     origin: str
     expires_at: float
@@ -62,7 +62,7 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
         return bool(turns) and turns[-1].session_id == self.session_id
 
 
-class Granted(Principal, frozen=True):
+class Granted(Principal, frozen=True, kw_only=True):
     """Who calls with a client secret: the account of its key, with less rights."""
 
     grant: Grant

@@ -25,6 +25,7 @@ from kosmosx_stream.sealing import Seal
 from kosmosx_stream.settings import Settings
 from kosmosx_stream.unstored import UnstoredTurns
 from metering.authenticator import Authenticator, Principal
+from metering.issuing import Issuer
 from metering.prices import PriceBook
 from metering.store import Store
 
@@ -41,6 +42,7 @@ class Services(msgspec.Struct, kw_only=True):
 
     settings: Settings
     authenticator: Authenticator
+    issuer: Issuer
     client_secrets: ClientSecrets
     store: Store
     history: History

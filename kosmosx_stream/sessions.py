@@ -82,7 +82,7 @@ class Sessions:
     def resume(self, session_id: str, account_id: str, *, single_turn: bool) -> LiveSession:
         """The session of a turn that is taken over from a lost owner."""
         known = session_id in self._live
-        principal = Principal(account_id, key_id="")
+        principal = Principal(account_id, key_id=None)
         session = self._take_up(session_id, principal, single_turn=single_turn)
         session.adopted = session.adopted or not known
         return session

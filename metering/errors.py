@@ -9,6 +9,14 @@ class SessionClosed(Exception):
     """The session takes no more turns."""
 
 
+class EmailTaken(Exception):
+    """Another account has this email."""
+
+
+class KeyEnded(Exception):
+    """The key was revoked, has expired, or was rotated before."""
+
+
 class StoreUnavailable(Exception):
     """The store did not acknowledge. Trying again is safe."""
 

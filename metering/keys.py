@@ -25,6 +25,10 @@ class InvalidKey(Exception):
     """No such key, or it was revoked, or the secret is wrong: which, is not told."""
 
 
+class ExpiredKey(InvalidKey):
+    """The secret is right, and the key was valid for a time that has passed."""
+
+
 class IssuedKey(msgspec.Struct, frozen=True):
     """A new key. `token` is for its owner's eyes only, `hash` for the store."""
 

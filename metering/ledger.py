@@ -91,7 +91,8 @@ class Ledger(Protocol):
         Session ids are unique across accounts and made by the server.
 
         Raises:
-            NotFound: no such account or key, or the session or key is another account's.
+            NotFound: no such account or key, the account is deleted, or the session or key is
+                another account's.
         """
         ...
 

@@ -8,6 +8,7 @@ that no schema names are ignored, but for `kosmosx:` ones.
 from typing import get_args
 
 from kosmosx_stream.protocol import client_events, client_secrets
+from kosmosx_stream.protocol.account_schemas import ACCOUNT_BODIES
 from kosmosx_stream.protocol.chat_schemas import CHAT_BODIES
 from kosmosx_stream.protocol.conversations import MAX_ITEMS
 from kosmosx_stream.protocol.inputs import DETAILS
@@ -235,6 +236,7 @@ BODIES: dict[str, Schema] = {
     "CreateSession": body("A new session.", {}, metadata=METADATA),
     "CreateItems": body("More items of a conversation.", {"items": _ITEMS | {"minItems": 1}}),
     **CHAT_BODIES,
+    **ACCOUNT_BODIES,
 }
 """By their names in the OpenAPI document."""
 

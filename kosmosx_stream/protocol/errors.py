@@ -16,14 +16,15 @@
 OpenAI's clients reconnect on 1011 and 1013, and give up on 1008 and 1009. Types and the usual codes
 are OpenAI's. All codes, by what they are about:
 
-- keys: missing_api_key invalid_api_key invalid_client_secret client_secret_expired
+- keys: missing_api_key invalid_api_key expired_api_key insufficient_scope key_not_found key_ended
+  too_many_keys invalid_client_secret client_secret_expired
   client_secret_used client_secret_not_allowed origin_not_allowed conversation_not_allowed
   session_not_allowed
 - bodies: invalid_json invalid_type invalid_value missing_required_parameter unknown_parameter
   unsupported_parameter mutually_exclusive_parameters integer_below_min_value
-  integer_above_max_value decimal_below_min_value decimal_above_max_value string_above_max_length
-  object_above_max_properties array_above_max_length empty_array empty_string too_large
-  request_too_large incomplete_body
+  integer_above_max_value time_has_passed decimal_below_min_value decimal_above_max_value
+  string_above_max_length object_above_max_properties array_above_max_length empty_array
+  empty_string too_large request_too_large incomplete_body
 - input: unsupported_input_item invalid_image invalid_image_url unsupported_image image_too_large
   image_timeout image_url_unavailable too_many_images context_length_exceeded model_not_found
 - connections: headers_too_large (431) request_timeout (408) too_many_connections (429)
@@ -88,7 +89,7 @@ class AuthenticationError(_Refusal):
 
 
 class PermissionDenied(_Refusal):
-    """A valid key that may not do this."""
+    """A valid key that may not do this; the message names the scope that it lacks."""
 
     status = 403
 

@@ -42,6 +42,7 @@ from metering.authenticator import Principal
 
 
 @operation(
+    needs="generate",
     body="CreateChatCompletion",
     answer=ChatCompletion,
     headers=(SESSION, IDEMPOTENCY_KEY),
@@ -67,7 +68,7 @@ async def create(request: Request, services: Services, principal: Principal) -> 
     return response
 
 
-@operation(answer=ChatCompletion, refuses=(NotFound,))
+@operation(needs="read", answer=ChatCompletion, refuses=(NotFound,))
 async def retrieve(request: Request, services: Services, principal: Principal) -> Any:
     """`GET /v1/chat/completions/{id}`: one that was to be stored, once it is finished."""
     completion_id = request.path_params["completion_id"]
@@ -79,7 +80,7 @@ async def retrieve(request: Request, services: Services, principal: Principal) -
     raise _not_found(completion_id)
 
 
-@operation(answer=DeletedCompletion, refuses=(NotFound,))
+@operation(needs="generate", answer=DeletedCompletion, refuses=(NotFound,))
 async def delete(request: Request, services: Services, principal: Principal) -> Any:
     """`DELETE /v1/chat/completions/{id}`: out of the history and the log; the bill stays."""
     completion_id = request.path_params["completion_id"]

@@ -24,7 +24,12 @@ from metering.authenticator import Principal
 from metering.ledger import SessionRecord
 
 
-@operation(body="CreateClientSecret", answer=ClientSecretObject, refuses=(NotFound, Conflict))
+@operation(
+    needs="generate",
+    body="CreateClientSecret",
+    answer=ClientSecretObject,
+    refuses=(NotFound, Conflict),
+)
 async def create(request: Request, services: Services, principal: Principal) -> Any:
     """`POST /v1/client_secrets`: a secret for a browser, good for one connection or one request."""
     wanted = decode_client_secret(await read_body(request, services.settings.max_request_bytes))

@@ -21,7 +21,7 @@ from kosmosx_stream.transports.operation import operation
 from metering.authenticator import Principal
 
 
-@operation(body="CompactResponse", answer=CompactedResponse, refuses=(NotFound,))
+@operation(needs="generate", body="CompactResponse", answer=CompactedResponse, refuses=(NotFound,))
 async def compact_response(request: Request, services: Services, principal: Principal) -> Any:
     """`POST /v1/responses/compact`: abridge a conversation; nothing is generated or billed."""
     asked = decode_compact(await read_body(request, services.settings.max_request_bytes))

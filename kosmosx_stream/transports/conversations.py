@@ -38,7 +38,9 @@ from kosmosx_stream.transports.query import AFTER, LIMIT, ORDER
 from metering.authenticator import Principal
 
 
-@operation(body="CreateConversation", body_required=False, answer=ConversationObject)
+@operation(
+    needs="generate", body="CreateConversation", body_required=False, answer=ConversationObject
+)
 async def create(request: Request, services: Services, principal: Principal) -> Any:
     """`POST /v1/conversations`: begin one."""
     body = decode_conversation(await read_body(request, services.settings.max_request_bytes))
@@ -55,7 +57,7 @@ async def create(request: Request, services: Services, principal: Principal) -> 
     return _conversation_object(conversation)
 
 
-@operation(answer=ConversationList, query=(LIMIT, ORDER, AFTER))
+@operation(needs="read", answer=ConversationList, query=(LIMIT, ORDER, AFTER))
 async def list_all(request: Request, services: Services, principal: Principal) -> Any:
     """`GET /v1/conversations`: a page of them, by their last turn or edit."""
     query = request.query_params
@@ -80,13 +82,15 @@ async def list_all(request: Request, services: Services, principal: Principal) -
     )
 
 
-@operation(answer=ConversationObject, refuses=(NotFound,))
+@operation(needs="read", answer=ConversationObject, refuses=(NotFound,))
 async def retrieve(request: Request, services: Services, principal: Principal) -> Any:
     """`GET /v1/conversations/{id}`: what it was made with."""
     return _conversation_object(await _find(request, services, principal))
 
 
-@operation(body="UpdateConversation", answer=ConversationObject, refuses=(NotFound,))
+@operation(
+    needs="generate", body="UpdateConversation", answer=ConversationObject, refuses=(NotFound,)
+)
 async def update(request: Request, services: Services, principal: Principal) -> Any:
     """`POST /v1/conversations/{id}`: replace its metadata, also while a turn is live."""
     metadata = decode_update(await read_body(request, services.settings.max_request_bytes))
@@ -97,7 +101,7 @@ async def update(request: Request, services: Services, principal: Principal) -> 
     return _conversation_object(described)
 
 
-@operation(answer=DeletedConversation, refuses=(NotFound, Conflict))
+@operation(needs="generate", answer=DeletedConversation, refuses=(NotFound, Conflict))
 async def delete(request: Request, services: Services, principal: Principal) -> Any:
     """`DELETE /v1/conversations/{id}`: forget the line. Responses and bill stay."""
     found = await _find(request, services, principal)
@@ -106,7 +110,11 @@ async def delete(request: Request, services: Services, principal: Principal) -> 
 
 
 @operation(
-    body="MoveHead", body_required=False, answer=ConversationObject, refuses=(NotFound, Conflict)
+    needs="generate",
+    body="MoveHead",
+    body_required=False,
+    answer=ConversationObject,
+    refuses=(NotFound, Conflict),
 )
 async def move_head(request: Request, services: Services, principal: Principal) -> Any:
     """`POST /v1/conversations/{id}/head`: go on from another turn; what it leaves can come back."""
@@ -124,7 +132,13 @@ async def move_head(request: Request, services: Services, principal: Principal) 
     return _conversation_object(moved)
 
 
-@operation(body="CreateItems", answer=ItemList, query=(INCLUDE,), refuses=(NotFound, Conflict))
+@operation(
+    needs="generate",
+    body="CreateItems",
+    answer=ItemList,
+    query=(INCLUDE,),
+    refuses=(NotFound, Conflict),
+)
 async def create_items(request: Request, services: Services, principal: Principal) -> Any:
     """`POST /v1/conversations/{id}/items`: put items at its end; the next turn reads them."""
     body = decode_items(await read_body(request, services.settings.max_request_bytes))
@@ -136,7 +150,7 @@ async def create_items(request: Request, services: Services, principal: Principa
     return item_list(shown)
 
 
-@operation(answer=ItemList, query=PAGING, refuses=(NotFound,))
+@operation(needs="read", answer=ItemList, query=PAGING, refuses=(NotFound,))
 async def list_items(request: Request, services: Services, principal: Principal) -> Any:
     """`GET /v1/conversations/{id}/items`: a page of all that was said in it."""
     found = await _find(request, services, principal)
@@ -150,7 +164,7 @@ async def list_items(request: Request, services: Services, principal: Principal)
     )
 
 
-@operation(answer=WireItem, query=(INCLUDE,), refuses=(NotFound,))
+@operation(needs="read", answer=WireItem, query=(INCLUDE,), refuses=(NotFound,))
 async def retrieve_item(request: Request, services: Services, principal: Principal) -> Any:
     """`GET /v1/conversations/{id}/items/{item_id}`: one thing that was said."""
     found = await _find(request, services, principal)
@@ -163,7 +177,7 @@ async def retrieve_item(request: Request, services: Services, principal: Princip
     raise item_not_found(item_id)
 
 
-@operation(answer=ConversationObject, refuses=(NotFound, Conflict))
+@operation(needs="generate", answer=ConversationObject, refuses=(NotFound, Conflict))
 async def delete_item(request: Request, services: Services, principal: Principal) -> Any:
     """`DELETE /v1/conversations/{id}/items/{item_id}`: unsay it; the next turn does not read it."""
     found = await _find(request, services, principal)

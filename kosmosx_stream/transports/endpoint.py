@@ -12,7 +12,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from conversation import ports
-from kosmosx_stream.auth import authenticate
+from kosmosx_stream.auth import authenticate, require_scope
 from kosmosx_stream.protocol.errors import (
     ApiError,
     InvalidRequest,
@@ -62,6 +62,8 @@ class _Resource:
             raise HTTPException(405, headers={"Allow": ", ".join(self._operations)})
         client_secrets = services.client_secrets if operation.client_secrets else None
         principal = await authenticate(request, services.authenticator, client_secrets)
+        if operation.needs != "a key":
+            require_scope(principal, operation.needs)
         with services.requests.open(principal):
             result = await operation.handler(request, services, principal)
             answer = result if isinstance(result, Response | EventStream) else json_response(result)

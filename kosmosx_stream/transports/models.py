@@ -13,13 +13,13 @@ from kosmosx_stream.transports.operation import operation
 from metering.authenticator import Principal
 
 
-@operation(answer=ModelList)
+@operation(needs="a key", answer=ModelList)
 async def list_all(_request: Request, services: Services, _principal: Principal) -> Any:
     """`GET /v1/models`: what is served."""
     return ModelList(data=(services.model_object(),))
 
 
-@operation(answer=ModelObject, refuses=(NotFound,))
+@operation(needs="a key", answer=ModelObject, refuses=(NotFound,))
 async def retrieve(request: Request, services: Services, _principal: Principal) -> Any:
     """`GET /v1/models/{model}`: one of them by its name."""
     if request.path_params["model"] != services.settings.model_name:

@@ -1,12 +1,13 @@
 """An operation: what answers a request, and what the OpenAPI document says of it.
 
-    @operation(body="CreateThing", answer=ThingObject, query=(LIMIT,), refuses=(NotFound,))
+    @operation(needs="generate", body="CreateThing", answer=ThingObject, refuses=(NotFound,))
     async def create(request: Request, services: Services, principal: Principal) -> Any:
         \"\"\"`POST /v1/things`: begin one.\"\"\"
 
-The docstring is the summary. `body` names a schema of `protocol/body_schemas.py`, `answer` is the
-struct that is sent (`protocol/`), `query` what `query.py` reads. Statuses that come by themselves:
-401, 403, 429, 500 and 503; 400 with a body or a checked parameter; 413 with a body.
+The docstring is the summary. `needs` is the scope that a key must have. `body` names a schema of
+`protocol/body_schemas.py`, `answer` is the struct that is sent (`protocol/`), `query` what
+`query.py` reads. Statuses that come by themselves: 401, 403, 429, 500 and 503; 400 with a body or a
+checked parameter; 413 with a body.
 """
 
 from collections.abc import Awaitable, Callable
@@ -19,6 +20,7 @@ from kosmosx_stream.protocol.body_schemas import BODIES
 from kosmosx_stream.protocol.errors import ApiError
 from kosmosx_stream.services import Services
 from kosmosx_stream.transports.query import Parameter
+from metering.accounts import Scope
 from metering.authenticator import Principal
 
 Handler = Callable[[Request, Services, Principal], Awaitable[Any]]
@@ -28,10 +30,15 @@ StreamName = Literal["ResponseStreamEvent", "ChatStreamData"]
 """What server-sent events carry, by its name in the OpenAPI document."""
 
 
+Need = Scope | Literal["a key"]
+"""What a request has to show: a key of this scope, or any key."""
+
+
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """A handler with its documentation."""
 
     handler: Handler
+    needs: Need
     answer: Any
     """The wire type of a success."""
     body: str | None
@@ -51,6 +58,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
 
 def operation(
     *,
+    needs: Need,
     answer: Any,
     body: str | None = None,
     body_required: bool = True,
@@ -67,6 +75,7 @@ def operation(
     def document(handler: Handler) -> Operation:
         return Operation(
             handler=handler,
+            needs=needs,
             answer=answer,
             body=body,
             body_required=body_required,

@@ -32,6 +32,7 @@ EVENTS = Text(name="X-Kosmosx-Events", says="`1`: a stream has events of this se
 
 
 @operation(
+    needs="generate",
     body="CreateResponse",
     answer=ResponseObject,
     headers=(SESSION, EVENTS, IDEMPOTENCY_KEY),
@@ -60,6 +61,7 @@ async def create(request: Request, services: Services, principal: Principal) -> 
 
 
 @operation(
+    needs="read",
     answer=ResponseObject,
     query=(STREAM, STARTING_AFTER, INCLUDE),
     headers=(EVENTS, LAST_EVENT_ID),
@@ -86,7 +88,7 @@ async def retrieve(request: Request, services: Services, principal: Principal) -
     return _stream(request, services, principal, events, started.session_id, preamble=frames.RETRY)
 
 
-@operation(answer=DeletedResponse, refuses=(NotFound, Conflict))
+@operation(needs="generate", answer=DeletedResponse, refuses=(NotFound, Conflict))
 async def delete(request: Request, services: Services, principal: Principal) -> Any:
     """`DELETE /v1/responses/{id}`: out of the history and the log; the bill stays."""
     response_id = request.path_params["response_id"]
@@ -94,7 +96,7 @@ async def delete(request: Request, services: Services, principal: Principal) -> 
     return DeletedResponse(response_id)
 
 
-@operation(answer=ResponseObject, refuses=(NotFound,))
+@operation(needs="generate", answer=ResponseObject, refuses=(NotFound,))
 async def cancel(request: Request, services: Services, principal: Principal) -> Any:
     """`POST /v1/responses/{id}/cancel`: stop it if it is live, and return it as it is then."""
     response_id = request.path_params["response_id"]
@@ -106,7 +108,7 @@ async def cancel(request: Request, services: Services, principal: Principal) -> 
     return services.responses.response(entries)
 
 
-@operation(body="CreateResponse", answer=InputTokens, refuses=(NotFound,))
+@operation(needs="generate", body="CreateResponse", answer=InputTokens, refuses=(NotFound,))
 async def count_input_tokens(request: Request, services: Services, principal: Principal) -> Any:
     """`POST /v1/responses/input_tokens`: the length of a request's prompt; nothing is billed."""
     create = decode_create(await read_body(request, services.settings.max_request_bytes))
@@ -114,7 +116,7 @@ async def count_input_tokens(request: Request, services: Services, principal: Pr
     return InputTokens(input_tokens=window.input_tokens)
 
 
-@operation(answer=ItemList, query=PAGING, refuses=(NotFound,))
+@operation(needs="read", answer=ItemList, query=PAGING, refuses=(NotFound,))
 async def list_input_items(request: Request, services: Services, principal: Principal) -> Any:
     """`GET /v1/responses/{id}/input_items`: what the request brought."""
     response_id = request.path_params["response_id"]

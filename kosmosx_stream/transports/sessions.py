@@ -25,7 +25,7 @@ from metering.ledger import SessionRecord, SessionState
 STATUS = Choice(name="status", says="Which sessions.", choices=("any", "open", "closed"))
 
 
-@operation(body="CreateSession", body_required=False, answer=SessionObject)
+@operation(needs="generate", body="CreateSession", body_required=False, answer=SessionObject)
 async def open_session(request: Request, services: Services, principal: Principal) -> Any:
     """`POST /v1/sessions`: a session that several requests may join by the session header."""
     metadata = decode_session(await read_body(request, services.settings.max_request_bytes))
@@ -39,7 +39,7 @@ async def open_session(request: Request, services: Services, principal: Principa
     return await _session_object(services, record)
 
 
-@operation(answer=SessionList, query=(LIMIT, AFTER, STATUS))
+@operation(needs="read", answer=SessionList, query=(LIMIT, AFTER, STATUS))
 async def list_all(request: Request, services: Services, principal: Principal) -> Any:
     """`GET /v1/sessions`: a page of them, newest first."""
     query = request.query_params
@@ -64,13 +64,13 @@ async def list_all(request: Request, services: Services, principal: Principal) -
     )
 
 
-@operation(answer=SessionObject, refuses=(NotFound,))
+@operation(needs="read", answer=SessionObject, refuses=(NotFound,))
 async def retrieve(request: Request, services: Services, principal: Principal) -> Any:
     """`GET /v1/sessions/{id}`: usage so far, and the receipt once it is closed."""
     return await _session(services, principal, request.path_params["session_id"])
 
 
-@operation(answer=SessionObject, refuses=(NotFound,))
+@operation(needs="generate", answer=SessionObject, refuses=(NotFound,))
 async def close(request: Request, services: Services, principal: Principal) -> Any:
     """`DELETE /v1/sessions/{id}`: close it; a second time returns the same receipt."""
     session_id = request.path_params["session_id"]

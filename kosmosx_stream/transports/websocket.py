@@ -11,7 +11,14 @@ from collections.abc import Coroutine
 from starlette.responses import Response
 from starlette.websockets import WebSocket
 
-from kosmosx_stream.auth import SUBPROTOCOL, authenticate, check_origin, offered_subprotocols
+from kosmosx_stream.auth import (
+    SUBPROTOCOL,
+    authenticate,
+    check_origin,
+    key_refusal,
+    offered_subprotocols,
+    require_scope,
+)
 from kosmosx_stream.protocol.client_events import (
     CancelResponse,
     CloseSession,
@@ -20,7 +27,6 @@ from kosmosx_stream.protocol.client_events import (
     decode_client_event,
 )
 from kosmosx_stream.protocol.errors import (
-    AuthenticationError,
     Conflict,
     InvalidRequest,
     encode_http,
@@ -56,6 +62,7 @@ async def responses_socket(socket: WebSocket) -> None:
         try:
             check_origin(socket, services.settings.allowed_origins)
             principal = await authenticate(socket, services.authenticator, services.client_secrets)
+            require_scope(principal, "generate")
             held.enter_context(services.sockets.open(principal))
         except Exception as error:  # noqa: BLE001 - as for any request
             refusal = to_api_error(error)
@@ -98,10 +105,10 @@ class Connection:
                     await self._serve()
                     for task in (watching, *self._running):
                         task.cancel()
-            except* InvalidKey:
-                revoked = _key_revoked()
-                last = encode_websocket(revoked).decode()
-                await self._socket.close(POLICY_VIOLATION, revoked.code, last=last)
+            except* InvalidKey as ended:
+                invalid = key_refusal(_first(ended))
+                last = encode_websocket(invalid).decode()
+                await self._socket.close(POLICY_VIOLATION, invalid.code, last=last)
             except* Gone:
                 await self._socket.close(TRY_AGAIN_LATER, "nothing was taken for too long")
             except* TimeoutError:
@@ -114,7 +121,7 @@ class Connection:
         """A connection does not outlive its key.
 
         Raises:
-            InvalidKey: it was revoked.
+            InvalidKey: it was revoked, or has expired.
         """
         while True:
             await asyncio.sleep(self._services.settings.key_check_s)
@@ -203,6 +210,7 @@ class Connection:
                     await self._session.rejoin(session_id)
             if response_id:
                 after = STARTING_AFTER.read(self._query)
+                require_scope(self._principal, "read")
                 await self._services.require(self._principal, response_id)
                 self._spawn(self._turns.resume(response_id, after))
         except Gone:
@@ -216,8 +224,9 @@ class Connection:
         task.add_done_callback(self._running.discard)
 
 
-def _key_revoked() -> AuthenticationError:
-    return AuthenticationError("The API key was revoked.", code="invalid_api_key")
+def _first(group: ExceptionGroup[InvalidKey]) -> InvalidKey:
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, ExceptionGroup) else error
 
 
 def _not_text() -> InvalidRequest:

@@ -5,8 +5,8 @@ import sqlite3
 import msgspec
 
 from metering.budgets import Budget, Hold, Standing, grant, month
-from metering.sqlite.accounts import require_account
 from metering.sqlite.database import Database, transaction
+from metering.sqlite.keys import require_active_account
 
 
 class SqliteBudgets:
@@ -67,7 +67,7 @@ def drop_hold(db: sqlite3.Connection, response_id: str) -> None:
 
 def _set_budget(db: sqlite3.Connection, budget: Budget) -> None:
     with transaction(db):
-        require_account(db, budget.account_id)
+        require_active_account(db, budget.account_id)
         db.execute(
             "INSERT INTO budgets (account_id, limit_micro_usd, hard)"
             " VALUES (:account_id, :limit_micro_usd, :hard) ON CONFLICT DO UPDATE"

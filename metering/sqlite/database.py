@@ -135,8 +135,10 @@ def _migrate(db: sqlite3.Connection) -> None:
         db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
 
 
-def insert(db: sqlite3.Connection, table: str, record: msgspec.Struct, **more: int) -> bool:
-    """Insert a record whose fields are the table's columns; False if its key is there already."""
+def insert(
+    db: sqlite3.Connection, table: str, record: msgspec.Struct, **more: int | str | None
+) -> bool:
+    """Insert a record whose fields are the table's columns; False if it is there already."""
     values = msgspec.structs.asdict(record) | more
     columns, marks = ", ".join(values), ", ".join(f":{name}" for name in values)
     sql = f"INSERT INTO {table} ({columns}) VALUES ({marks}) ON CONFLICT DO NOTHING"  # noqa: S608 - names

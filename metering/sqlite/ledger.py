@@ -8,9 +8,9 @@ from metering.errors import NotFound, SessionClosed
 from metering.ledger import Recorded, SessionRecord, SessionState, SessionUsage, check_rows
 from metering.outbox import HOUR_S
 from metering.receipt import Receipt, receipt
-from metering.sqlite.accounts import require_account, require_key
 from metering.sqlite.budgets import add_spending, drop_hold
 from metering.sqlite.database import Database, insert, transaction
+from metering.sqlite.keys import require_active_account, require_key
 from metering.sqlite.outbox import cut_segment
 from metering.usage import LedgerRow, TurnUsage
 
@@ -90,9 +90,9 @@ def _open_session(
     metadata: dict[str, str],
 ) -> SessionRecord:
     with transaction(db):
-        require_account(db, account_id)
-        if key_id is not None and require_key(db, key_id).account_id != account_id:
-            raise NotFound(f"key {key_id}")
+        require_active_account(db, account_id)
+        if key_id is not None:
+            require_key(db, account_id, key_id)
         db.execute(
             "INSERT INTO sessions (id, account_id, key_id, opened_at, last_seen_at, metadata)"
             " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",

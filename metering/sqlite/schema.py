@@ -194,4 +194,16 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         )
         """,
     ),
+    (
+        "ALTER TABLE accounts ADD COLUMN email TEXT",
+        "ALTER TABLE accounts ADD COLUMN password_hash TEXT",
+        "ALTER TABLE accounts ADD COLUMN deleted_at REAL",
+        "ALTER TABLE accounts ADD COLUMN erased_at REAL",
+        "CREATE UNIQUE INDEX accounts_by_email ON accounts (email) WHERE email IS NOT NULL",
+        "CREATE INDEX accounts_to_erase ON accounts (deleted_at) WHERE erased_at IS NULL",
+        "ALTER TABLE api_keys ADD COLUMN scopes TEXT NOT NULL DEFAULT 'generate manage read usage'",
+        "ALTER TABLE api_keys ADD COLUMN expires_at REAL",
+        "ALTER TABLE api_keys ADD COLUMN last_used_at REAL",
+        "ALTER TABLE api_keys ADD COLUMN successor_id TEXT REFERENCES api_keys (id)",
+    ),
 )

@@ -14,11 +14,11 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from conversation.redis_connection import connect as connect_redis
-from kosmosx_stream.client_secrets import REMEMBERED_S, ClientSecrets
+from kosmosx_stream.client_secrets import REMEMBERED_S, SCOPES, ClientSecrets
 from kosmosx_stream.grant import Grant, Granted
 from kosmosx_stream.protocol.errors import AuthenticationError
 from metering.accounts import Account
-from metering.authenticator import issue_key
+from metering.issuing import Issuer
 from metering.sqlite.store import open_sqlite
 from metering.store import Store
 from tests.conftest import Twins
@@ -61,9 +61,9 @@ class Desk:
 async def desk(twins_redis: str, tmp_path: Path) -> AsyncIterator[Desk]:
     store = await open_sqlite(tmp_path / "books.db")
     await store.accounts.create_account(Account(id="acct", name="", created_at=0))
-    key = await issue_key(store.accounts, PEPPER, "acct", at=0)
+    key = await Issuer(store.accounts, PEPPER).issue("acct", at=0)
     redis = connect_redis(twins_redis)
-    yield Desk(redis, store, key.id)
+    yield Desk(redis, store, key.record.id)
     await redis.aclose()
     await store.close()
 
@@ -72,7 +72,9 @@ async def test_a_secret_is_good_once(desk: Desk) -> None:
     secret = await desk.secrets.mint(desk.grant)
     assert secret.startswith("ek_")
     granted = await desk.secrets.redeem(secret, ORIGIN)
-    assert granted == Granted(account_id="acct", key_id=desk.grant.key_id, grant=desk.grant)
+    assert granted == Granted(
+        account_id="acct", key_id=desk.grant.key_id, scopes=SCOPES, grant=desk.grant
+    )
     assert await desk.refusal(secret) == "client_secret_used"
 
 
@@ -100,7 +102,7 @@ async def test_another_origin_does_not_use_it_up(desk: Desk, origin: str | None)
 
 async def test_a_revoked_key_s_secrets_are_worth_nothing(desk: Desk) -> None:
     secret = await desk.secrets.mint(desk.grant)
-    await desk.store.accounts.revoke_key(desk.grant.key_id, 1.0)
+    await desk.store.accounts.revoke_key("acct", desk.grant.key_id, 1.0)
     assert await desk.refusal(secret) == "invalid_client_secret"
 
 

@@ -1,12 +1,13 @@
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from metering import keys
-from metering.accounts import Account, KeyRecord
-from metering.authenticator import Authenticator, InvalidKey, IssuedKey, Principal, issue_key
+from metering.accounts import ALL_SCOPES, Account, KeyRecord
+from metering.authenticator import Authenticator, ExpiredKey, InvalidKey, Principal
 from metering.errors import NotFound, StoreUnavailable
+from metering.issuing import Issuer, NewKey
 from metering.sqlite.accounts import SqliteAccounts
 from metering.sqlite.database import Database
 from metering.sqlite.store import open_sqlite
@@ -35,6 +36,11 @@ class CountingAccounts(SqliteAccounts):
             raise StoreUnavailable("down")
         return await super().find_key(key_id)
 
+    async def note_used(self, used: Mapping[str, float]) -> None:
+        if self.down:
+            raise StoreUnavailable("down")
+        await super().note_used(used)
+
 
 @pytest.fixture
 async def accounts(tmp_path: Path) -> AsyncIterator[CountingAccounts]:
@@ -46,8 +52,8 @@ async def accounts(tmp_path: Path) -> AsyncIterator[CountingAccounts]:
 
 
 @pytest.fixture
-async def issued(accounts: CountingAccounts) -> IssuedKey:
-    return await issue_key(accounts, PEPPER, "acct_1", at=2.0, label="laptop")
+async def issued(accounts: CountingAccounts) -> NewKey:
+    return await Issuer(accounts, PEPPER).issue("acct_1", at=2.0, label="laptop")
 
 
 @pytest.fixture
@@ -57,33 +63,39 @@ def clock() -> Clock:
 
 @pytest.fixture
 def authenticator(accounts: CountingAccounts, clock: Clock) -> Authenticator:
-    return Authenticator(accounts, PEPPER, clock)
+    return Authenticator(accounts, PEPPER, clock, clock)
 
 
 async def test_an_issued_key_is_kept_without_its_secret(
-    accounts: CountingAccounts, issued: IssuedKey
+    accounts: CountingAccounts, issued: NewKey
 ) -> None:
     (record,) = await accounts.list_keys("acct_1")
     assert record == KeyRecord(
-        id=issued.id, account_id="acct_1", hash=issued.hash, label="laptop", created_at=2.0
+        id=issued.record.id,
+        account_id="acct_1",
+        hash=issued.record.hash,
+        label="laptop",
+        created_at=2.0,
     )
     assert issued.token not in repr(record)
 
 
 async def test_a_key_is_issued_to_an_account_only(accounts: CountingAccounts) -> None:
     with pytest.raises(NotFound):
-        await issue_key(accounts, PEPPER, "acct_9", at=2.0)
+        await Issuer(accounts, PEPPER).issue("acct_9", at=2.0)
 
 
-async def test_a_token_names_its_account(authenticator: Authenticator, issued: IssuedKey) -> None:
-    assert await authenticator.authenticate(issued.token) == Principal("acct_1", issued.id)
+async def test_a_token_names_its_account(authenticator: Authenticator, issued: NewKey) -> None:
+    assert await authenticator.authenticate(issued.token) == Principal(
+        "acct_1", issued.record.id, ALL_SCOPES
+    )
 
 
 async def test_a_wrong_secret_an_unknown_id_and_a_revoked_key_look_alike(
-    accounts: CountingAccounts, authenticator: Authenticator, issued: IssuedKey
+    accounts: CountingAccounts, authenticator: Authenticator, issued: NewKey
 ) -> None:
-    revoked = await issue_key(accounts, PEPPER, "acct_1", at=2.0)
-    await accounts.revoke_key(revoked.id, 3.0)
+    revoked = await Issuer(accounts, PEPPER).issue("acct_1", at=2.0)
+    await accounts.revoke_key("acct_1", revoked.record.id, 3.0)
     unknown = keys.issue(PEPPER).token
     wrong = issued.token[:-43] + unknown[-43:]
     seen = set()
@@ -95,25 +107,25 @@ async def test_a_wrong_secret_an_unknown_id_and_a_revoked_key_look_alike(
 
 
 async def test_another_pepper_makes_all_keys_invalid(
-    accounts: CountingAccounts, clock: Clock, issued: IssuedKey
+    accounts: CountingAccounts, clock: Clock, issued: NewKey
 ) -> None:
     with pytest.raises(InvalidKey):
-        await Authenticator(accounts, b"q" * 32, clock).authenticate(issued.token)
+        await Authenticator(accounts, b"q" * 32, clock, clock).authenticate(issued.token)
 
 
 async def test_a_hash_moved_to_another_key_opens_nothing(
-    accounts: CountingAccounts, authenticator: Authenticator, issued: IssuedKey
+    accounts: CountingAccounts, authenticator: Authenticator, issued: NewKey
 ) -> None:
     other = "f" * 16
     await accounts.create_key(
-        KeyRecord(id=other, account_id="acct_1", hash=issued.hash, label="", created_at=2.0)
+        KeyRecord(id=other, account_id="acct_1", hash=issued.record.hash, label="", created_at=2.0)
     )
     with pytest.raises(InvalidKey):
-        await authenticator.authenticate(issued.token.replace(issued.id, other))
+        await authenticator.authenticate(issued.token.replace(issued.record.id, other))
 
 
 async def test_verdicts_are_remembered_for_a_moment(
-    accounts: CountingAccounts, authenticator: Authenticator, clock: Clock, issued: IssuedKey
+    accounts: CountingAccounts, authenticator: Authenticator, clock: Clock, issued: NewKey
 ) -> None:
     unknown = keys.issue(PEPPER).token
     for _ in range(3):
@@ -127,11 +139,11 @@ async def test_verdicts_are_remembered_for_a_moment(
 
 
 async def test_a_revocation_elsewhere_is_seen_within_a_second(
-    tmp_path: Path, authenticator: Authenticator, clock: Clock, issued: IssuedKey
+    tmp_path: Path, authenticator: Authenticator, clock: Clock, issued: NewKey
 ) -> None:
     await authenticator.authenticate(issued.token)
     elsewhere = await open_sqlite(tmp_path / "metering.db")
-    await elsewhere.accounts.revoke_key(issued.id, 3.0)
+    await elsewhere.accounts.revoke_key("acct_1", issued.record.id, 3.0)
     await elsewhere.close()
     clock.now += 1.0
     with pytest.raises(InvalidKey):
@@ -139,7 +151,7 @@ async def test_a_revocation_elsewhere_is_seen_within_a_second(
 
 
 async def test_nobody_is_let_in_on_an_old_verdict(
-    accounts: CountingAccounts, authenticator: Authenticator, clock: Clock, issued: IssuedKey
+    accounts: CountingAccounts, authenticator: Authenticator, clock: Clock, issued: NewKey
 ) -> None:
     await authenticator.authenticate(issued.token)
     accounts.down = True
@@ -150,9 +162,9 @@ async def test_nobody_is_let_in_on_an_old_verdict(
 
 
 async def test_memory_is_bounded_and_keeps_what_was_asked_for_last(
-    accounts: CountingAccounts, clock: Clock, issued: IssuedKey
+    accounts: CountingAccounts, clock: Clock, issued: NewKey
 ) -> None:
-    authenticator = Authenticator(accounts, PEPPER, clock, capacity=2)
+    authenticator = Authenticator(accounts, PEPPER, clock, clock, capacity=2)
     await authenticator.authenticate(issued.token)
     for _ in range(5):
         with pytest.raises(InvalidKey):
@@ -164,4 +176,65 @@ async def test_memory_is_bounded_and_keeps_what_was_asked_for_last(
 
 def test_a_short_pepper_is_refused_at_once(clock: Clock, accounts: CountingAccounts) -> None:
     with pytest.raises(ValueError, match="pepper"):
-        Authenticator(accounts, b"short", clock)
+        Authenticator(accounts, b"short", clock, clock)
+
+
+async def test_a_key_expires_though_its_verdict_is_remembered(
+    accounts: CountingAccounts, authenticator: Authenticator, clock: Clock
+) -> None:
+    short = await Issuer(accounts, PEPPER).issue("acct_1", at=2.0, expires_at=100.5)
+    principal = await authenticator.authenticate(short.token)
+    assert principal.expires_at == 100.5
+    clock.now = 100.5
+    with pytest.raises(ExpiredKey):
+        await authenticator.authenticate(short.token)
+    with pytest.raises(ExpiredKey):
+        await authenticator.confirm(principal)
+    assert accounts.reads == 2
+    wrong = short.token[:-43] + "x" * 43
+    with pytest.raises(InvalidKey) as refusal:
+        await authenticator.authenticate(wrong)
+    assert type(refusal.value) is InvalidKey
+
+
+async def test_who_was_let_in_is_told_what_has_changed_since(
+    accounts: CountingAccounts, authenticator: Authenticator, issued: NewKey
+) -> None:
+    principal = await authenticator.authenticate(issued.token)
+    assert await authenticator.confirm(principal) == principal
+    made = await Issuer(accounts, PEPPER).rotate(
+        "acct_1", issued.record.id, at=100.0, overlap_s=50.0
+    )
+    assert (await authenticator.confirm(principal)).expires_at == 150.0
+    assert (await authenticator.authenticate(made.token)).expires_at is None
+    await accounts.revoke_key("acct_1", issued.record.id, 120.0)
+    with pytest.raises(InvalidKey):
+        await authenticator.confirm(principal)
+
+
+async def test_what_is_forgotten_is_asked_for_at_once(
+    accounts: CountingAccounts, authenticator: Authenticator, issued: NewKey
+) -> None:
+    await authenticator.authenticate(issued.token)
+    await accounts.revoke_key("acct_1", issued.record.id, 3.0)
+    authenticator.forget(issued.record.id)
+    with pytest.raises(InvalidKey):
+        await authenticator.authenticate(issued.token)
+
+
+async def test_uses_are_told_together_and_never_lost(
+    accounts: CountingAccounts, authenticator: Authenticator, clock: Clock, issued: NewKey
+) -> None:
+    for at in (100.0, 100.3, 100.7):
+        clock.now = at
+        await authenticator.authenticate(issued.token)
+    assert (await accounts.list_keys("acct_1"))[0].last_used_at is None
+    accounts.down = True
+    with pytest.raises(StoreUnavailable):
+        await authenticator.flush_used()
+    accounts.down = False
+    await authenticator.flush_used()
+    assert (await accounts.list_keys("acct_1"))[0].last_used_at == 100.7
+    await accounts.note_used({issued.record.id: 200.0})
+    await authenticator.flush_used()
+    assert (await accounts.list_keys("acct_1"))[0].last_used_at == 200.0

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any, get_args
 
 import pytest
@@ -22,6 +23,7 @@ from kosmosx_stream.protocol.conversations import (
 )
 from kosmosx_stream.protocol.errors import ApiError
 from kosmosx_stream.protocol.fields import Fields
+from kosmosx_stream.protocol.keys import decode_key, decode_rotation
 from kosmosx_stream.protocol.requests import decode_create
 from kosmosx_stream.protocol.schemas import Schema
 from kosmosx_stream.protocol.sessions import decode_session
@@ -38,11 +40,13 @@ DECODERS: dict[str, tuple[Schema, Decode]] = {
     "CreateSession": (BODIES["CreateSession"], decode_session),
     "CreateClientSecret": (BODIES["CreateClientSecret"], decode_client_secret),
     "CreateChatCompletion": (BODIES["CreateChatCompletion"], decode_chat),
+    "CreateKey": (BODIES["CreateKey"], partial(decode_key, at=1000.0)),
+    "RotateKey": (BODIES["RotateKey"], decode_rotation),
 } | {kind: (schema, decode_client_event) for kind, schema in COMMANDS.items()}
 
 SEMANTIC = {
     "mutually_exclusive_parameters", "invalid_image_url", "invalid_stream_id",
-    "invalid_schema", "duplicate_name", "tool_not_found",
+    "invalid_schema", "duplicate_name", "tool_not_found", "time_has_passed",
 }  # fmt: skip
 """What no schema can say. Whatever else a decoder finds wrong, the schema has to find wrong too."""
 
@@ -199,6 +203,8 @@ def test_every_field_that_is_read_is_documented(monkeypatch: pytest.MonkeyPatch)
     decode_session(b"{}")
     decode_client_secret(encoded({"origin": "https://a", "expires_after": {}, "session": {}}))
     decode_chat(encoded(CHAT))
+    decode_key(b"{}", at=0)
+    decode_rotation(b"{}")
     decode_client_event(encoded(body | {"type": "response.create"}))
     decode_client_event(encoded({"type": "kosmosx:response.cancel", "response_id": "r"}))
     decode_client_event(encoded({"type": "kosmosx:session.close"}))

@@ -1,0 +1,27 @@
+"""JSON Schema of what clients send about their account and its keys."""
+
+from kosmosx_stream.protocol import keys
+from kosmosx_stream.protocol.schema_terms import array, body, integer, one_of, says
+from kosmosx_stream.protocol.schemas import Schema
+
+ACCOUNT_BODIES: dict[str, Schema] = {
+    "CreateKey": body(
+        "What a key is to be good for.",
+        {},
+        label=says({"type": "string", "maxLength": keys.MAX_LABEL}, "A name to know the key by."),
+        scopes=says(
+            array(one_of(*keys.SCOPES), least=1),
+            "To make and stop responses; to read them; to read what was used; to manage the "
+            "account and its keys. Default: all but `manage`.",
+        ),
+        expires_at=says(integer(0, keys.LATEST), "In Unix seconds; default never."),
+    ),
+    "RotateKey": body(
+        "How a key is to be replaced.",
+        {},
+        overlap_s=says(
+            integer(0, keys.LONGEST_OVERLAP_S),
+            f"How long the old key stays valid, in seconds; default {keys.DEFAULT_OVERLAP_S}.",
+        ),
+    ),
+}
