@@ -1,12 +1,14 @@
-"""A furnished store of every kind."""
+"""A furnished store of every kind, and a stand-in for Stripe."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from metering.store import Store
 from tests.metering.stores import ADAPTERS, OpenStore, furnish, in_files, in_project
+from tests.stripe_standin.account import Business, business
+from tests.stripe_standin.server import StandinServer
 
 
 @pytest.fixture(params=ADAPTERS)
@@ -24,3 +26,15 @@ async def store(open_store: OpenStore) -> AsyncIterator[Store]:
     await furnish(made)
     yield made
     await made.close()
+
+
+@pytest.fixture(scope="session")
+def stripe_server() -> Iterator[StandinServer]:
+    with StandinServer.running() as server:
+        yield server
+
+
+@pytest.fixture
+def shop(stripe_server: StandinServer) -> Iterator[Business]:
+    with business(stripe_server) as made:
+        yield made

@@ -1,0 +1,1 @@
+"""Stripe, through its own client. Nothing else in `metering` imports that."""
