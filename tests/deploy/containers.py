@@ -60,7 +60,8 @@ class Container:
         """The server's, below those of buildah."""
         pid = self._launcher.pid
         while "python" not in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].decode():
-            pid = int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
+            threads = Path(f"/proc/{pid}/task").glob("*/children")
+            pid = next(int(child) for thread in threads for child in thread.read_text().split())
         return pid
 
 

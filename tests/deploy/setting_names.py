@@ -5,15 +5,32 @@ from kosmosx_stream.settings import Settings
 OTHERS = {
     # OpenTelemetry's own, and those of the Hugging Face hub's client.
     "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES",
-    "HF_HOME", "HF_TOKEN", "HF_HUB_OFFLINE",
+    "HF_HOME", "HF_HUB_OFFLINE",
+    # What another variable is made of.
+    "VALKEY_PASSWORD",
 }  # fmt: skip
+SECRETS = {
+    "HF_TOKEN", "VALKEY_PASSWORD", "SUPABASE_SERVICE_ROLE_KEY", "SUPABASE_DB_URL",
+    "STRIPE_API_KEY", "STRIPE_WEBHOOK_SECRET",
+}  # fmt: skip
+PROMISED = {"SUPABASE_URL"}
+"""Not read yet, like Supabase's and Stripe's secrets: they come with the accounts."""
 
 
 def known_names() -> set[str]:
-    fields = Settings.model_fields.items()
+    return set(_settings()) | OTHERS | SECRETS | PROMISED
+
+
+def secret_names() -> set[str]:
+    """Those that must be kept secret."""
+    return {name for name, secret in _settings().items() if secret} | SECRETS
+
+
+def _settings() -> dict[str, bool]:
+    """The names of the settings, and whether they are secrets."""
     return {
         field.validation_alias
         if isinstance(field.validation_alias, str)
-        else f"KOSMOSX_{name.upper()}"
-        for name, field in fields
-    } | OTHERS
+        else f"KOSMOSX_{name.upper()}": "SecretStr" in str(field.annotation)
+        for name, field in Settings.model_fields.items()
+    }

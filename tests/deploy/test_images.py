@@ -51,7 +51,12 @@ def test_structure(buildah: Buildah, request: pytest.FixtureRequest, target: str
 def test_the_gateway_has_no_model(buildah: Buildah, gateway: str) -> None:
     look = "import importlib.util as u; print([u.find_spec(n) for n in ('torch', 'vllm')])"
     assert buildah.run(gateway, "python", "-c", look) == "[None, None]"
+
+
+def test_the_user_owns_what_it_writes_and_nothing_else(buildah: Buildah, gateway: str) -> None:
     assert "uid=10001" in buildah.run(gateway, "id")
+    owners = buildah.run(gateway, "stat", "-c", "%u", "/data", "/cache", "/opt/kosmosx/bin/kosmosx")
+    assert owners.split() == ["10001", "10001", "0"]
 
 
 def test_the_gateway_answers_by_an_engine_elsewhere(
