@@ -82,7 +82,7 @@ async def _lifespan(
     async with contextlib.AsyncExitStack() as stack:
         services = await _start_services(stack, settings, progress)
         app.state.services = services
-        app.state.drain = services.hub.drain
+        app.state.drain = services.hub.drain.run
         model = asyncio.create_task(_run_model(app, services, progress))
         try:
             yield

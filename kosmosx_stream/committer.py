@@ -23,6 +23,7 @@ class Committer:
         self._lease_ttl_s = lease_ttl_s
         self._pending: list[tuple[Write, Verdict]] = []
         self._wake = asyncio.Event()
+        self._committing = asyncio.Lock()
 
     def submit(self, write: Write) -> Verdict:
         """Queue a write. The future raises Fenced, Conflict or LogUnavailable if it was refused."""
@@ -44,7 +45,20 @@ class Committer:
         """Prolong the leases of responses that have had nothing to write for a while."""
         return await self._log.renew(leases, self._lease_ttl_s)
 
+    async def hand_over(self, leases: Sequence[Lease]) -> None:
+        """Let the leases lapse at once, after all that was submitted under them is committed.
+
+        Raises:
+            LogUnavailable: they lapse when their time is up.
+        """
+        await self._commit_pending()  # It would renew them.
+        await self._log.renew(leases, 0)
+
     async def _commit_pending(self) -> None:
+        async with self._committing:
+            await self._commit()
+
+    async def _commit(self) -> None:
         self._wake.clear()
         batch, self._pending = self._pending, []
         if not batch:

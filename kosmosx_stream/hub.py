@@ -27,7 +27,7 @@ from conversation.ports import (
 )
 from kosmosx_stream.adoption import Adoption
 from kosmosx_stream.chat_format import ChatFormat
-from kosmosx_stream.draining import finish_or_hand_over
+from kosmosx_stream.draining import Drain
 from kosmosx_stream.ending import Ending
 from kosmosx_stream.heartbeat import Heartbeat
 from kosmosx_stream.live_response import LiveResponse, LogLost
@@ -85,19 +85,19 @@ class Hub:
             ending=self.ending,
             lease_ttl_s=settings.lease_ttl_s,
         )
-        self.draining = False
+        self.drain = Drain(self._turns, timeout_s=settings.drain_timeout_s)
 
     # -- life ------------------------------------------------------------------------------
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Run the committer and the heartbeats; on leaving, whatever is live is stopped."""
+        """Run the committer and the heartbeats; on leaving, whatever is live is left to others."""
         async with self._turns.running():
             beats = [self._turns.spawn(beat) for beat in self._heartbeats()]
             try:
                 yield
             finally:
-                await self.sessions.close_all("shutdown", self._settings.settle_timeout_s)
+                await self.drain.hand_over()
                 for beat in beats:
                     beat.cancel()
 
@@ -115,15 +115,14 @@ class Hub:
         self.ending.chat_format = chat_format
 
     @property
+    def draining(self) -> bool:
+        """Whether this instance is about to leave."""
+        return self.drain.began.is_set()
+
+    @property
     def takes_turns(self) -> bool:
         """Whether a turn can begin here, or go on."""
         return self._turns.model is not None and not self.draining
-
-    async def drain(self) -> None:
-        """Take no new turns; let the live ones finish, or hand them over; close the sessions."""
-        self.draining = True
-        await finish_or_hand_over(self._turns, self._log, self._settings.drain_timeout_s)
-        await self.sessions.close_all("drain", self._settings.settle_timeout_s)
 
     # -- beginning -------------------------------------------------------------------------
 
@@ -211,6 +210,7 @@ class Hub:
 
         Raises:
             NotFound: there is no such response.
+            HandedOver: it goes on, and can be read, elsewhere.
             Unavailable: the log cannot be reached.
         """
         live = self._turns.get(response_id)
@@ -222,6 +222,8 @@ class Hub:
                 after = lost.after
             else:
                 return
+        if self.drain.over.is_set():
+            raise errors.HandedOver(after)
         async for batch in self._responses.follow(response_id, after, projection):
             yield batch
 

@@ -160,16 +160,6 @@ class Sessions:
         else:
             self.end(session, "idle")
 
-    async def close_all(self, reason: str, timeout_s: float) -> None:
-        """Close every session of this instance."""
-        sessions = list(self._live.values())
-        for session in sessions:
-            self.end(session, reason)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s):
-                closing = [asyncio.shield(session.closed) for session in sessions]
-                await asyncio.gather(*closing, return_exceptions=True)
-
     def end(self, session: LiveSession, reason: str) -> None:
         """Have the session close as soon as its turns are settled."""
         self._carry_out(session, session.machine.close(reason, time.time()))
@@ -197,6 +187,10 @@ class Sessions:
     def forget(self, session_id: str) -> None:
         """It is not this instance's any more."""
         self._live.pop(session_id, None)
+
+    def forget_all(self) -> None:
+        """This instance leaves: its sessions stay open in the books, for others."""
+        self._live.clear()
 
     def _take_up(
         self, session_id: str, principal: Principal, *, single_turn: bool = False

@@ -134,6 +134,7 @@ def twin_processes(twins_redis: str, twins_folder: Path) -> Iterator[Twins]:
                 KOSMOSX_DETERMINISTIC_LENGTH="1000000",
                 KOSMOSX_LEASE_TTL_S="2",
                 KOSMOSX_SWEEP_INTERVAL_S="0.2",
+                KOSMOSX_DRAIN_TIMEOUT_S="0.3",
             )
             for name in ("first", "second")
         )

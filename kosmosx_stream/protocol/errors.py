@@ -149,6 +149,17 @@ class Unavailable(ApiError):
     retryable = True
 
 
+class HandedOver(Unavailable):
+    """The server goes down; others go on with what was live on it."""
+
+    def __init__(self, after: int) -> None:
+        """`after`: the sequence number of the last event that was read."""
+        super().__init__(
+            f"The server goes down. The response goes on elsewhere, after event {after}.",
+            code="server_unavailable",
+        )
+
+
 def response_not_found(response_id: str) -> NotFound:
     """There is no such response, or it is not this account's, or it was not to be stored."""
     return NotFound(

@@ -28,7 +28,7 @@ class UsageObject(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SessionObject(msgspec.Struct, frozen=True, kw_only=True):
-    """Times are Unix seconds. `close_reason`: client, disconnected, finished, idle, drain."""
+    """Times are Unix seconds. `close_reason`: client, disconnected, finished, idle."""
 
     id: str
     status: SessionState

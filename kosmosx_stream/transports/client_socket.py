@@ -11,6 +11,7 @@ from kosmosx_stream.transports.failures import to_api_error
 NORMAL_CLOSURE = 1000
 GOING_AWAY = 1001
 POLICY_VIOLATION = 1008
+SERVICE_RESTART = 1012
 TRY_AGAIN_LATER = 1013
 CLOSE_TIMEOUT_S = 1.0
 FAILED = (WebSocketDisconnect, RuntimeError, OSError, TimeoutError)

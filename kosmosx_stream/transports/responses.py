@@ -85,7 +85,15 @@ async def retrieve(request: Request, services: Services, principal: Principal) -
         if services.responses.has_ended(entries, after):
             return Response(status_code=NO_CONTENT)
     events = services.hub.follow(response_id, after)
-    return _stream(request, services, principal, events, started.session_id, preamble=frames.RETRY)
+    return _stream(
+        request,
+        services,
+        principal,
+        events,
+        started.session_id,
+        after=after,
+        preamble=frames.RETRY,
+    )
 
 
 @operation(needs="generate", answer=DeletedResponse, refuses=(NotFound, Conflict))
@@ -134,6 +142,7 @@ def _stream(
     events: AsyncIterator[Sequence[Event]],
     session_id: str,
     *,
+    after: int = -1,
     preamble: bytes = b"",
 ) -> EventStream:
     settings = services.settings
@@ -143,6 +152,7 @@ def _stream(
         session_id=session_id,
         send_timeout_s=settings.send_timeout_s,
         keepalive_s=settings.keepalive_s,
+        after=after,
         preamble=preamble,
         extensions=extensions,
     )

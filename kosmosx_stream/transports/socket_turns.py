@@ -9,8 +9,7 @@ from conversation.entries import Ended, Entry
 from kosmosx_stream.live_response import LiveResponse
 from kosmosx_stream.protocol import frames
 from kosmosx_stream.protocol.client_events import CreateOnStream, SteerResponse
-from kosmosx_stream.protocol.errors import Unavailable
-from kosmosx_stream.protocol.frames import Event
+from kosmosx_stream.protocol.errors import HandedOver, Unavailable
 from kosmosx_stream.protocol.items import FunctionCallItem
 from kosmosx_stream.protocol.requests import CreateResponse
 from kosmosx_stream.protocol.steering import SteerError
@@ -60,6 +59,8 @@ class SocketTurns:
         self._services = services
         self._principal = principal
         self._under_way: dict[str, SocketTurn] = {}
+        self._cursors: dict[str, int] = {}
+        """The last event that was sent of each response that is not at its end."""
         self._newest: dict[str | None, str] = {}
         """The last response of each lane."""
         self._queued: dict[str | None, Steers] = {}
@@ -67,11 +68,19 @@ class SocketTurns:
         self.sequence = -1
         """The number of the last event that was sent."""
 
+    @property
+    def cursor(self) -> str | None:
+        """The query with which a client goes on reading the newest response under way."""
+        for response_id, sequence in reversed(self._cursors.items()):
+            return f"response_id={response_id}&starting_after={sequence}"
+        return None
+
     async def run(self, create: CreateOnStream) -> None:
         """Say something and send the answer, then the answers to what was said into it.
 
         Raises:
             Gone: the client is not there any more.
+            HandedOver: the answer goes on elsewhere.
         """
         said_into: Steers | None = None
         while True:
@@ -92,15 +101,15 @@ class SocketTurns:
 
         Raises:
             Gone: the client is not there any more.
+            HandedOver: it goes on elsewhere.
         """
         try:
-            async for batch in self._services.hub.follow(response_id, after):
-                for event in batch:
-                    await self._send(event, None)
-        except Gone:
+            await self._send_all(response_id, after, None)
+        except (Gone, HandedOver):
             raise
         except Exception as error:  # noqa: BLE001 - the edge of a task
             await self._socket.refuse(error)
+        self._cursors.pop(response_id, None)
 
     async def steer(self, steer: SteerResponse) -> None:
         """Say something into the middle of an answer.
@@ -165,30 +174,42 @@ class SocketTurns:
                 unstored=self._session.unstored,
                 opens_session=opens_session,
             )
-            return await self._services.hub.say(await self._session.open(), started)
+            session = await self._session.open()
+            # From here on it may have begun, and this connection may end, before anybody knows.
+            self._cursors[started.response_id] = -1
+            try:
+                return await self._services.hub.say(session, started)
+            except Exception:
+                del self._cursors[started.response_id]
+                raise
 
     async def _follow(self, turn: SocketTurn) -> None:
         lane = turn.create.stream_id
         self._newest[lane] = turn.id
         self._under_way[turn.id] = turn
         try:
-            async for batch in self._services.hub.follow(turn.id):
-                for event in batch:
-                    await self._send(event, lane)
-                    turn.last_event, turn.steers.sequence = event.type, event.sequence
-        except Gone:
+            await self._send_all(turn.id, -1, lane, turn)
+        except (Gone, HandedOver):
             raise
         except Exception as error:  # noqa: BLE001 - the edge of a task
             turn.last_event = "response.failed"
             await self._socket.refuse(error, lane)
         finally:
             del self._under_way[turn.id]
+        self._cursors.pop(turn.id, None)
         if turn.last_event == "response.failed":
             self._evict(turn.create)
 
-    async def _send(self, event: Event, lane: str | None) -> None:
-        await self._socket.send(frames.websocket(event, lane))
-        self.sequence = event.sequence
+    async def _send_all(
+        self, response_id: str, after: int, lane: str | None, turn: SocketTurn | None = None
+    ) -> None:
+        self._cursors[response_id] = after
+        async for batch in self._services.hub.follow(response_id, after):
+            for event in batch:
+                await self._socket.send(frames.websocket(event, lane))
+                self.sequence = self._cursors[response_id] = event.sequence
+                if turn is not None:
+                    turn.last_event, turn.steers.sequence = event.type, event.sequence
 
     async def _refuse(
         self, error: Exception, create: CreateOnStream, said_into: Steers | None

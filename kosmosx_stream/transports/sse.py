@@ -44,12 +44,15 @@ class EventStream:
         session_id: str | None,
         send_timeout_s: float,
         keepalive_s: float,
+        after: int = -1,
         preamble: bytes = b"",
         extensions: bool = False,
         frame: Callable[[Event], bytes] = frames.sse,
         encode_error: Callable[[ApiError, int], bytes] = encode_sse,
     ) -> None:
         """`preamble`: lines before the first event. `extensions`: send those events too.
+
+        `after`: the number of the last event that the client has.
 
         Some clients break off at an event that they do not know, so they have to ask for them.
         `frame` and `encode_error`, which gets a sequence number too, are the protocol's.
@@ -63,7 +66,7 @@ class EventStream:
         self._frame = frame
         self._encode_error = encode_error
         self._quiet = True
-        self._sequence = -1
+        self._sequence = after
 
     async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
         headers = list(HEADERS)
@@ -98,7 +101,8 @@ class EventStream:
         except (TimeoutError, OSError):
             raise  # The client is not there, or takes nothing.
         except Exception as error:  # noqa: BLE001 - the edge of a task
-            await self._send(send, self._encode_error(to_api_error(error), self._sequence + 1))
+            # Numbered as the last event: who goes on reading after it must not miss the next.
+            await self._send(send, self._encode_error(to_api_error(error), self._sequence))
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _send(self, send: Send, body: bytes) -> None:

@@ -28,6 +28,7 @@ from kosmosx_stream.protocol.client_events import (
 )
 from kosmosx_stream.protocol.errors import (
     Conflict,
+    HandedOver,
     InvalidRequest,
     encode_http,
     encode_websocket,
@@ -38,6 +39,7 @@ from kosmosx_stream.transports.client_socket import (
     GOING_AWAY,
     NORMAL_CLOSURE,
     POLICY_VIOLATION,
+    SERVICE_RESTART,
     TRY_AGAIN_LATER,
     ClientSocket,
     Gone,
@@ -64,6 +66,7 @@ async def responses_socket(socket: WebSocket) -> None:
             principal = await authenticate(socket, services.authenticator, services.client_secrets)
             require_scope(principal, "generate")
             held.enter_context(services.sockets.open(principal))
+            held.enter_context(services.hub.drain.guest())
         except Exception as error:  # noqa: BLE001 - as for any request
             refusal = to_api_error(error)
             body = encode_http(refusal)
@@ -101,9 +104,12 @@ class Connection:
         with self._session:
             try:
                 async with asyncio.timeout(max_age_s), asyncio.TaskGroup() as self._tasks:
-                    watching = self._tasks.create_task(self._watch_key())
+                    watches = [
+                        self._tasks.create_task(watch)
+                        for watch in (self._watch_key(), self._watch_drain())
+                    ]
                     await self._serve()
-                    for task in (watching, *self._running):
+                    for task in (*watches, *self._running):
                         task.cancel()
             except* InvalidKey as ended:
                 invalid = key_refusal(_first(ended))
@@ -111,6 +117,9 @@ class Connection:
                 await self._socket.close(POLICY_VIOLATION, invalid.code, last=last)
             except* Gone:
                 await self._socket.close(TRY_AGAIN_LATER, "nothing was taken for too long")
+            except* HandedOver:
+                # RFC 6455 7.1.6: a reason of 123 bytes; this is for the query to come back with.
+                await self._socket.close(SERVICE_RESTART, self._turns.cursor or "restart")
             except* TimeoutError:
                 limit = _connection_limit(max_age_s)
                 # Clients reconnect on this code, as they are to.
@@ -127,6 +136,19 @@ class Connection:
             await asyncio.sleep(self._services.settings.key_check_s)
             with contextlib.suppress(StoreUnavailable):  # Who was let in stays in meanwhile.
                 await self._services.authenticator.confirm(self._principal)
+
+    async def _watch_drain(self) -> None:
+        """When the server goes down, the connection ends: with its turns, or with the drain.
+
+        Raises:
+            HandedOver: nothing is under way any more.
+        """
+        drain = self._services.hub.drain
+        await drain.began.wait()
+        over = self._tasks.create_task(drain.over.wait())
+        while self._running and not over.done():
+            await asyncio.wait({over, *self._running}, return_when=asyncio.FIRST_COMPLETED)
+        raise HandedOver(self._turns.sequence)
 
     async def _serve(self) -> None:
         await self._rejoin()

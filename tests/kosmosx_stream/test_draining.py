@@ -1,6 +1,24 @@
 """An instance that ends leaves its turns to the others."""
 
-from tests.kosmosx_stream.instances import Cluster, Engine, answer, begin, finish
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+from msgspec.structs import replace
+
+from conversation.ports import Write
+from kosmosx_stream.protocol.errors import HandedOver, Unavailable
+from tests.kosmosx_stream.instances import (
+    LENGTH,
+    PRINCIPAL,
+    PROMPT,
+    Cluster,
+    Engine,
+    answer,
+    begin,
+    finish,
+    started,
+)
 
 
 async def test_a_drain_hands_over_what_it_cannot_wait_for(cluster: Cluster) -> None:
@@ -10,7 +28,78 @@ async def test_a_drain_hands_over_what_it_cannot_wait_for(cluster: Cluster) -> N
     ):
         await begin(first)
         await first.engine.stalled.wait()
-        await first.hub.drain()
+        await first.hub.drain.run()
         await second.sweeper.sweep()
         assert (await finish(second))[-1] == "response.completed"
     assert await cluster.token_ids() == answer()
+
+
+async def test_what_is_being_committed_is_handed_over_too(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A commit renews the lease: it must not come after the lease was let go."""
+    append, held, going = cluster.log.append, asyncio.Event(), asyncio.Event()
+
+    async def slow_append(writes: Sequence[Write], ttl_s: float) -> list[Exception | None]:
+        going.set()
+        await held.wait()
+        return await append(writes, ttl_s)
+
+    async with cluster.instance(Engine()) as first, cluster.instance(Engine()) as second:
+        await begin(first)
+        monkeypatch.setattr(cluster.log, "append", slow_append)
+        await going.wait()
+        draining = asyncio.create_task(first.hub.drain.run())
+        await first.hub.drain.over.wait()
+        held.set()
+        await draining
+        await second.sweeper.sweep()
+        assert (await finish(second))[-1] == "response.completed"
+        assert len(second.engine.requests) == 1
+    assert await cluster.token_ids() == answer()
+
+
+async def test_a_reader_learns_how_far_it_came(cluster: Cluster) -> None:
+    async with cluster.instance(Engine(stalls=[5])) as instance:
+        await begin(instance)
+        events = instance.hub.follow("resp")
+        await instance.engine.stalled.wait()
+        last = (await anext(events))[-1].sequence
+        await instance.hub.drain.run()
+        for late in (events, instance.hub.follow("resp", last)):
+            with pytest.raises(HandedOver, match=f"after event {last}\\."):
+                await anext(late)
+
+
+async def test_sessions_stay_open_for_those_who_come_back(cluster: Cluster) -> None:
+    """Those who do not are billed once, as soon as a later instance finds them idle."""
+    cluster.settings = cluster.settings.model_copy(update={"session_idle_s": 0.001})
+    turn = replace(started(), single_turn=False)
+    async with cluster.instance(Engine(stalls=[5])) as first:
+        session = await first.hub.sessions.join("sess", PRINCIPAL)
+        with first.hub.sessions.connection(session):
+            await first.hub.say(session, turn)
+            await first.engine.stalled.wait()
+            await first.hub.drain.run()
+    assert (await cluster.store.ledger.session("acct", "sess")).state == "open"
+    async with cluster.instance(Engine()) as second:
+        await second.sweeper.sweep()
+        await finish(second)
+        while (record := await cluster.store.ledger.session("acct", "sess")).state == "open":
+            await second.sweeper.sweep()
+    assert record.close_reason == "idle"
+    assert record.receipt is not None
+    assert record.receipt.lines[0].units == len(PROMPT) + LENGTH
+    assert len(await cluster.store.ledger.rows("acct", "sess")) == 1
+
+
+async def test_who_comes_too_late_is_sent_away(cluster: Cluster) -> None:
+    async with cluster.instance(Engine()) as instance:
+        drain = instance.hub.drain
+        with drain.guest():
+            draining = asyncio.create_task(drain.run())
+            await drain.over.wait()
+            with pytest.raises(Unavailable), drain.guest():
+                pass
+            assert not draining.done()  # It sees its guest off.
+        await draining

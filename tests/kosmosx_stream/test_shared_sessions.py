@@ -141,5 +141,5 @@ async def test_an_adopted_turn_does_not_close_the_session_of_others(cluster: Clu
         cluster.lapse()
         await second.sweeper.sweep()
         await finish(second)
-        await second.hub.drain()
+        await second.hub.drain.run()
         assert (await cluster.store.ledger.session("acct", "sess")).state == "open"
