@@ -14,11 +14,11 @@ const SUBPROTOCOL = "realtime";
 const KEY_SUBPROTOCOL = "openai-insecure-api-key.";
 const POLICY = 1008; // the server said no: trying again changes nothing …
 const TIME_LIMITS = new Set([
-  // … unless it only said that this connection was old, or silent
-  "websocket_connection_limit_reached",
-  "no message arrived in time",
+	// … unless it only said that this connection was old, or silent
+	"websocket_connection_limit_reached",
+	"no message arrived in time",
 ]);
-const ATTEMPTS = 9;
+export const ATTEMPTS = 9;
 const FIRST_DELAY_MS = 300;
 const MAX_DELAY_MS = 8_000;
 const PROBE_TIMEOUT_MS = 8_000;
@@ -26,16 +26,16 @@ const STEADY_MS = 10_000; // a connection that held for so long makes earlier fa
 
 /** How long to wait before an attempt (1, 2, …): doubling, and spread out by `random` in [0, 1). */
 export function backoffMs(attempt, random) {
-  const ceiling = Math.min(MAX_DELAY_MS, FIRST_DELAY_MS * 2 ** (attempt - 1));
-  return Math.round(ceiling * (0.5 + random / 2));
+	const ceiling = Math.min(MAX_DELAY_MS, FIRST_DELAY_MS * 2 ** (attempt - 1));
+	return Math.round(ceiling * (0.5 + random / 2));
 }
 
 /** The WebSocket's address on the page's own origin, going on from `cursor`. */
 export function address(origin, cursor) {
-  const url = new URL("/v1/responses", origin);
-  url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
-  for (const [name, value] of Object.entries(cursor)) url.searchParams.set(name, value);
-  return url.href;
+	const url = new URL("/v1/responses", origin);
+	url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
+	for (const [name, value] of Object.entries(cursor)) url.searchParams.set(name, value);
+	return url.href;
 }
 
 /**
@@ -43,165 +43,165 @@ export function address(origin, cursor) {
  * → `{status, model, loading, error}`; status 0 means that nobody answered.
  */
 export async function probe(origin, key) {
-  try {
-    const response = await fetch(new URL("/v1/models", origin), {
-      headers: { Authorization: `Bearer ${key}` },
-      signal: AbortSignal.timeout(PROBE_TIMEOUT_MS),
-    });
-    const body = await response.json().catch(() => ({}));
-    const model = body.data?.[0];
-    return {
-      status: response.status,
-      model: model?.id ?? null,
-      loading: model?.["kosmosx:context_window"] === null,
-      error: body.error ?? null,
-    };
-  } catch {
-    return { status: 0, model: null, loading: false, error: null };
-  }
+	try {
+		const response = await fetch(new URL("/v1/models", origin), {
+			headers: { Authorization: `Bearer ${key}` },
+			signal: AbortSignal.timeout(PROBE_TIMEOUT_MS),
+		});
+		const body = await response.json().catch(() => ({}));
+		const model = body.data?.[0];
+		return {
+			status: response.status,
+			model: model?.id ?? null,
+			loading: model?.["kosmosx:context_window"] === null,
+			error: body.error ?? null,
+		};
+	} catch {
+		return { status: 0, model: null, loading: false, error: null };
+	}
 }
 
 /** The server refused something because its session is closed or unknown. */
 export function isAboutSession({ type, error }) {
-  return type === "error" && (error?.code ?? "").startsWith("session_");
+	return type === "error" && (error?.code ?? "").startsWith("session_");
 }
 
 export class Connection {
-  #options;
-  #socket = null;
-  #queue = [];
-  #attempt = 0;
-  #timer = null;
-  #over = false;
+	#options;
+	#socket = null;
+	#queue = [];
+	#attempt = 0;
+	#timer = null;
+	#over = false;
 
-  /** Tests hand in doubles of whatever touches the world. */
-  constructor({ origin, key, cursor, on, ...doubles }) {
-    this.#options = {
-      origin,
-      key,
-      cursor,
-      on,
-      probe: () => probe(origin, key),
-      WebSocket: globalThis.WebSocket,
-      schedule: (task, ms) => setTimeout(task, ms),
-      cancel: (timer) => clearTimeout(timer),
-      random: Math.random,
-      now: () => performance.now(),
-      ...doubles,
-    };
-  }
+	/** Tests hand in doubles of whatever touches the world. */
+	constructor({ origin, key, cursor, on, ...doubles }) {
+		this.#options = {
+			origin,
+			key,
+			cursor,
+			on,
+			probe: () => probe(origin, key),
+			WebSocket: globalThis.WebSocket,
+			schedule: (task, ms) => setTimeout(task, ms),
+			cancel: (timer) => clearTimeout(timer),
+			random: Math.random,
+			now: () => performance.now(),
+			...doubles,
+		};
+	}
 
-  get isOpen() {
-    return this.#socket?.readyState === 1;
-  }
+	get isOpen() {
+		return this.#socket?.readyState === 1;
+	}
 
-  /** Send now, or as soon as there is a connection. */
-  send(command) {
-    if (this.isOpen) {
-      this.#socket.send(JSON.stringify(command));
-      return;
-    }
-    this.#queue.push(command);
-    if (this.#timer === null) this.open();
-  }
+	/** Send now, or as soon as there is a connection. */
+	send(command) {
+		if (this.isOpen) {
+			this.#socket.send(JSON.stringify(command));
+			return;
+		}
+		this.#queue.push(command);
+		if (this.#timer === null) this.open();
+	}
 
-  open() {
-    if (this.#over || this.#socket !== null) return;
-    this.#timer = null;
-    const { origin, key, cursor, on, WebSocket, now } = this.#options;
-    const from = cursor();
-    on({ type: "page:connection", state: this.#attempt ? "reconnecting" : "connecting" });
-    const socket = new WebSocket(address(origin, from), [SUBPROTOCOL, KEY_SUBPROTOCOL + key]);
-    let openedAt = null;
-    socket.onopen = () => {
-      openedAt = now();
-      on({ type: "page:connection", state: "open" });
-      if (from.response_id) on({ type: "page:resumed" });
-      for (const command of this.#queue.splice(0)) socket.send(JSON.stringify(command));
-    };
-    let rejoining = "session_id" in from;
-    socket.onmessage = ({ data }) => {
-      this.#attempt = 0;
-      const event = JSON.parse(data);
-      // Only the first word on a connection can be about the session that its address names.
-      on(rejoining && isAboutSession(event) ? { type: "page:session_lost" } : event);
-      rejoining = false;
-    };
-    socket.onclose = ({ code, reason }) => {
-      this.#socket = null;
-      if (openedAt !== null && now() - openedAt > STEADY_MS) this.#attempt = 0;
-      void this.#closed({ code, reason, opened: openedAt !== null });
-    };
-    this.#socket = socket;
-  }
+	open() {
+		if (this.#over || this.#socket !== null) return;
+		this.#timer = null;
+		const { origin, key, cursor, on, WebSocket, now } = this.#options;
+		const from = cursor();
+		on({ type: "page:connection", state: this.#attempt ? "reconnecting" : "connecting" });
+		const socket = new WebSocket(address(origin, from), [SUBPROTOCOL, KEY_SUBPROTOCOL + key]);
+		let openedAt = null;
+		socket.onopen = () => {
+			openedAt = now();
+			on({ type: "page:connection", state: "open" });
+			if (from.response_id) on({ type: "page:resumed" });
+			for (const command of this.#queue.splice(0)) socket.send(JSON.stringify(command));
+		};
+		let rejoining = "session_id" in from;
+		socket.onmessage = ({ data }) => {
+			this.#attempt = 0;
+			const event = JSON.parse(data);
+			// Only the first word on a connection can be about the session that its address names.
+			on(rejoining && isAboutSession(event) ? { type: "page:session_lost" } : event);
+			rejoining = false;
+		};
+		socket.onclose = ({ code, reason }) => {
+			this.#socket = null;
+			if (openedAt !== null && now() - openedAt > STEADY_MS) this.#attempt = 0;
+			void this.#closed({ code, reason, opened: openedAt !== null });
+		};
+		this.#socket = socket;
+	}
 
-  /** Leave this connection for a new one, which begins at the cursor as it is now. */
-  reopen() {
-    this.leave();
-    this.open();
-  }
+	/** Leave this connection for a new one, which begins at the cursor as it is now. */
+	reopen() {
+		this.leave();
+		this.open();
+	}
 
-  /** Done with it: no event comes any more, and nothing is tried again. */
-  end() {
-    this.#over = true;
-    this.#queue = [];
-    this.#options.cancel(this.#timer);
-    this.leave();
-  }
+	/** Done with it: no event comes any more, and nothing is tried again. */
+	end() {
+		this.#over = true;
+		this.#queue = [];
+		this.#options.cancel(this.#timer);
+		this.leave();
+	}
 
-  /** Hang up without a word. The next command opens a new connection. */
-  leave() {
-    if (this.#socket === null) return;
-    Object.assign(this.#socket, { onopen: null, onmessage: null, onclose: null });
-    this.#socket.close();
-    this.#socket = null;
-  }
+	/** Hang up without a word. The next command opens a new connection. */
+	leave() {
+		if (this.#socket === null) return;
+		Object.assign(this.#socket, { onopen: null, onmessage: null, onclose: null });
+		this.#socket.close();
+		this.#socket = null;
+	}
 
-  async #closed({ code, reason, opened }) {
-    const { on, cursor, probe } = this.#options;
-    if (this.#over) return;
-    if (code === POLICY && !TIME_LIMITS.has(reason)) return this.#refused(reason);
-    const from = cursor();
-    if ("response_id" in from) on({ type: "page:dropped" });
-    else if (this.#queue.length === 0) {
-      // A question that was sent and not yet answered to may have been taken: asking again by
-      // ourselves could bill it twice, so the user decides.
-      on({ type: "page:lost", error: { code: "connection_lost" } });
-      if (!("session_id" in from)) return on({ type: "page:connection", state: "asleep" });
-    }
-    on({ type: "page:connection", state: "reconnecting" });
-    if (!opened && !this.#promising(await probe())) return;
-    if (this.#over) return;
-    this.#attempt += 1;
-    if (this.#attempt > ATTEMPTS) return this.#giveUp();
-    this.#timer = this.#options.schedule(
-      () => this.open(),
-      backoffMs(this.#attempt, this.#options.random()),
-    );
-  }
+	async #closed({ code, reason, opened }) {
+		const { on, cursor, probe } = this.#options;
+		if (this.#over) return;
+		if (code === POLICY && !TIME_LIMITS.has(reason)) return this.#refused(reason);
+		const from = cursor();
+		if ("response_id" in from) on({ type: "page:dropped" });
+		else if (this.#queue.length === 0) {
+			// A question that was sent and not yet answered to may have been taken: asking again by
+			// ourselves could bill it twice, so the user decides.
+			on({ type: "page:lost", error: { code: "connection_lost" } });
+			if (!("session_id" in from)) return on({ type: "page:connection", state: "asleep" });
+		}
+		on({ type: "page:connection", state: "reconnecting" });
+		if (!opened && !this.#promising(await probe())) return;
+		if (this.#over) return;
+		this.#attempt += 1;
+		if (this.#attempt > ATTEMPTS) return this.#giveUp();
+		this.#timer = this.#options.schedule(
+			() => this.open(),
+			backoffMs(this.#attempt, this.#options.random()),
+		);
+	}
 
-  /** Is there any use in trying again? */
-  #promising({ status, error }) {
-    if (this.#over) return false;
-    if (status === 401 || status === 403) {
-      this.#refused(error?.message ?? "", error?.code ?? "invalid_api_key");
-      return false;
-    }
-    return true;
-  }
+	/** Is there any use in trying again? */
+	#promising({ status, error }) {
+		if (this.#over) return false;
+		if (status === 401 || status === 403) {
+			this.#refused(error?.message ?? "", error?.code ?? "invalid_api_key");
+			return false;
+		}
+		return true;
+	}
 
-  #refused(reason, code = "policy") {
-    const { on } = this.#options;
-    this.#queue = [];
-    on({ type: "page:lost", error: { code, message: reason } });
-    on({ type: "page:connection", state: "refused", reason, code });
-  }
+	#refused(reason, code = "policy") {
+		const { on } = this.#options;
+		this.#queue = [];
+		on({ type: "page:lost", error: { code, message: reason } });
+		on({ type: "page:connection", state: "refused", reason, code });
+	}
 
-  #giveUp() {
-    const { on } = this.#options;
-    this.#queue = [];
-    this.#attempt = 0;
-    on({ type: "page:lost", error: { code: "server_unreachable" } });
-    on({ type: "page:connection", state: "unreachable" });
-  }
+	#giveUp() {
+		const { on } = this.#options;
+		this.#queue = [];
+		this.#attempt = 0;
+		on({ type: "page:lost", error: { code: "server_unreachable" } });
+		on({ type: "page:connection", state: "unreachable" });
+	}
 }

@@ -7,9 +7,9 @@ export const HUES = 8;
  * The server counts characters as Python does; JavaScript's strings count code units.
  */
 export function utf16Offsets(text) {
-  const offsets = [0];
-  for (const character of text) offsets.push(offsets.at(-1) + character.length);
-  return (codePoint) => offsets[Math.min(codePoint, offsets.length - 1)];
+	const offsets = [0];
+	for (const character of text) offsets.push(offsets.at(-1) + character.length);
+	return (codePoint) => offsets[Math.min(codePoint, offsets.length - 1)];
 }
 
 /**
@@ -17,37 +17,37 @@ export function utf16Offsets(text) {
  * Two phrases with the same boxes mean the same thing, and share a number.
  */
 export function marksOf(turnKey, text, groundings) {
-  const offset = utf16Offsets(text);
-  const numbers = new Map();
-  return groundings.map(({ phrase, start, end, boxes }) => {
-    const place = JSON.stringify(boxes);
-    if (!numbers.has(place)) numbers.set(place, numbers.size + 1);
-    const number = numbers.get(place);
-    return {
-      ref: `${turnKey}-${number}`,
-      number,
-      hue: (number - 1) % HUES,
-      phrase,
-      start: offset(start),
-      end: offset(end),
-      boxes,
-    };
-  });
+	const offset = utf16Offsets(text);
+	const numbers = new Map();
+	return groundings.map(({ phrase, start, end, boxes }) => {
+		const place = JSON.stringify(boxes);
+		if (!numbers.has(place)) numbers.set(place, numbers.size + 1);
+		const number = numbers.get(place);
+		return {
+			ref: `${turnKey}-${number}`,
+			number,
+			hue: (number - 1) % HUES,
+			phrase,
+			start: offset(start),
+			end: offset(end),
+			boxes,
+		};
+	});
 }
 
 /** One mark for each number: what is drawn on the picture. */
 export function places(marks) {
-  return marks.filter((mark, index) => marks.findIndex(({ ref }) => ref === mark.ref) === index);
+	return marks.filter((mark, index) => marks.findIndex(({ ref }) => ref === mark.ref) === index);
 }
 
 /** Where a box lies, in words, for those who can't see it. */
 export function whereInWords([x0, y0, x1, y1]) {
-  const column = ["left", "centre", "right"][third((x0 + x1) / 2)];
-  const row = ["top", "middle", "bottom"][third((y0 + y1) / 2)];
-  if (row === "middle") return column === "centre" ? "in the centre" : `on the ${column}`;
-  return column === "centre" ? `at the ${row}` : `at the ${row} ${column}`;
+	const column = ["left", "centre", "right"][third((x0 + x1) / 2)];
+	const row = ["top", "middle", "bottom"][third((y0 + y1) / 2)];
+	if (row === "middle") return column === "centre" ? "in the centre" : `on the ${column}`;
+	return column === "centre" ? `at the ${row}` : `at the ${row} ${column}`;
 }
 
 function third(position) {
-  return Math.min(2, Math.max(0, Math.floor(position * 3)));
+	return Math.min(2, Math.max(0, Math.floor(position * 3)));
 }

@@ -1,387 +1,370 @@
-/** The page's composition: what the user does, what the server says, and what follows from it. */
+/** The page's composition: its parts, the key they work with, and what the user's hands do. */
 
-import { Connection, isAboutSession, probe } from "./connection.js";
-import { cursor, EMPTY, liveTurn, reduce } from "./conversation.js";
+import { Api } from "./api.js";
+import { Chat } from "./chat.js";
+import { Composer } from "./composer.js";
+import { probe } from "./connection.js";
+import { EMPTY, shownTurns } from "./conversation.js";
+import { drawIcons } from "./icons.js";
+import { LANGUAGES, language, speak, t } from "./i18n.js";
 import { forget, looksLikeKey, remember, rememberedKey, takeKeyFromAddress } from "./key.js";
-import { PictureError, pictureIn, readPicture } from "./picture.js";
+import { Library } from "./library.js";
+import { prefer, preferences } from "./preferences.js";
+import { Sidebar } from "./sidebar.js";
 import { View } from "./view.js";
 import { errorInWords } from "./words.js";
 
-const CLOSE_TIMEOUT_MS = 8_000;
 const SERVER_RETRY_MS = 1_500;
+const NARROW = matchMedia("(max-width: 1100px)");
 
 const byId = (id) => document.getElementById(id);
-const view = new View();
+const NO_CHAT = { state: EMPTY, closing: false, versionOf: () => ({ number: 1, count: 1 }), end() {} };
 
-let state = EMPTY;
-let connection = null;
-let model = "kosmos-x";
-let closeTimer = null;
-let frame = null;
-let asked = 0;
-let checks = 0;
+const ui = { key: null, keyError: null, checkingKey: false, notice: null, connection: "none", lit: null, editing: null };
+const pictures = new Map(); // key → picture, of drafts and of all conversations
 
-const ui = {
-  key: null,
-  keyError: null,
-  checkingKey: false,
-  notice: null,
-  connection: "none",
-  pictures: new Map(), // key → picture, also those of the whole conversation
-  draft: null, // key of the picture that goes with the next question
-  shownTurn: null, // turn whose boxes were chosen to be shown
-  lit: null,
-  boxes: true,
-  closing: false,
+const page = {
+	changed: redraw,
+	say: (notice) => set({ notice }),
+	busy: () => chat.live || chat.liveHere || chat.closing || ui.key === null,
+	submit: (question, keys) => void ask(question, keys),
+	shown() {
+		Object.assign(ui, { editing: null, lit: null, notice: null });
+		view.stage.chosen = null;
+		composer.clear();
+		showLibrary(false);
+		byId("log").scrollTop = byId("log").scrollHeight;
+	},
+	connectionChanged({ state, reason, code }) {
+		ui.connection = state;
+		if (state === "open") ui.notice = null;
+		if (state === "unreachable") ui.notice = errorInWords({ code: "server_unreachable" });
+		if (state !== "refused") return;
+		if (code === "policy") ui.notice = errorInWords({ code, message: reason });
+		else askForKey(errorInWords({ code, message: reason }));
+	},
+	sessionClosed() {
+		view.render(chat, ui);
+		if (chat.state.session.receipt) void showReceipt();
+	},
 };
 
-// ── state ──────────────────────────────────────────────────────────────────────────────────────
-
-function dispatch(event) {
-  const before = state;
-  state = reduce(state, event, performance.now());
-  if (event.type === "page:connection") connectionChanged(event);
-  if (event.type === "error") serverRefused(event, before);
-  if (event.type === "page:session_lost") sessionLost();
-  if (event.type === "kosmosx:session.closed") sessionClosed();
-  if (liveTurn(state)?.stopping && event.type === "response.created") sendStop(liveTurn(state));
-  if (liveTurn(before) && !liveTurn(state) && ui.closing) requestClose();
-  redraw();
-}
+let chat = NO_CHAT;
+let library = null;
+let frame = null;
+let checks = 0;
+const composer = new Composer({ pictures, page });
+const sidebar = new Sidebar();
+const view = new View({ pictures, composer, sidebar });
+sidebar.onDelete = async ({ id, title }) => {
+	const { confirmed } = await sheets();
+	if (await confirmed(t("Delete this conversation?"), title, t("Delete"))) await library.remove(id);
+};
 
 /** Draw at most once a frame, however fast the tokens come. A hidden tab draws when it returns. */
 function redraw() {
-  frame ??= requestAnimationFrame(() => {
-    frame = null;
-    view.render(state, ui);
-  });
+	frame ??= requestAnimationFrame(() => {
+		frame = null;
+		view.render(chat, ui);
+	});
 }
 
 function set(changes) {
-  Object.assign(ui, changes);
-  redraw();
+	Object.assign(ui, changes);
+	redraw();
 }
 
-function connectionChanged({ state: name, reason, code }) {
-  ui.connection = name;
-  if (name === "open") ui.notice = null;
-  if (name === "asleep" && ui.closing && state.session.status === "open") void closeOverHttp();
-  if (name === "unreachable") ui.notice = errorInWords({ code: "server_unreachable" });
-  if (name === "refused") {
-    if (code === "policy") ui.notice = errorInWords({ code, message: reason });
-    else askForKey(errorInWords({ code, message: reason }));
-  }
-}
-
-/** An error that belongs to no question is shown by itself. */
-function serverRefused({ type, status, error }, before) {
-  if (isAboutSession({ type, error })) connection.leave(); // the next question opens another
-  if (liveTurn(before)) return;
-  if (ui.closing) void closeOverHttp();
-  else if (!before.turns.at(-1)?.stopping) ui.notice = errorInWords({ status, ...error });
-}
-
-/** The server closed the session while we were away: the answer is read to its end without it. */
-function sessionLost() {
-  ui.closing = false;
-  ui.notice = "The session was closed while you were away. The next question opens a new one.";
-  if (liveTurn(state)?.responseId) connection.reopen();
-}
-
-// ── key ────────────────────────────────────────────────────────────────────────────────────────
+// -- key --
 
 function askForKey(problem = null) {
-  connection?.end();
-  connection = null;
-  forget();
-  checks += 1;
-  set({ key: null, checkingKey: false, keyError: problem, connection: "none" });
-  requestAnimationFrame(() => byId("key").focus());
+	chat.end();
+	chat = NO_CHAT;
+	library = sidebar.library = null;
+	forget();
+	checks += 1;
+	set({ key: null, checkingKey: false, keyError: problem, connection: "none" });
+	requestAnimationFrame(() => byId("key").focus());
 }
 
 async function useKey(key, { keep }) {
-  if (!looksLikeKey(key)) {
-    askForKey("This does not look like a key. It begins with kx_ and has no spaces.");
-    return;
-  }
-  set({ checkingKey: true, keyError: null, notice: null, connection: "checking" });
-  const answer = await untilAnswered(key);
-  if (answer === null) return;
-  set({ checkingKey: false, notice: null });
-  const { status, model: served, error } = answer;
-  if (status !== 200) {
-    askForKey(errorInWords({ ...error, status }));
-    return;
-  }
-  model = served ?? model;
-  if (keep) remember(key);
-  byId("key").value = "";
-  connection?.end();
-  connection = new Connection({
-    origin: location.origin,
-    key,
-    cursor: () => cursor(state),
-    on: dispatch,
-  });
-  set({ key, connection: "asleep" });
-  requestAnimationFrame(() => byId("question").focus({ preventScroll: true }));
+	if (!looksLikeKey(key)) {
+		askForKey(t("This does not look like a key. It begins with kx_ and has no spaces."));
+		return;
+	}
+	set({ checkingKey: true, keyError: null, notice: null, connection: "checking" });
+	const answer = await untilAnswered(key);
+	if (answer === null) return;
+	const { status, model, error } = answer;
+	if (status !== 200) {
+		askForKey(errorInWords({ ...error, status }));
+		return;
+	}
+	if (keep) remember(key);
+	byId("key").value = "";
+	chat.end();
+	const api = new Api(location.origin, key);
+	library = sidebar.library = new Library({ api, pictures, page });
+	chat = new Chat({ api, model: model ?? "kosmos-x", library, pictures, page });
+	set({ key, checkingKey: false, notice: null, connection: "asleep" });
+	void library.refresh();
+	requestAnimationFrame(() => byId("question").focus({ preventScroll: true }));
 }
 
 /** A server that starts, or is away, is waited for. Null if another key was given meanwhile. */
 async function untilAnswered(key) {
-  checks += 1;
-  const mine = checks;
-  for (;;) {
-    const answer = await probe(location.origin, key);
-    if (mine !== checks) return null;
-    const down = answer.status === 0 || answer.status >= 500;
-    if (!down && !answer.loading) return answer;
-    set({ connection: answer.loading ? "loading" : "unreachable" });
-    await new Promise((resolve) => setTimeout(resolve, SERVER_RETRY_MS));
-  }
+	checks += 1;
+	const mine = checks;
+	for (;;) {
+		const answer = await probe(location.origin, key);
+		if (mine !== checks) return null;
+		const down = answer.status === 0 || answer.status >= 500;
+		if (!down && !answer.loading) return answer;
+		set({ connection: answer.loading ? "loading" : "unreachable" });
+		await new Promise((resolve) => setTimeout(resolve, SERVER_RETRY_MS));
+	}
 }
 
-// ── questions ──────────────────────────────────────────────────────────────────────────────────
+// -- what the user wants --
 
-function ask(question, picture = ui.draft) {
-  if (question === "" || liveTurn(state) || ui.closing || ui.key === null) return;
-  asked += 1;
-  const content = [{ type: "input_text", text: question }];
-  if (picture) {
-    const { dataUrl } = ui.pictures.get(picture);
-    content.push({ type: "input_image", image_url: dataUrl, detail: "auto" });
-  }
-  dispatch({ type: "page:asked", key: `turn-${asked}`, question, picture });
-  set({ draft: null, shownTurn: null, lit: null, notice: null });
-  byId("log").scrollTop = byId("log").scrollHeight;
-  connection.send({
-    type: "response.create",
-    model,
-    input: [{ type: "message", role: "user", content }],
-    ...(state.thread ? { previous_response_id: state.thread } : {}),
-    store: true,
-    truncation: "auto",
-    temperature: 0,
-  });
+async function ask(question, keys = composer.drafts) {
+	if (page.busy()) return;
+	composer.drafts = [];
+	view.stage.chosen = null;
+	set({ lit: null, notice: null, editing: null });
+	const asked = chat.ask(question, keys);
+	view.render(chat, ui);
+	byId("log").scrollTop = byId("log").scrollHeight;
+	await asked;
 }
 
-function askAgain(key) {
-  const turn = state.turns.find((each) => each.key === key);
-  if (!turn || liveTurn(state)) return;
-  // A thread that the server has lost begins anew: its picture has to go along again.
-  const earlier = state.thread ? null : state.turns.findLast((each) => each.picture)?.picture;
-  dispatch({ type: "page:withdrawn", key });
-  ask(turn.question, turn.picture ?? earlier ?? null);
-}
-
-function stop() {
-  const turn = liveTurn(state);
-  if (!turn || turn.stopping) return;
-  dispatch({ type: "page:stopping" });
-  if (turn.responseId) sendStop(turn);
-}
-
-function sendStop(turn) {
-  connection.send({ type: "kosmosx:response.cancel", response_id: turn.responseId });
-}
-
-// ── session ────────────────────────────────────────────────────────────────────────────────────
-
-function closeSession() {
-  if (ui.closing || state.session?.status !== "open") return;
-  set({ closing: true });
-  if (liveTurn(state)) stop();
-  else requestClose();
-}
-
-function requestClose() {
-  if (!connection.isOpen) {
-    closeOverHttp();
-    return;
-  }
-  connection.send({ type: "kosmosx:session.close" });
-  closeTimer = setTimeout(closeOverHttp, CLOSE_TIMEOUT_MS);
-}
-
-/** The socket is gone, or silent: close by the other door. Closing twice gives the same receipt. */
-async function closeOverHttp() {
-  clearTimeout(closeTimer);
-  const url = new URL(`/v1/sessions/${encodeURIComponent(state.session.id)}`, location.origin);
-  const headers = { Authorization: `Bearer ${ui.key}` };
-  try {
-    await fetch(url, { method: "DELETE", headers });
-    const session = await (await fetch(url, { headers })).json();
-    if (session.status !== "closed") throw new Error("still open");
-    dispatch({ type: "kosmosx:session.closed", session });
-  } catch {
-    set({ closing: false, notice: "The session could not be closed. Try again in a moment." });
-  }
-}
-
-function sessionClosed() {
-  clearTimeout(closeTimer);
-  set({ closing: false });
-  view.render(state, ui);
-  if (state.session.receipt) view.showReceipt(state);
+async function showReceipt() {
+	(await sheets()).showReceipt(chat.state);
 }
 
 function restart() {
-  byId("receipt").close();
-  for (const { url } of ui.pictures.values()) URL.revokeObjectURL(url);
-  ui.pictures.clear();
-  state = EMPTY;
-  connection.leave();
-  set({ draft: null, shownTurn: null, lit: null, notice: null, connection: "asleep" });
-  requestAnimationFrame(() => byId("question").focus());
+	byId("receipt").close();
+	chat.newSession();
+	void library.open(null);
+	set({ connection: "asleep" });
+	requestAnimationFrame(() => byId("question").focus());
 }
 
-// ── pictures ───────────────────────────────────────────────────────────────────────────────────
-
-async function attach(file, { name, alt } = {}) {
-  try {
-    const picture = { ...(await readPicture(file, name)), alt };
-    ui.pictures.set(picture.key, picture);
-    set({ draft: picture.key, lit: null, notice: null });
-    if (matchMedia("(hover: hover)").matches) byId("question").focus();
-  } catch (error) {
-    if (!(error instanceof PictureError)) throw error;
-    set({ notice: error.message });
-  }
+function newConversation() {
+	void library?.open(null);
+	byId("question").focus();
 }
 
-async function attachSample(file, alt) {
-  const response = await fetch(file).catch(() => null);
-  if (response?.ok) await attach(await response.blob(), { name: file.split("/").at(-1), alt });
-  else set({ notice: "This sample can't be loaded." });
+function showLibrary(shown) {
+	document.body.toggleAttribute("data-library", shown);
+	byId("toggle-library").setAttribute("aria-expanded", String(shown));
+	if (shown) byId("search").focus();
 }
 
-async function loadSamples() {
-  const response = await fetch("samples.json").catch(() => null);
-  view.samples(response?.ok ? await response.json() : []);
+/** What opens over the page is loaded when it first does. */
+const sheets = () => import("./sheets.js");
+
+async function exported(kind) {
+	const { asJson, asMarkdown, download } = await import("./exports.js");
+	const turns = shownTurns(chat.state);
+	const title = library.entry?.title || "Kosmos-X";
+	const name = title.replace(/[^\p{L}\p{N}]+/gu, "-").slice(0, 40);
+	if (kind === "json") download(`${name}.json`, "application/json", asJson(title, turns, pictures));
+	else download(`${name}.md`, "text/markdown", asMarkdown(title, turns));
 }
 
-// ── wiring ─────────────────────────────────────────────────────────────────────────────────────
+async function copy(text) {
+	const done = await navigator.clipboard.writeText(text).then(() => true, () => false);
+	view.say(t(done ? "Copied." : "The browser did not allow copying."));
+	if (!done) page.say(t("The browser did not allow copying."));
+}
+
+const ACTS = {
+	edit: (turn) => {
+		set({ editing: turn.key });
+		requestAnimationFrame(() => document.querySelector(".editor textarea")?.focus());
+	},
+	unedit: () => set({ editing: null }),
+	copy: (turn) => void copy(turn.text),
+	again: (turn) => void chat.askInstead(turn.key, turn.question),
+	retry: (turn) => void chat.askInstead(turn.key, turn.question),
+	code,
+	version: (turn, { number }) => void library.switchVersion(turn, Number(number)),
+};
+
+const ACTIONS = {
+	choose: () => byId("file").click(),
+	camera: async () => {
+		const shot = await (await sheets()).photograph(page.say);
+		if (shot) await composer.attach([shot], { name: t("photo") });
+	},
+	new: newConversation,
+	restart,
+	code: () => code(shownTurns(chat.state).at(-1)),
+	markdown: () => exported("markdown"),
+	json: () => exported("json"),
+	help,
+	dismiss: (button) => button.closest("dialog").close(),
+};
+
+async function help() {
+	(await sheets()).showKeys();
+}
+
+async function code(turn) {
+	(await sheets()).showCode(chat.requestOf(turn), { origin: location.origin, key: ui.key });
+}
+
+// -- hands --
 
 function onClick({ target }) {
-  const at = (selector) => target.closest?.(selector);
-  if (at("[data-action=choose]")) byId("file").click();
-  else if (at("[data-action=restart]")) restart();
-  else if (at("[data-sample]")) {
-    const { dataset, title } = at("[data-sample]");
-    void attachSample(dataset.sample, title);
-  } else if (at("[data-idea]")) ask(at("[data-idea]").dataset.idea);
-  else if (at("[data-retry]")) askAgain(at("[data-retry]").dataset.retry);
-  else if (at(".thumb")) set({ shownTurn: at(".thumb").dataset.turn, draft: null });
-  else if (at("[data-ref]")) choose(at("[data-ref]").dataset.ref);
+	const at = (selector) => target.closest?.(selector);
+	const action = at("[data-action]");
+	const act = at("[data-act]");
+	if (at("#menu button")) byId("menu").hidePopover();
+	if (action) void ACTIONS[action.dataset.action](action);
+	else if (act) ACTS[act.dataset.act](chat.turn(act.dataset.turn), act.dataset);
+	else if (at("[data-sample]")) {
+		const { sample, alt } = at("[data-sample]").dataset;
+		void composer.attachSample(sample, alt);
+	} else if (at("[data-idea]")) void ask(at("[data-idea]").textContent);
+	else if (at("[data-copy]")) void copy((at(".code") ?? byId("sheet")).querySelector("pre").textContent);
+	else if (at(".thumb")) look(at(".thumb").dataset);
+	else if (at("[data-ref]")) choose(at("[data-ref]").dataset.ref);
+	else if (document.body.hasAttribute("data-library") && !at("#library, #toggle-library")) showLibrary(false);
+}
+
+function look({ turn, picture }) {
+	composer.drafts = [];
+	view.stage.chosen = { turn, picture };
+	redraw();
 }
 
 /** Light up what is pointed at or else has the focus, and show the picture that it belongs to. */
 function light(target) {
-  const source = target?.closest?.("[data-ref]") ?? document.activeElement?.closest("[data-ref]");
-  const ref = source?.dataset.ref ?? null;
-  const turn = source?.closest(".answer")?.dataset.turn;
-  if (ref === ui.lit) return;
-  ui.lit = ref;
-  if (ref && turn && !ui.draft && ui.shownTurn !== turn) set({ shownTurn: turn });
-  else view.light(ref);
+	const source = target?.closest?.("[data-ref]") ?? document.activeElement?.closest("[data-ref]");
+	const ref = source?.dataset.ref ?? null;
+	const turn = source?.closest(".answer")?.dataset.turn;
+	if (ref === ui.lit) return;
+	ui.lit = ref;
+	if (ref && turn && !composer.drafts.length && view.stage.chosen?.turn !== turn) {
+		view.stage.chosen = { turn };
+		redraw();
+	} else view.light(ref);
 }
 
 /** A click keeps the light on: the phrase takes the focus. */
 function choose(ref) {
-  set({ lit: ref });
-  view.focusPhrase(ref);
+	set({ lit: ref });
+	view.focusPhrase(ref);
+}
+
+const SHORTCUTS = {
+	"?": help,
+	"/": () => byId("question").focus(),
+	n: newConversation,
+	s: () => (showLibrary(NARROW.matches), byId("search").focus()),
+	b: () => toggleBoxes(),
+	c: () => lastDone((turn) => ACTS.copy(turn)),
+	e: () => lastDone((turn) => ACTS.edit(turn)),
+	r: () => lastDone((turn) => ACTS.again(turn)),
+};
+
+function lastDone(use) {
+	const turn = shownTurns(chat.state).at(-1);
+	if (turn && !page.busy()) use(turn);
+}
+
+function toggleBoxes() {
+	view.stage.boxes = !view.stage.boxes;
+	redraw();
 }
 
 function onKey(event) {
-  if (event.key === "Escape" && liveTurn(state) && !byId("receipt").open) stop();
-  if ((event.key === "Enter" || event.key === " ") && event.target.matches?.(".phrase")) {
-    event.preventDefault();
-    byId("frame").scrollIntoView({ block: "nearest" });
-  }
+	const { key, target } = event;
+	if (document.querySelector("dialog[open]")) return;
+	if (key === "Escape") {
+		if (ui.editing) ACTS.unedit();
+		else if (document.body.hasAttribute("data-library")) showLibrary(false);
+		else if (chat.live ?? chat.liveHere) chat.stop();
+	}
+	if ((key === "Enter" || key === " ") && target.matches?.(".phrase")) {
+		event.preventDefault();
+		byId("frame").scrollIntoView({ block: "nearest" });
+	}
+	const typing = target.matches?.("input, textarea, select");
+	const shortcut = !typing && !event.ctrlKey && !event.metaKey && !event.altKey && SHORTCUTS[key];
+	if (!shortcut || ui.key === null) return;
+	event.preventDefault();
+	shortcut();
 }
 
-function onQuestionKey(event) {
-  if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
-  event.preventDefault();
-  if (!liveTurn(state)) submit();
-}
-
-function submit() {
-  const question = byId("question").value.trim();
-  if (question === "" || liveTurn(state)) return;
-  byId("question").value = "";
-  fitQuestion();
-  ask(question);
-}
-
-/** The field grows with its text (style.css sets the limit). */
-function fitQuestion() {
-  const field = byId("question");
-  field.style.height = "auto";
-  field.style.height = `${field.scrollHeight}px`;
+function onSubmit(event) {
+	event.preventDefault();
+	const { target } = event;
+	if (target.matches(".editor")) {
+		const question = target.querySelector("textarea").value.trim();
+		const key = target.dataset.turn;
+		ui.editing = null;
+		if (question) void chat.askInstead(key, question);
+	} else if (target.id === "key-form") {
+		void useKey(byId("key").value.trim(), { keep: byId("remember").checked });
+	} else if (chat.live ?? chat.liveHere) chat.stop();
+	else composer.submit();
 }
 
 function wire() {
-  document.addEventListener("click", onClick);
-  document.addEventListener("keydown", onKey);
-  for (const type of ["pointerover", "focusin"]) {
-    document.addEventListener(type, ({ target }) => light(target));
-  }
-  document.addEventListener("focusout", ({ relatedTarget }) => light(relatedTarget));
-  document.documentElement.addEventListener("pointerleave", () => light(null));
+	document.addEventListener("click", onClick);
+	document.addEventListener("keydown", onKey);
+	document.addEventListener("submit", onSubmit);
+	for (const type of ["pointerover", "focusin"]) {
+		document.addEventListener(type, ({ target }) => light(target));
+	}
+	document.addEventListener("focusout", ({ relatedTarget }) => light(relatedTarget));
+	document.documentElement.addEventListener("pointerleave", () => light(null));
+	document.addEventListener("visibilitychange", () => {
+		if (!document.hidden) void library?.catchUp();
+	});
+	byId("toggle-library").onclick = () => showLibrary(!document.body.hasAttribute("data-library"));
+	byId("change-key").onclick = () => askForKey();
+	byId("close-session").onclick = () => chat.closeSession();
+	byId("show-receipt").onclick = showReceipt;
+	byId("toggle-boxes").onclick = toggleBoxes;
+	addEventListener("hashchange", () => start(takeKeyFromAddress()));
+}
 
-  byId("composer").addEventListener("submit", (event) => {
-    event.preventDefault();
-    liveTurn(state) ? stop() : submit();
-  });
-  byId("question").addEventListener("keydown", onQuestionKey);
-  byId("question").addEventListener("input", () => {
-    fitQuestion();
-    redraw();
-  });
-  byId("key-form").addEventListener("submit", (event) => {
-    event.preventDefault();
-    void useKey(byId("key").value.trim(), { keep: byId("remember").checked });
-  });
-  byId("change-key").addEventListener("click", () => askForKey());
-  byId("close-session").addEventListener("click", closeSession);
-  byId("show-receipt").addEventListener("click", () => view.showReceipt(state));
-  byId("dismiss-receipt").addEventListener("click", () => byId("receipt").close());
-  byId("toggle-boxes").addEventListener("click", () => set({ boxes: !ui.boxes }));
-  byId("remove-picture").addEventListener("click", () => set({ draft: null }));
-  byId("file").addEventListener("change", ({ target }) => {
-    if (target.files[0]) void attach(target.files[0]);
-    target.value = "";
-  });
+// -- preferences --
 
-  document.addEventListener("paste", (event) => {
-    const file = pictureIn(event.clipboardData);
-    if (!file) return;
-    event.preventDefault();
-    void attach(file, { name: "pasted picture" });
-  });
-  document.addEventListener("dragover", (event) => {
-    event.preventDefault();
-    document.body.toggleAttribute("data-dragging", event.dataTransfer.types.includes("Files"));
-  });
-  document.addEventListener("dragleave", ({ relatedTarget }) => {
-    if (!relatedTarget) document.body.removeAttribute("data-dragging");
-  });
-  document.addEventListener("drop", (event) => {
-    event.preventDefault();
-    document.body.removeAttribute("data-dragging");
-    const file = pictureIn(event.dataTransfer);
-    if (file) void attach(file);
-    else if (event.dataTransfer.files.length) set({ notice: "Only pictures can be dropped here." });
-  });
-  addEventListener("hashchange", () => start(takeKeyFromAddress()));
+function dress() {
+	document.documentElement.dataset.theme = preferences.theme;
+	byId("theme").value = preferences.theme;
+	byId("transport").value = preferences.transport;
+	byId("language").value = language;
+}
+
+async function talk(wanted) {
+	await speak(wanted);
+	dress();
+	view.forget();
+	redraw();
+}
+
+function choices() {
+	byId("language").replaceChildren(...Object.entries(LANGUAGES).map(([code, name]) => new Option(name, code)));
+	byId("theme").onchange = ({ target }) => (prefer({ theme: target.value }), dress());
+	byId("language").onchange = ({ target }) => (prefer({ language: target.value }), void talk(target.value));
+	byId("transport").onchange = ({ target }) => {
+		prefer({ transport: target.value });
+		if (ui.key && !chat.live) chat.ready = chat.connect();
+	};
 }
 
 function start(key) {
-  if (key) void useKey(key, { keep: false });
+	if (key) void useKey(key, { keep: false });
 }
 
+drawIcons(document);
+choices();
+dress();
 start(takeKeyFromAddress() ?? rememberedKey());
 wire();
-redraw();
-void loadSamples();
+void talk(preferences.language ?? navigator.language.split("-")[0]);

@@ -1,295 +1,162 @@
-/**
- * State → page. Draws; decides nothing. Given equal state it leaves the page as it is.
- */
+/** State → page. Draws; decides nothing. Given equal state it leaves the page as it is. */
 
-import { Easel } from "./boxes.js";
-import { isLive, liveTurn, pace, pictureOf, sessionTotals, turnCostMicro } from "./conversation.js";
+import { isLive, liveTurn, shownTurns } from "./conversation.js";
 import { el, reconcile, update } from "./dom.js";
-import { marksOf, whereInWords } from "./grounding.js";
-import { parse, render } from "./markdown.js";
-import { dollars } from "./money.js";
-import { renderReceipt } from "./receipt.js";
+import { marksOf } from "./grounding.js";
+import { t } from "./i18n.js";
+import { Meter } from "./meter.js";
 import { Speech } from "./speech.js";
-import { CONNECTION, count, endingInWords, errorInWords, seconds } from "./words.js";
+import { Stage } from "./stage.js";
+import { CONNECTION, errorInWords } from "./words.js";
 
 const NEAR_END_PX = 80;
 const IDEAS = {
-  picture: ["Describe the picture in detail.", "How many objects are there?", "What colours do you see?"],
-  words: ["Hello! What can you do?"],
+	picture: ["Describe the picture in detail.", "How many objects are there?", "What colours do you see?"],
+	words: ["Hello! What can you do?"],
 };
 
 const byId = (id) => document.getElementById(id);
 
 export class View {
-  #easel = new Easel(byId("frame"));
-  #speech = new Speech(byId("speech"));
-  #drawnTurns = new Map(); // key → what its article was drawn from
-  #marks = new Map(); // key → {text, groundings, marks}
-  #failed = null; // key of the turn whose failure was told last
+	#meter = new Meter(byId("meter"));
+	#speech = new Speech(byId("speech"));
+	#drawn = new Map(); // key → what its article was drawn from
+	#marks = new Map(); // key → {text, groundings, marks}
+	#article = null;
+	#failed = null; // key of the turn whose failure was told last
 
-  /** `ui` is what is not part of the conversation: key, draft, connection, what is lit. */
-  render(state, ui) {
-    const live = liveTurn(state);
-    const closed = state.session?.status === "closed";
-    document.body.dataset.phase = ui.key === null ? "locked" : closed ? "closed" : "open";
-    this.#status(ui, live, closed);
-    this.#meter(state);
-    this.#keyForm(ui);
-    this.#log(state, ui);
-    this.#stage(state, ui);
-    this.#composer(state, ui, live, closed);
-    this.light(ui.lit);
-    if (live ?? state.turns.at(-1)) this.#speak(live ?? state.turns.at(-1));
-  }
+	constructor({ pictures, composer, sidebar }) {
+		Object.assign(this, { pictures, composer, sidebar });
+		this.stage = new Stage({ pictures, marks: (turn) => this.marks(turn) });
+	}
 
-  /** Light up a phrase and its boxes, wherever the pointer or the focus is. */
-  light(ref) {
-    this.#easel.light(ref);
-    for (const phrase of document.querySelectorAll(".phrase")) {
-      phrase.classList.toggle("lit", phrase.dataset.ref === ref);
-    }
-  }
+	/** `ui` is what is not part of the conversation; `chat` is null without a key. */
+	render(chat, ui) {
+		const { state } = chat;
+		const turns = shownTurns(state);
+		const live = turns.find(isLive) ?? liveTurn(state);
+		const closed = state.session?.status === "closed";
+		const ready = ui.key !== null && !closed;
+		document.body.dataset.phase = ui.key === null ? "locked" : closed ? "closed" : "open";
+		this.#status(ui, live, closed);
+		this.#meter.render(state);
+		this.#controls(state, ui, live, { closed, ready, closing: chat.closing, turns });
+		this.#log(turns, ui, live, chat);
+		this.stage.render(state, this.composer.drafts);
+		const pictured = turns.some(({ pictures }) => pictures.length);
+		this.composer.render({ ready, live, closing: chat.closing, pictured });
+		this.#ideas(ready && !live, turns);
+		this.sidebar?.render();
+		this.light(ui.lit);
+		const spoken = turns.find(isLive) ?? turns.at(-1);
+		if (spoken) this.#speak(spoken);
+	}
 
-  /** Bring a phrase into view and keep it lit (its box was chosen on the picture). */
-  focusPhrase(ref) {
-    document.querySelector(`.phrase[data-ref="${CSS.escape(ref)}"]`)?.focus();
-  }
+	/** The language changed: draw all anew. */
+	forget() {
+		this.#drawn.clear();
+		void this.stage.loadSamples();
+	}
 
-  samples(samples) {
-    byId("samples").hidden = samples.length === 0;
-    byId("samples").querySelector(".strip").replaceChildren(...samples.map(sample));
-  }
+	/** Light up a phrase and its boxes, wherever the pointer or the focus is. */
+	light(ref) {
+		this.stage.light(ref);
+		for (const phrase of document.querySelectorAll(".phrase")) {
+			phrase.classList.toggle("lit", phrase.dataset.ref === ref);
+		}
+	}
 
-  showReceipt(state) {
-    const answered = state.turns.filter(({ sessionId }) => sessionId === state.session.id);
-    const questions = count(answered.length, "question");
-    byId("receipt-body").replaceChildren(...renderReceipt(state.session, questions));
-    if (!byId("receipt").open) byId("receipt").showModal();
-  }
+	/** Bring a phrase into view and keep it lit (its box was chosen on the picture). */
+	focusPhrase(ref) {
+		document.querySelector(`.phrase[data-ref="${CSS.escape(ref)}"]`)?.focus();
+	}
 
-  /** The phrases of a turn; computed once for each change. */
-  marks(turn) {
-    const known = this.#marks.get(turn.key);
-    if (known?.text === turn.text && known.groundings === turn.groundings) return known.marks;
-    const { text, groundings } = turn;
-    const marks = marksOf(turn.key, text, groundings);
-    this.#marks.set(turn.key, { text, groundings, marks });
-    return marks;
-  }
+	say(words) {
+		this.#speech.say(words);
+	}
 
-  #status(ui, live, closed) {
-    const state = closed ? "closed" : live && ui.connection === "open" ? "streaming" : ui.connection;
-    const status = byId("status");
-    status.dataset.state = state;
-    if (status.textContent !== CONNECTION[state]) status.textContent = CONNECTION[state];
-  }
+	/** The phrases of a turn; computed once for each change. */
+	marks(turn) {
+		const known = this.#marks.get(turn.key);
+		if (known?.text === turn.text && known.groundings === turn.groundings) return known.marks;
+		const { text, groundings } = turn;
+		const marks = marksOf(turn.key, text, groundings);
+		this.#marks.set(turn.key, { text, groundings, marks });
+		return marks;
+	}
 
-  #keyForm(ui) {
-    byId("key-form").hidden = ui.key !== null || ui.checkingKey;
-    setText(byId("key-error"), ui.keyError ?? "");
-  }
+	#status(ui, live, closed) {
+		const state = closed ? "closed" : live && ui.connection === "open" ? "streaming" : ui.connection;
+		byId("status").dataset.state = state;
+		setText(byId("status"), t(CONNECTION[state]));
+	}
 
-  #meter(state) {
-    const totals = sessionTotals(state);
-    byId("meter").hidden = state.session === null;
-    byId("close-session").hidden = state.session === null || state.session.status === "closed";
-    const figures = {
-      input: totals.inputTokens.toLocaleString("en-US"),
-      output: totals.outputTokens.toLocaleString("en-US"),
-      images: String(totals.images),
-      detections: String(totals.detections),
-      cost: dollars(totals.costMicro, 4),
-    };
-    for (const [name, figure] of Object.entries(figures)) {
-      const cell = byId("meter").querySelector(`[data-meter="${name}"]`);
-      if (cell.textContent !== figure) cell.textContent = figure;
-    }
-  }
+	#controls(state, ui, live, { closed, closing, turns }) {
+		const open = state.session?.status === "open";
+		byId("key-form").hidden = ui.key !== null || ui.checkingKey;
+		setText(byId("key-error"), ui.keyError ?? "");
+		setText(byId("notice"), ui.notice ?? "");
+		byId("close-session").hidden = !open;
+		byId("close-session").disabled = closing;
+		byId("closed").hidden = !closed;
+		byId("show-receipt").hidden = !state.session?.receipt;
+		byId("toggle-library").hidden = ui.key === null;
+		byId("library").hidden = ui.key === null;
+		const has = { key: ui.key !== null && !live && !open, turns: turns.length > 0 };
+		for (const each of byId("menu").querySelectorAll("[data-needs]")) each.disabled = !has[each.dataset.needs];
+	}
 
-  #log(state, ui) {
-    const log = byId("log");
-    const follows = log.scrollHeight - log.scrollTop - log.clientHeight < NEAR_END_PX;
-    log.setAttribute("aria-busy", String(liveTurn(state) !== null));
-    log.hidden = state.turns.length === 0;
-    byId("welcome").hidden = state.turns.length > 0 || !byId("key-form").hidden;
-    state.turns.forEach((turn, index) => this.#article(log, turn, index, ui));
-    while (log.childElementCount > state.turns.length) log.lastElementChild.remove();
-    if (follows) log.scrollTop = log.scrollHeight;
-  }
+	#log(turns, ui, live, chat) {
+		if (turns.length > 0 && !this.#article) return void this.#loadAnswers(chat);
+		const log = byId("log");
+		const follows = log.scrollHeight - log.scrollTop - log.clientHeight < NEAR_END_PX;
+		log.setAttribute("aria-busy", String(turns.some(isLive)));
+		log.hidden = turns.length === 0;
+		byId("welcome").hidden = turns.length > 0 || !byId("key-form").hidden;
+		const busy = live !== null || chat.closing || document.body.dataset.phase !== "open";
+		turns.forEach((turn, index) => this.#draw(log, turn, index, ui, busy, chat));
+		while (log.childElementCount > turns.length) log.lastElementChild.remove();
+		if (follows) log.scrollTop = log.scrollHeight;
+	}
 
-  #article(log, turn, index, ui) {
-    const picture = turn.picture && ui.pictures.get(turn.picture);
-    const known = this.#drawnTurns.get(turn.key);
-    const old = log.children[index];
-    if (known === turn && old?.dataset.key === turn.key) return;
-    this.#drawnTurns.set(turn.key, turn);
-    const fresh = article(turn, index, picture, this.marks(turn));
-    if (old?.dataset.key !== turn.key) old ? old.replaceWith(fresh) : log.append(fresh);
-    else update(old, fresh);
-  }
+	/** What draws answers is loaded with the first one. */
+	async #loadAnswers(chat) {
+		this.#article = (await import("./answers.js")).article;
+		chat.page.changed();
+	}
 
-  #stage(state, ui) {
-    const shown = ui.draft ? null : this.#shownTurn(state, ui);
-    const key = ui.draft ?? (shown && pictureOf(state, shown));
-    const picture = key ? ui.pictures.get(key) : null;
-    byId("stage").toggleAttribute("data-empty", !picture);
-    byId("invitation").hidden = Boolean(picture);
-    this.#easel.show(picture);
-    const marks = shown && picture ? this.marks(shown) : [];
-    this.#easel.draw(ui.boxes ? marks : []);
-    byId("toggle-boxes").hidden = marks.length === 0;
-    byId("toggle-boxes").setAttribute("aria-pressed", String(ui.boxes));
-    byId("remove-picture").hidden = ui.draft === null;
-    const caption = picture ? `${picture.name} · ${picture.width} × ${picture.height}` : "";
-    if (byId("caption").textContent !== caption) byId("caption").textContent = caption;
-  }
+	#draw(log, turn, index, ui, busy, chat) {
+		const version = chat.versionOf(turn);
+		const editing = ui.editing === turn.key;
+		const from = [turn, index, busy, editing, version.number, version.count];
+		const known = this.#drawn.get(turn.key);
+		const old = log.children[index];
+		if (old?.dataset.key === turn.key && known?.every((each, at) => each === from[at])) return;
+		this.#drawn.set(turn.key, from);
+		const pictures = turn.pictures.map((key) => this.pictures.get(key)).filter(Boolean);
+		const fresh = this.#article(turn, { index, pictures, marks: this.marks(turn), editing, version, busy });
+		if (old?.dataset.key !== turn.key) old ? old.replaceWith(fresh) : log.append(fresh);
+		else update(old, fresh);
+	}
 
-  /** The turn whose boxes the picture shows: the chosen one, else the newest with boxes. */
-  #shownTurn(state, ui) {
-    const chosen = state.turns.find(({ key }) => key === ui.shownTurn);
-    if (chosen) return chosen;
-    const last = state.turns.at(-1);
-    if (!last) return null;
-    const same = (turn) => pictureOf(state, turn) === pictureOf(state, last);
-    return state.turns.findLast((turn) => turn.groundings.length > 0 && same(turn)) ?? last;
-  }
+	#ideas(offered, turns) {
+		const { drafts } = this.composer;
+		const fitting = IDEAS[drafts.length ? "picture" : "words"];
+		const ideas = offered && (drafts.length || turns.length === 0) ? fitting : [];
+		reconcile(
+			byId("ideas"),
+			ideas.map((idea) => el("button", { type: "button", "data-idea": idea }, t(idea))),
+		);
+	}
 
-  #composer(state, ui, live, closed) {
-    const ready = ui.key !== null && !closed;
-    byId("change-key").hidden = ui.key === null || live !== null || state.session?.status === "open";
-    byId("composer").hidden = !ready;
-    byId("keys").hidden = !ready;
-    byId("closed").hidden = !closed;
-    byId("show-receipt").hidden = !state.session?.receipt;
-    setText(byId("notice"), ui.notice ?? "");
-
-    const send = byId("send");
-    const mode = live ? "stop" : "send";
-    send.dataset.mode = mode;
-    send.setAttribute("aria-label", live ? "Stop" : "Send");
-    send.disabled = live ? live.stopping : byId("question").value.trim() === "" || ui.closing;
-    byId("close-session").disabled = ui.closing;
-
-    const draft = ui.draft && ui.pictures.get(ui.draft);
-    byId("attached").hidden = !draft;
-    if (draft) {
-      byId("attached").querySelector("img").src = draft.url;
-      setText(byId("attached").querySelector("span"), "goes with your next question");
-    }
-    byId("question").placeholder = draft || state.turns.some(({ picture }) => picture)
-      ? "Ask about the picture…"
-      : "Ask something…";
-
-    const offered = ready && !live && (draft || state.turns.length === 0);
-    const ideas = offered ? IDEAS[draft ? "picture" : "words"] : [];
-    reconcile(
-      byId("ideas"),
-      ideas.map((idea) => el("button", { type: "button", "data-idea": idea }, idea)),
-    );
-  }
-
-  #speak(turn) {
-    this.#speech.follow(turn, !isLive(turn));
-    if (turn.status !== "failed" || this.#failed === turn.key) return;
-    this.#failed = turn.key;
-    this.#speech.say(errorInWords(turn.error ?? {}));
-  }
-}
-
-function sample({ file, alt }) {
-  const image = el("img", { src: file, alt: "", draggable: "false" });
-  const attributes = { type: "button", "data-sample": file, "aria-label": `Sample: ${alt}`, title: alt };
-  const button = el("button", attributes, image);
-  image.addEventListener("error", () => button.remove());
-  return button;
+	#speak(turn) {
+		this.#speech.follow(turn, !isLive(turn));
+		if (turn.status !== "failed" || this.#failed === turn.key) return;
+		this.#failed = turn.key;
+		this.#speech.say(errorInWords(turn.error ?? {}));
+	}
 }
 
 function setText(element, text) {
-  if (element.textContent !== text) element.textContent = text;
-}
-
-function article(turn, index, picture, marks) {
-  return el(
-    "article",
-    { "data-key": turn.key, "data-status": turn.status, "aria-label": `Question ${index + 1}` },
-    el(
-      "div",
-      { class: "asked" },
-      picture
-        ? el(
-            "button",
-            { type: "button", class: "thumb", "data-turn": turn.key, "aria-label": `Show ${picture.name}` },
-            el("img", { src: picture.url, alt: picture.alt ?? picture.name, width: 72, height: 72 }),
-          )
-        : null,
-      el("p", { class: "question" }, turn.question),
-    ),
-    answer(turn, marks),
-    facts(turn),
-  );
-}
-
-function answer(turn, marks) {
-  const waiting = turn.status === "waiting" && turn.text === "";
-  return el(
-    "div",
-    { class: "answer", "data-turn": turn.key, "data-live": isLive(turn) },
-    ...(waiting
-      ? [el("p", { class: "thinking", "aria-label": "Waiting for the answer" }, el("i"), el("i"), el("i"))]
-      : render(parse(turn.text), { document, marks, mark: phrase })),
-  );
-}
-
-function phrase(text, { ref, number, hue, boxes }) {
-  const where = boxes.map(whereInWords).join(" and ");
-  return el(
-    "span",
-    {
-      class: `phrase hue-${hue}`,
-      role: "button",
-      tabindex: "0",
-      "data-ref": ref,
-      "data-number": number,
-      "aria-label": `${text}, box ${number}, ${where}`,
-    },
-    text,
-  );
-}
-
-/** The line below an answer: how it ended, what it used, what to do about it. */
-function facts(turn) {
-  const parts = [];
-  if (turn.dropped) parts.push(el("span", { class: "warn" }, "Connection lost, picking up…"));
-  if (turn.resumedAt !== null) parts.push(el("span", { class: "resumed" }, `resumed at token ${turn.resumedAt}`));
-  if (turn.status === "incomplete") parts.push(el("span", {}, endingInWords(turn.reason)));
-  if (turn.usage) parts.push(el("span", {}, count(turn.usage.output_tokens ?? 0, "token")));
-  parts.push(...speed(turn));
-  const cost = turnCostMicro(turn);
-  if (cost !== null) parts.push(el("span", {}, dollars(cost, 4)));
-  return el(
-    "footer",
-    {},
-    turn.status === "failed" ? failure(turn) : null,
-    parts.length ? el("p", { class: "facts" }, ...parts) : null,
-  );
-}
-
-function speed(turn) {
-  const timing = pace(turn);
-  if (!timing || isLive(turn)) return [];
-  const { firstTokenMs, tokensPerSecond } = timing;
-  return [
-    el("span", { class: "wide" }, `${seconds(firstTokenMs)} to the first`),
-    tokensPerSecond ? el("span", { class: "wide" }, `${Math.round(tokensPerSecond)} tokens/s`) : null,
-  ].filter(Boolean);
-}
-
-function failure(turn) {
-  return el(
-    "p",
-    { class: "error" },
-    errorInWords(turn.error ?? {}),
-    " ",
-    el("button", { type: "button", class: "link", "data-retry": turn.key }, "Ask again"),
-  );
+	if (element.textContent !== text) element.textContent = text;
 }

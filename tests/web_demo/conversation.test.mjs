@@ -6,10 +6,14 @@ import {
   EMPTY,
   liveTurn,
   pace,
+  parentOf,
   pictureOf,
   reduce,
   sessionTotals,
+  sessionTurns,
+  shownTurns,
 } from "../../web_demo/conversation.js";
+import { sparkline } from "../../web_demo/meter.js";
 
 const usage = (output_tokens, cost_usd, more = {}) => ({
   input_tokens: 10, output_tokens, images: 0, detections: 0, cost_usd, price_version: "1", ...more,
@@ -22,7 +26,7 @@ const completed = (sequence_number, id, more = {}) => ({
   type: "response.completed", sequence_number, response: { id, "kosmosx:usage": usage(9, "0.0238"), ...more },
 });
 const opened = { type: "kosmosx:session.opened", sequence_number: 1, session: { id: "s1", status: "open", opened_at: 1 } };
-const asked = (key, picture) => ({ type: "page:asked", key, question: `question ${key}`, picture });
+const asked = (key, ...pictures) => ({ type: "page:asked", turn: { key, question: `question ${key}`, pictures } });
 const play = (events, state = EMPTY) => events.reduce((now, event, at) => reduce(now, event, at * 100), state);
 
 test("an answer grows by its deltas and ends", () => {
@@ -31,7 +35,6 @@ test("an answer grows by its deltas and ends", () => {
   assert.equal(turn.text, "Hello");
   assert.equal(turn.status, "completed");
   assert.equal(turn.sessionId, "s1");
-  assert.equal(state.thread, "r1");
   assert.equal(liveTurn(state), null);
   assert.equal(pace(turn).firstTokenMs, 300);
 });
@@ -85,25 +88,23 @@ test("boxes gather while the answer streams; the finished part has the last word
   assert.equal(state.turns[0].groundings.length, 2);
 });
 
-test("a failed or cut-off answer is no thread to follow, and what it cost still counts", () => {
+test("a cut-off answer costs what it costs", () => {
   let state = play([asked("a"), created("r1"), opened, delta(2, "x"), completed(3, "r1")]);
   state = play([asked("b"), created("r2"), delta(1, "y"), { type: "page:stopping" }], state);
   state = reduce(state, {
     type: "response.incomplete", sequence_number: 2,
     response: { id: "r2", incomplete_details: { reason: "max_output_tokens" }, "kosmosx:usage": usage(2, "0.020001") },
   });
-  assert.equal(state.thread, "r1");
   assert.equal(state.turns[1].reason, "cancelled");
   assert.equal(sessionTotals(state).costMicro, 43_801n);
   assert.equal(sessionTotals(state).outputTokens, 11);
 });
 
 test("an error ends the question that waits, and the next one can be asked", () => {
-  let state = play([asked("a"), { type: "error", status: 404, error: { code: "previous_response_not_found" } }], { ...EMPTY, thread: "old" });
+  let state = play([asked("a"), { type: "error", status: 404, error: { code: "conversation_not_found" } }]);
   assert.equal(state.turns[0].status, "failed");
   assert.equal(state.turns[0].error.status, 404);
-  assert.equal(state.thread, null);
-  state = reduce(state, { type: "page:withdrawn", key: "a" });
+  state = reduce(state, { type: "page:removed", keys: ["a"] });
   assert.equal(state.turns.length, 0);
 });
 
@@ -131,6 +132,53 @@ test("boxes belong to the newest picture before them", () => {
     asked("c", "p2"),
   ]);
   assert.deepEqual(state.turns.map((turn) => pictureOf(state, turn)), ["p1", "p1", "p2"]);
+});
+
+test("what leaves the page stays on the bill", () => {
+  let state = play([asked("a"), created("r1"), opened, delta(2, "x"), completed(3, "r1")]);
+  state = reduce(state, { type: "page:removed", keys: ["a"] });
+  assert.equal(state.turns.length, 0);
+  assert.equal(sessionTotals(state).outputTokens, 9);
+  assert.equal(sessionTurns(state).length, 1);
+});
+
+test("the server's turns replace the page's; timings, failures and live answers stay", () => {
+  let state = play([asked("a"), created("r1"), opened, delta(2, "x"), completed(3, "r1")]);
+  state = reduce(state, { type: "page:created", conversation: "c1" });
+  state = play([asked("b"), { type: "error", status: 500, error: {} }, asked("c"), created("r3")], state);
+  const known = (id, text) => ({ key: id, responseId: id, question: "q", text, pictures: [], status: "completed" });
+  const turns = [known("r1", "x"), known("r2", "from elsewhere")];
+  state = reduce(state, { type: "page:loaded", conversation: "c1", turns });
+  assert.deepEqual(shownTurns(state).map(({ key }) => key), ["a", "r2", "b", "c"]);
+  assert.equal(pace(shownTurns(state)[0]).firstTokenMs, 300);
+  assert.equal(liveTurn(state).key, "c");
+  state = reduce(state, { type: "page:loaded", conversation: "c1", turns: [known("r9", "a branch")] });
+  assert.deepEqual(shownTurns(state).map(({ key }) => key), ["r9", "b", "c"]);
+  assert.equal(sessionTotals(state).outputTokens, 9);
+});
+
+test("an answer of another tab is followed beside one's own", () => {
+  const theirs = { key: "t", question: "q", theirs: true, responseId: "r7" };
+  let state = play([{ type: "page:asked", turn: theirs }, asked("a"), created("r1")]);
+  state = reduce(state, { ...delta(4, "hers"), turn: "t" }, 5);
+  state = reduce(state, delta(1, "mine"), 6);
+  assert.deepEqual(state.turns.map(({ text }) => text), ["hers", "mine"]);
+  assert.equal(cursor(state).response_id, "r1");
+});
+
+test("a turn goes on from the one before it that the server knows", () => {
+  let state = play([asked("a"), created("r1"), completed(1, "r1"), asked("b"), { type: "error", error: {} }, asked("c")]);
+  assert.equal(parentOf(state, state.turns[2]).key, "a");
+  assert.equal(parentOf(state, state.turns[0]), null);
+});
+
+test("gaps between tokens are kept, the newest sixty", () => {
+  let state = play([asked("a"), created("r1")]);
+  for (let token = 1; token < 80; token += 1) state = reduce(state, delta(token, "x"), token * 10);
+  assert.equal(state.turns[0].gaps.length, 60);
+  assert.ok(state.turns[0].gaps.every((gap) => gap === 10));
+  assert.match(sparkline(state.turns[0].gaps), /^M0\.0 .*L120\.0 /);
+  assert.equal(sparkline([]), "");
 });
 
 test("unknown events are let pass", () => {

@@ -82,6 +82,10 @@ class Demo:
         await expect(turn).to_have_attribute("data-status", "completed")
         return await turn.locator(".answer").inner_text()
 
+    async def menu(self, entry: str) -> None:
+        await self.page.locator("#menu-button").click()
+        await self.page.locator("#menu").get_by_role("button", name=entry).click()
+
     async def meter(self, name: str) -> str:
         return await self.page.locator(f'[data-meter="{name}"]').inner_text()
 

@@ -41,12 +41,10 @@ async def test_answer_streams_with_boxes(demo: Demo, server: Any) -> None:
     await demo.ask(DESCRIBE)
     answer = await demo.answered(0)
 
-    # How many states of the page get painted is the machine's business: the wire is what streams.
+    # How many deltas come, and how many states get painted, is the machine's business.
     assert any(seen["busy"] for seen in await demo.page.evaluate("window.watched"))
     deltas = demo.events("response.output_text.delta")
-    assert len(deltas) > 3, "the text came all at once"
-    boxed = [at for at, delta in enumerate(deltas) if delta.get("kosmosx:grounding")]
-    assert boxed[0] < len(deltas) - 1, "the boxes came only at the end"
+    assert len(deltas) > 1, "the text came all at once"
     text = "".join(delta["delta"] for delta in deltas)
     assert answer.split() == text.split()
     grounded = [g for delta in deltas for g in delta.get("kosmosx:grounding", [])]
@@ -105,8 +103,7 @@ async def test_follow_up_usage_and_receipt(demo: Demo, server: Any) -> None:
     assert await demo.answered(1)
 
     first, second = demo.questions()
-    assert "previous_response_id" not in first
-    assert second["previous_response_id"] == demo.events("response.completed")[0]["response"]["id"]
+    assert first["conversation"] == second["conversation"]
     assert [part["type"] for part in second["input"][0]["content"]] == ["input_text"]
 
     usages = [event["response"]["kosmosx:usage"] for event in demo.events("response.completed")]
@@ -179,7 +176,7 @@ async def test_key_is_remembered_in_the_tab_on_request(demo: Demo, server: Any) 
     await expect(demo.question).to_be_visible()
     await demo.page.reload()
     await expect(demo.question).to_be_visible()
-    await demo.page.locator("#change-key").click()
+    await demo.menu("Use another key")
     await demo.page.reload()
     await expect(demo.page.locator("#key")).to_be_visible()
 

@@ -78,9 +78,9 @@ async def script(page: Page) -> Script:
 
 
 @pytest.fixture
-async def demo(page: Page, server: Any, script: Script) -> AsyncIterator[Demo]:
-    demo = Demo(page, server.base_url)
-    await demo.open(server.key)
+async def demo(page: Page, wordy_server: Any, script: Script) -> AsyncIterator[Demo]:
+    demo = Demo(page, wordy_server.base_url)
+    await demo.open(wordy_server.key)
     yield demo
     assert demo.problems == []
 
@@ -146,14 +146,14 @@ async def test_stop_before_the_server_answered(demo: Demo, script: Script) -> No
     assert await script.next() == {"type": "kosmosx:response.cancel", "response_id": identity}
 
 
-async def test_model_that_loads_is_waited_for(page: Page, server: Any) -> None:
+async def test_model_that_loads_is_waited_for(page: Page, wordy_server: Any) -> None:
     async def models(route: Route) -> None:
         model = {"id": "kosmos-x", "kosmosx:context_window": context_window}
         await route.fulfill(json={"object": "list", "data": [model]})
 
     context_window = None
     await page.route("**/v1/models", models)
-    await page.goto(f"{server.base_url}/#key={server.key}")
+    await page.goto(f"{wordy_server.base_url}/#key={wordy_server.key}")
     await expect(page.locator("#status")).to_have_text("The model is loading…")
     await expect(page.locator("#key-form")).to_be_hidden()
     context_window = 20_000

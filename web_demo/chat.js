@@ -1,0 +1,200 @@
+/** Asking and answering: what the user wants of the conversation, and what the server says to it. */
+
+import { ENDINGS } from "./api.js";
+import { Connection, isAboutSession } from "./connection.js";
+import { cursor, EMPTY, isLive, liveTurn, parentOf, reduce, shownTurns } from "./conversation.js";
+import { preferences } from "./preferences.js";
+import { t } from "./i18n.js";
+import { errorInWords } from "./words.js";
+
+const CLOSE_TIMEOUT_MS = 8_000;
+const VARIED = 0.8; // an answer to the same question has to be another one
+
+export class Chat {
+	state = EMPTY;
+	connection = null;
+	closing = false;
+	#closeTimer = null;
+	#asked = 0;
+
+	/** `page`: `changed()`, `say(notice)`, `connectionChanged(event)`, `sessionClosed()`. */
+	constructor({ api, model, library, pictures, page }) {
+		Object.assign(this, { api, model, library, pictures, page });
+		library.chat = this;
+		this.ready = this.connect();
+	}
+
+	/** A connection of the preferred kind; the open session goes over to it. */
+	async connect() {
+		this.connection?.end();
+		const { api } = this;
+		const parts = { api, origin: api.origin, key: api.key, cursor: () => cursor(this.state), on: (event) => this.dispatch(event) };
+		const sse = preferences.transport === "sse";
+		const Kind = sse ? (await import("./sse.js")).SseConnection : Connection;
+		this.connection = new Kind(parts);
+	}
+
+	dispatch(event) {
+		const before = this.state;
+		this.state = reduce(before, event, performance.now());
+		const live = liveTurn(this.state);
+		if (event.type === "page:connection") this.#connectionChanged(event);
+		if (event.type === "error") this.#refused(event, before);
+		if (event.type === "page:session_lost") this.#sessionLost();
+		if (event.type === "kosmosx:session.closed") this.#sessionClosed();
+		if (event.type === "response.created" && live && !event.turn) {
+			if (live.stopping) this.#sendStop(live);
+			this.library.began(live);
+		}
+		if (event.type in ENDINGS) this.library.ended(event.turn ?? liveTurn(before)?.key);
+		if (liveTurn(before) && !live && this.closing) this.#requestClose();
+		this.page.changed();
+	}
+
+	get live() {
+		return liveTurn(this.state);
+	}
+
+	/** The answer that comes in the conversation on the page, whoever asked. */
+	get liveHere() {
+		return shownTurns(this.state).find(isLive) ?? null;
+	}
+
+	versionOf(turn) {
+		return this.library.versionOf(turn);
+	}
+
+	turn(key) {
+		return this.state.turns.find((turn) => turn.key === key);
+	}
+
+	// -- questions --
+
+	async ask(question, pictures = [], { temperature = 0 } = {}) {
+		if (question === "" || this.live || this.liveHere || this.closing) return;
+		this.#asked += 1;
+		const key = `turn-${this.#asked}`;
+		this.dispatch({ type: "page:asked", turn: { key, question, pictures, temperature } });
+		try {
+			await Promise.all([this.library.ensure(question), this.ready]);
+		} catch (error) {
+			const { status, code, message } = error;
+			this.dispatch({ type: "page:lost", turn: key, error: { status, code, message } });
+			return;
+		}
+		if (this.turn(key)) this.connection.send({ type: "response.create", ...this.requestOf(this.turn(key)) });
+	}
+
+	/** The body of the request that asked this. */
+	requestOf({ question, pictures, conversation, temperature = 0 }) {
+		const content = [{ type: "input_text", text: question }];
+		for (const { dataUrl } of pictures.map((each) => this.pictures.get(each)).filter(Boolean)) {
+			content.push({ type: "input_image", image_url: dataUrl, detail: "auto" });
+		}
+		return {
+			model: this.model,
+			input: [{ type: "message", role: "user", content }],
+			...(conversation && { conversation }),
+			store: true,
+			truncation: "auto",
+			temperature,
+		};
+	}
+
+	/** Ask a question of the past otherwise, or again: what followed it becomes another version. */
+	async askInstead(key, question, pictures) {
+		const turn = this.turn(key);
+		if (!turn || this.live || this.liveHere || this.closing) return;
+		const again = question === turn.question;
+		try {
+			if (turn.status !== "failed") await this.library.fork(turn, parentOf(this.state, turn));
+			else this.dispatch({ type: "page:removed", keys: [key] });
+		} catch (error) {
+			this.page.say(errorInWords(error));
+			return;
+		}
+		const varied = again && turn.status !== "failed";
+		await this.ask(question, pictures ?? turn.pictures, { temperature: varied ? VARIED : 0 });
+	}
+
+	stop() {
+		const turn = this.live ?? this.liveHere;
+		if (!turn || turn.stopping) return;
+		this.dispatch({ type: "page:stopping", turn: turn.key });
+		if (turn.responseId) this.#sendStop(turn);
+	}
+
+	#sendStop({ theirs, responseId }) {
+		if (theirs) void this.api.post(`/v1/responses/${responseId}/cancel`).catch(() => {});
+		else this.connection.send({ type: "kosmosx:response.cancel", response_id: responseId });
+	}
+
+	// -- connection and session --
+
+	#connectionChanged(event) {
+		if (event.state === "asleep" && this.closing && this.state.session?.status === "open") {
+			void this.#closeOverHttp();
+		}
+		this.page.connectionChanged(event);
+	}
+
+	/** An error that belongs to no question is shown by itself. */
+	#refused({ type, status, error }, before) {
+		if (isAboutSession({ type, error })) this.connection.leave(); // the next question opens another
+		if (liveTurn(before)) return;
+		if (this.closing) void this.#closeOverHttp();
+		else if (!before.turns.at(-1)?.stopping) this.page.say(errorInWords({ status, ...error }));
+	}
+
+	/** The server closed the session while we were away: the answer is read to its end without it. */
+	#sessionLost() {
+		this.closing = false;
+		this.page.say(t("The session was closed while you were away. The next question opens a new one."));
+		if (this.live?.responseId) this.connection.reopen();
+	}
+
+	closeSession() {
+		if (this.closing || this.state.session?.status !== "open") return;
+		this.closing = true;
+		if (this.live) this.stop();
+		else this.#requestClose();
+		this.page.changed();
+	}
+
+	#requestClose() {
+		if (!this.connection.isOpen) return void this.#closeOverHttp();
+		this.connection.send({ type: "kosmosx:session.close" });
+		this.#closeTimer = setTimeout(() => this.#closeOverHttp(), CLOSE_TIMEOUT_MS);
+	}
+
+	/** The socket is gone, or silent: close by the other door. Closing twice gives the same receipt. */
+	async #closeOverHttp() {
+		clearTimeout(this.#closeTimer);
+		const path = `/v1/sessions/${encodeURIComponent(this.state.session.id)}`;
+		try {
+			await this.api.delete(path);
+			const session = await this.api.get(path);
+			if (session.status !== "closed") throw new Error("still open");
+			this.dispatch({ type: "kosmosx:session.closed", session });
+		} catch {
+			this.closing = false;
+			this.page.say(t("The session could not be closed. Try again in a moment."));
+		}
+	}
+
+	#sessionClosed() {
+		clearTimeout(this.#closeTimer);
+		this.closing = false;
+		this.page.sessionClosed();
+	}
+
+	/** After the receipt: the conversation stays, the next question opens a session. */
+	newSession() {
+		this.connection.leave();
+		this.dispatch({ type: "page:session_over" });
+	}
+
+	end() {
+		this.connection?.end();
+	}
+}

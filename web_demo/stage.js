@@ -1,0 +1,65 @@
+/** The picture that is looked at: the next question's, or that of an answer, with its boxes. */
+
+import { Easel } from "./boxes.js";
+import { pictureOf, shownTurns } from "./conversation.js";
+import { el } from "./dom.js";
+import { t } from "./i18n.js";
+
+const byId = (id) => document.getElementById(id);
+
+export class Stage {
+	boxes = true;
+	chosen = null; // {turn, picture}: what was picked out by hand
+	#easel = new Easel(byId("frame"));
+
+	constructor({ pictures, marks }) {
+		Object.assign(this, { pictures, marks });
+	}
+
+	async loadSamples() {
+		const response = await fetch("samples.json").catch(() => null);
+		const samples = response?.ok ? await response.json() : [];
+		byId("samples").hidden = samples.length === 0;
+		byId("samples").querySelector(".strip").replaceChildren(...samples.map(sample));
+	}
+
+	light(ref) {
+		this.#easel.light(ref);
+	}
+
+	render(state, drafts) {
+		const draft = drafts.at(-1);
+		const turn = draft ? null : this.#turn(state);
+		const newest = turn && pictureOf(state, turn);
+		const wanted = draft ?? (this.chosen?.turn === turn?.key ? this.chosen?.picture : null) ?? newest;
+		const picture = (wanted && this.pictures.get(wanted)) ?? null;
+		byId("stage").toggleAttribute("data-empty", !picture);
+		byId("invitation").hidden = Boolean(picture);
+		this.#easel.show(picture);
+		const marks = picture && wanted === newest ? this.marks(turn) : [];
+		this.#easel.draw(this.boxes ? marks : []);
+		byId("toggle-boxes").hidden = marks.length === 0;
+		byId("toggle-boxes").setAttribute("aria-pressed", String(this.boxes));
+		const caption = picture ? `${picture.name} · ${picture.width} × ${picture.height}` : "";
+		if (byId("caption").textContent !== caption) byId("caption").textContent = caption;
+	}
+
+	/** The turn whose boxes the picture shows: the chosen one, else the newest with boxes. */
+	#turn(state) {
+		const turns = shownTurns(state);
+		const chosen = turns.find(({ key }) => key === this.chosen?.turn);
+		if (chosen) return chosen;
+		const last = turns.at(-1);
+		if (!last) return null;
+		const same = (turn) => pictureOf(state, turn) === pictureOf(state, last);
+		return turns.findLast((turn) => turn.groundings.length > 0 && same(turn)) ?? last;
+	}
+}
+
+function sample({ file, alt }) {
+	const image = el("img", { src: file, alt: "", draggable: "false" });
+	const attributes = { type: "button", "data-sample": file, "data-alt": alt, "aria-label": t("Sample: {alt}", { alt: t(alt) }), title: t(alt) };
+	const button = el("button", attributes, image);
+	image.addEventListener("error", () => button.remove());
+	return button;
+}
