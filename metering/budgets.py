@@ -17,11 +17,15 @@ BudgetMicroUsd = Annotated[int, Meta(ge=0, le=10**15)]
 
 
 class Budget(msgspec.Struct, frozen=True, kw_only=True):
-    """What an account may spend in a calendar month (UTC). Only a `hard` budget stops a turn."""
+    """What an account may spend in a calendar month (UTC). Only a `hard` budget stops a turn.
+
+    `locked`: the operator set it, and the account's owner cannot change it.
+    """
 
     account_id: str
     limit_micro_usd: BudgetMicroUsd
     hard: bool
+    locked: bool = False
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,6 +33,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
 
     limit_micro_usd: int
     hard: bool
+    locked: bool
     spent_micro_usd: int
     held_micro_usd: int
 

@@ -13,6 +13,7 @@ from metering.accounts import Accounts
 from metering.budgets import Budgets
 from metering.ledger import Ledger
 from metering.outbox import Outbox
+from metering.reports import Reports
 
 
 class Store(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,4 +23,5 @@ class Store(msgspec.Struct, frozen=True, kw_only=True):
     ledger: Ledger
     budgets: Budgets
     outbox: Outbox
+    reports: Reports
     close: Callable[[], Awaitable[None]]

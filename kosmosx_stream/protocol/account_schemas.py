@@ -1,10 +1,21 @@
-"""JSON Schema of what clients send about their account and its keys."""
+"""JSON Schema of what clients send about their account, its budget and its keys."""
 
-from kosmosx_stream.protocol import keys
-from kosmosx_stream.protocol.schema_terms import array, body, integer, one_of, says
+from kosmosx_stream.protocol import budgets, keys
+from kosmosx_stream.protocol.schema_terms import BOOLEAN, array, body, integer, one_of, says
 from kosmosx_stream.protocol.schemas import Schema
 
 ACCOUNT_BODIES: dict[str, Schema] = {
+    "SetBudget": body(
+        "What an account may spend in a month.",
+        {
+            "limit_usd": {
+                "type": "string",
+                "pattern": f"^{budgets.USD.pattern}$",
+                "description": "Dollars, as a decimal: `12.50`.",
+            },
+            "hard": says(BOOLEAN, "Whether answers stop there, or a warning is all."),
+        },
+    ),
     "CreateKey": body(
         "What a key is to be good for.",
         {},

@@ -83,6 +83,8 @@ def _operation(path: str, each: Operation, answer: Schema) -> dict[str, Any]:
     content = {"application/json": {"schema": answer}}
     if each.streams is not None:
         content["text/event-stream"] = {"schema": _server_sent(each.streams)}
+    if each.text is not None:
+        content[each.text] = {"schema": {"type": "string"}}
     answers: dict[str, Any] = {"200": {"description": "Success.", "content": content}}
     if each.no_content is not None:
         answers["204"] = {"description": each.no_content}

@@ -48,6 +48,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     headers: tuple[Parameter, ...]
     streams: StreamName | None
     """What a success may be a stream of instead."""
+    text: str | None
+    """The media type that a success may have instead of JSON."""
     no_content: str | None
     """When a success has no content (204), if ever."""
     client_secrets: bool
@@ -65,6 +67,7 @@ def operation(
     query: tuple[Parameter, ...] = (),
     headers: tuple[Parameter, ...] = (),
     streams: StreamName | None = None,
+    text: str | None = None,
     no_content: str | None = None,
     client_secrets: bool = False,
     refuses: tuple[type[ApiError], ...] = (),
@@ -82,6 +85,7 @@ def operation(
             query=query,
             headers=headers,
             streams=streams,
+            text=text,
             no_content=no_content,
             client_secrets=client_secrets,
             refuses=refuses,

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -139,7 +140,37 @@ class Flag(msgspec.Struct, frozen=True, kw_only=True):
                 )
 
 
-Parameter = Text | Integer | Choice | Choices | Flag
+class Day(msgspec.Struct, frozen=True, kw_only=True):
+    """A date; None where it is absent."""
+
+    name: str
+    says: str
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """JSON Schema of the value."""
+        return {"type": "string", "format": "date"}
+
+    def read(self, query: Mapping[str, str]) -> float | None:
+        """When the day begins, UTC, in Unix seconds.
+
+        Raises:
+            InvalidRequest: it is no date.
+        """
+        value = query.get(self.name)
+        if value is None:
+            return None
+        try:
+            return datetime.strptime(value, "%Y-%m-%d").replace(tzinfo=UTC).timestamp()
+        except ValueError as error:
+            raise InvalidRequest(
+                f"'{self.name}' must be a date as in '2026-01-31', not '{value[:64]}'.",
+                code="invalid_value",
+                param=self.name,
+            ) from error
+
+
+Parameter = Text | Integer | Choice | Choices | Flag | Day
 
 LIMIT = Integer(name="limit", says="The most that a page may hold.", default=20, least=1, most=100)
 AFTER = Text(name="after", says="The id after which the page begins.")

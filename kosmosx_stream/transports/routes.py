@@ -10,6 +10,7 @@ from kosmosx_stream.transports import (
     models,
     responses,
     sessions,
+    usage,
 )
 from kosmosx_stream.transports.asyncapi import asyncapi
 from kosmosx_stream.transports.compact import compact_response
@@ -48,6 +49,11 @@ def endpoints() -> list[Endpoint]:
         Endpoint("GET", "/v1/sessions", sessions.list_all),
         Endpoint("GET", "/v1/sessions/{session_id}", sessions.retrieve),
         Endpoint("DELETE", "/v1/sessions/{session_id}", sessions.close),
+        Endpoint("GET", "/v1/usage", usage.report),
+        Endpoint("GET", "/v1/usage/forecast", usage.look_ahead),
+        Endpoint("GET", "/v1/budget", usage.budget),
+        Endpoint("PUT", "/v1/budget", usage.set_budget),
+        Endpoint("DELETE", "/v1/budget", usage.remove_budget),
         Endpoint("POST", "/v1/client_secrets", client_secrets.create),
         Endpoint("POST", "/v1/keys", keys.create),
         Endpoint("GET", "/v1/keys", keys.list_all),

@@ -69,9 +69,10 @@ def _set_budget(db: sqlite3.Connection, budget: Budget) -> None:
     with transaction(db):
         require_active_account(db, budget.account_id)
         db.execute(
-            "INSERT INTO budgets (account_id, limit_micro_usd, hard)"
-            " VALUES (:account_id, :limit_micro_usd, :hard) ON CONFLICT DO UPDATE"
-            " SET limit_micro_usd = excluded.limit_micro_usd, hard = excluded.hard",
+            "INSERT INTO budgets (account_id, limit_micro_usd, hard, locked)"
+            " VALUES (:account_id, :limit_micro_usd, :hard, :locked) ON CONFLICT DO UPDATE SET"
+            " limit_micro_usd = excluded.limit_micro_usd, hard = excluded.hard,"
+            " locked = excluded.locked",
             msgspec.structs.asdict(budget),
         )
 
@@ -83,7 +84,7 @@ def _remove_budget(db: sqlite3.Connection, account_id: str) -> None:
 def _standing(db: sqlite3.Connection, account_id: str, at: float) -> Standing | None:
     # One statement, so that all sums are of the same moment.
     row = db.execute(
-        "SELECT limit_micro_usd, hard,"
+        "SELECT limit_micro_usd, hard, locked,"
         " coalesce((SELECT cost_micro_usd FROM spending"
         "  WHERE account_id = :account_id AND month = :month), 0) AS spent_micro_usd,"
         " coalesce((SELECT sum(granted_micro_usd) FROM holds"
@@ -91,7 +92,11 @@ def _standing(db: sqlite3.Connection, account_id: str, at: float) -> Standing | 
         " FROM budgets WHERE account_id = :account_id",
         {"account_id": account_id, "month": month(at), "at": at},
     ).fetchone()
-    return None if row is None else Standing(**{**row, "hard": bool(row["hard"])})
+    return (
+        None
+        if row is None
+        else Standing(**{**row, "hard": bool(row["hard"]), "locked": bool(row["locked"])})
+    )
 
 
 def _spent(db: sqlite3.Connection, account_id: str, at: float) -> int:

@@ -81,7 +81,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         CREATE TABLE budgets (
             account_id TEXT PRIMARY KEY REFERENCES accounts (id),
             limit_micro_usd INTEGER NOT NULL CHECK (limit_micro_usd >= 0),
-            hard INTEGER NOT NULL CHECK (hard IN (0, 1))
+            hard INTEGER NOT NULL CHECK (hard IN (0, 1)),
+            locked INTEGER NOT NULL CHECK (locked IN (0, 1))
         ) STRICT
         """,
         """
@@ -94,6 +95,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         ) STRICT
         """,
         "CREATE INDEX holds_of_account ON holds (account_id)",
+        "CREATE INDEX turns_of_account ON turns (account_id, at)",
         """
         CREATE TABLE spending (
             account_id TEXT NOT NULL REFERENCES accounts (id),

@@ -7,6 +7,7 @@ from metering.sqlite.budgets import SqliteBudgets
 from metering.sqlite.database import Database
 from metering.sqlite.ledger import SqliteLedger
 from metering.sqlite.outbox import SqliteOutbox
+from metering.sqlite.reports import SqliteReports
 from metering.store import Store
 
 
@@ -22,5 +23,6 @@ def sqlite_store(database: Database) -> Store:
         ledger=SqliteLedger(database),
         budgets=SqliteBudgets(database),
         outbox=SqliteOutbox(database),
+        reports=SqliteReports(database),
         close=database.close,
     )

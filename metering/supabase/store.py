@@ -6,6 +6,7 @@ from metering.supabase.budgets import SupabaseBudgets
 from metering.supabase.database import Database
 from metering.supabase.ledger import SupabaseLedger
 from metering.supabase.outbox import SupabaseOutbox
+from metering.supabase.reports import SupabaseReports
 
 
 async def open_supabase(url: str, service_key: str, *, timeout_s: float = 5.0) -> Store:
@@ -20,5 +21,6 @@ def supabase_store(database: Database) -> Store:
         ledger=SupabaseLedger(database),
         budgets=SupabaseBudgets(database),
         outbox=SupabaseOutbox(database),
+        reports=SupabaseReports(database),
         close=database.close,
     )

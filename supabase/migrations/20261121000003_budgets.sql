@@ -3,7 +3,8 @@
 create table public.budgets (
     account_id text collate "C" primary key references public.accounts (id),
     limit_micro_usd bigint not null check (limit_micro_usd >= 0),
-    hard boolean not null
+    hard boolean not null,
+    locked boolean not null
 );
 
 create table public.holds (
@@ -62,7 +63,8 @@ begin
     insert into public.budgets
         select * from json_populate_record(null::public.budgets, record::json)
         on conflict (account_id) do update
-            set limit_micro_usd = excluded.limit_micro_usd, hard = excluded.hard;
+            set limit_micro_usd = excluded.limit_micro_usd, hard = excluded.hard,
+                locked = excluded.locked;
 end $$;
 
 create function public.remove_budget(account_id text) returns void
@@ -84,6 +86,7 @@ language sql stable security definer set search_path = '' as $$
     select json_build_object(
         'limit_micro_usd', b.limit_micro_usd,
         'hard', b.hard,
+        'locked', b.locked,
         'spent_micro_usd', public.spent(b.account_id, at)::bigint,
         'held_micro_usd', (
             select coalesce(sum(h.granted_micro_usd), 0) from public.holds h

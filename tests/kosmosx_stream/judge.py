@@ -78,10 +78,10 @@ class Judge:
         ]
 
     def answer(self, method: str, path: str, status: int, media_type: str, body: bytes) -> None:
-        """Judge the JSON of an HTTP response."""
+        """Judge an HTTP response, JSON or a table."""
         self.judged += 1
         where = f"{method} {path} -> {status}"
-        value = json.loads(body or b"null")
+        value = body.decode() if media_type == "text/csv" else json.loads(body or b"null")
         schema = self._schema(method, path, status, media_type)
         if schema is None:
             self.faults.append(f"{where}: not documented")

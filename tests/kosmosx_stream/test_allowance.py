@@ -55,7 +55,11 @@ def turns(draw: st.DrawFn) -> Started:
 
 def standing(left: int, *, hard: bool = True) -> Standing:
     return Standing(
-        limit_micro_usd=10**6, hard=hard, spent_micro_usd=10**6 - left, held_micro_usd=0
+        limit_micro_usd=10**6,
+        hard=hard,
+        locked=False,
+        spent_micro_usd=10**6 - left,
+        held_micro_usd=0,
     )
 
 

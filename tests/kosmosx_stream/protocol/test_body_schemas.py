@@ -12,6 +12,7 @@ from jsonschema import Draft202012Validator
 
 from kosmosx_stream.protocol import client_events
 from kosmosx_stream.protocol.body_schemas import BODIES, COMMANDS
+from kosmosx_stream.protocol.budgets import decode_budget
 from kosmosx_stream.protocol.chat_requests import decode_chat
 from kosmosx_stream.protocol.client_events import decode_client_event
 from kosmosx_stream.protocol.client_secrets import decode_client_secret
@@ -38,6 +39,7 @@ DECODERS: dict[str, tuple[Schema, Decode]] = {
     "MoveHead": (BODIES["MoveHead"], decode_head),
     "CreateItems": (BODIES["CreateItems"], decode_items),
     "CreateSession": (BODIES["CreateSession"], decode_session),
+    "SetBudget": (BODIES["SetBudget"], lambda body: decode_budget(body, "acct")),
     "CreateClientSecret": (BODIES["CreateClientSecret"], decode_client_secret),
     "CreateChatCompletion": (BODIES["CreateChatCompletion"], decode_chat),
     "CreateKey": (BODIES["CreateKey"], partial(decode_key, at=1000.0)),
@@ -201,6 +203,7 @@ def test_every_field_that_is_read_is_documented(monkeypatch: pytest.MonkeyPatch)
     decode_conversation(encoded({"items": body["input"]}))
     decode_head(b"{}")
     decode_session(b"{}")
+    decode_budget(encoded({"limit_usd": "1", "hard": True}), "acct")
     decode_client_secret(encoded({"origin": "https://a", "expires_after": {}, "session": {}}))
     decode_chat(encoded(CHAT))
     decode_key(b"{}", at=0)

@@ -62,7 +62,7 @@ def all_errors() -> list[type[ApiError]]:
 
 def test_what_is_always_sent_is_required(document: dict[str, Any]) -> None:
     schema = document["components"]["schemas"]["ResponseObject"]
-    unset = {"kosmosx:reason", "kosmosx:context"}
+    unset = {"kosmosx:reason", "kosmosx:context", "kosmosx:budget"}
     assert set(schema["required"]) == set(schema["properties"]) - unset
 
 
