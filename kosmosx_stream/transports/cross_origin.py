@@ -15,7 +15,8 @@ from kosmosx_stream.auth import bearer
 from kosmosx_stream.client_secrets import is_client_secret
 
 MAX_AGE_S = 600
-EXPOSED = "x-kosmosx-session"
+EXPOSED = "x-kosmosx-session, x-should-retry, retry-after"
+"""What the official client reads; a page sees no other headers of ours."""
 
 
 class CrossOrigin:

@@ -53,6 +53,33 @@ def test_a_finished_response_is_given_again(slow_server: ServerProcess, key: str
     assert turns(slow_server, own) == 1
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_completion_is_given_again(slow_server: ServerProcess, key: str, *, stream: bool) -> None:
+    own = slow_server.create_key()
+    headers = {"Authorization": f"Bearer {own}", "Idempotency-Key": key}
+    url = f"{slow_server.base_url}/v1/chat/completions"
+    messages = [{"role": "user", "content": "What can you do?"}]
+    body = {"model": MODEL, "messages": messages, "max_tokens": 20, "stream": stream}
+    answers = [httpx.post(url, json=body, headers=headers, timeout=60) for _ in range(2)]
+    assert answers[0].content == answers[1].content
+    assert ("[DONE]" in answers[0].text) is stream
+    assert turns(slow_server, own) == 1
+    refused = httpx.post(url, json=body | {"max_tokens": 21}, headers=headers)
+    assert refused.json()["error"]["code"] == "idempotency_key_reused"
+    assert post(slow_server, key, api_key=own).status_code == 422
+
+
+def test_the_key_changes_nothing_where_nothing_is_generated(
+    slow_server: ServerProcess, key: str
+) -> None:
+    official = client(slow_server).with_options(default_headers={"Idempotency-Key": key})
+    made = [official.conversations.create() for _ in range(2)]
+    made += [official.post("/sessions", cast_to=openai.types.Model) for _ in range(2)]
+    made += [official.responses.compact(model=MODEL, input="Hi") for _ in range(2)]
+    assert len({each.id for each in made}) == 6
+    assert post(slow_server, key).status_code == 200
+
+
 def test_a_live_stream_is_joined_from_its_start(slow_server: ServerProcess, key: str) -> None:
     official = client(slow_server)
     with streamed(official, key) as first, streamed(official, key) as second:

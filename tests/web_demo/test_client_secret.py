@@ -10,6 +10,7 @@ import pytest
 from playwright.async_api import Browser, Page
 
 from tests.conftest import Twins
+from tests.javascript.packages import node_modules
 from tests.kosmosx_stream.clients import MODEL
 
 REQUEST = {"model": MODEL, "max_output_tokens": 16, "input": "Hi"}
@@ -40,12 +41,31 @@ SOCKET = """([url, token, request]) => new Promise((resolve) => {
 })"""
 
 
-class BlankPage(BaseHTTPRequestHandler):
+OFFICIAL = """async ([url, token, request]) => {
+  const { default: OpenAI } = await import("/openai/index.mjs");
+  const client = new OpenAI({ baseURL: url, apiKey: token, dangerouslyAllowBrowser: true });
+  const { chat, ...asked } = request;
+  if (chat) {
+    const answer = await client.chat.completions.create(asked).catch((error) => error);
+    return answer.choices?.[0].finish_reason ?? answer.code;
+  }
+  let last;
+  for await (const event of await client.responses.create({ ...asked, stream: true })) last = event;
+  return last.type;
+}"""
+
+
+class Site(BaseHTTPRequestHandler):
+    """A page without content, and the modules of the official client."""
+
     def do_GET(self) -> None:
+        page, kind = b"<!doctype html><title>Another site</title>", "text/html"
+        if self.path.startswith("/openai/"):
+            page, kind = (node_modules() / self.path[1:]).read_bytes(), "text/javascript"
         self.send_response(200)
-        self.send_header("Content-Type", "text/html")
+        self.send_header("Content-Type", kind)
         self.end_headers()
-        self.wfile.write(b"<!doctype html><title>Another site</title>")
+        self.wfile.write(page)
 
     def log_message(self, *_: Any) -> None:
         pass
@@ -53,7 +73,7 @@ class BlankPage(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def other_site() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), BlankPage) as site:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Site) as site:
         thread = threading.Thread(target=site.serve_forever)
         thread.start()
         yield f"http://127.0.0.1:{site.server_port}"
@@ -89,6 +109,19 @@ async def test_a_page_posts_with_a_secret(twins: Twins, page: Page, other_site: 
     elsewhere = mint(twins, "https://app.example.com")
     refused = await page.evaluate(FETCH, [url, elsewhere, REQUEST])
     assert (refused["status"], "origin_not_allowed" in refused["text"]) == (401, True)
+
+
+async def test_the_official_client_in_a_page_posts_with_a_secret(
+    twins: Twins, page: Page, other_site: str
+) -> None:
+    url = f"{twins.first.base_url}/v1"
+    streamed = await page.evaluate(OFFICIAL, [url, mint(twins, other_site), REQUEST])
+    assert streamed == "response.incomplete"
+    secret = mint(twins, other_site)
+    messages = [{"role": "user", "content": "Hi"}]
+    chat = {"chat": True, "model": MODEL, "max_tokens": 16, "messages": messages}
+    assert await page.evaluate(OFFICIAL, [url, secret, chat]) == "length"
+    assert await page.evaluate(OFFICIAL, [url, secret, chat]) == "client_secret_used"
 
 
 async def test_a_foreign_page_cannot_use_a_key(twins: Twins, page: Page) -> None:
