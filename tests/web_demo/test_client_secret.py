@@ -8,9 +8,9 @@ from typing import Any
 import httpx
 import pytest
 from playwright.async_api import Browser, Page
+from tests.javascript.packages import node_modules
 
 from tests.conftest import Twins
-from tests.javascript.packages import node_modules
 from tests.kosmosx_stream.clients import MODEL
 
 REQUEST = {"model": MODEL, "max_output_tokens": 16, "input": "Hi"}
