@@ -12,6 +12,7 @@ from kosmosx_stream.protocol.account_schemas import ACCOUNT_BODIES
 from kosmosx_stream.protocol.chat_schemas import CHAT_BODIES
 from kosmosx_stream.protocol.conversations import MAX_ITEMS
 from kosmosx_stream.protocol.inputs import DETAILS
+from kosmosx_stream.protocol.refusals import INCLUDABLE
 from kosmosx_stream.protocol.requests import MIN_OUTPUT_TOKENS, Effort, Summary, Truncation
 from kosmosx_stream.protocol.schema_terms import (
     BOOLEAN,
@@ -20,6 +21,7 @@ from kosmosx_stream.protocol.schema_terms import (
     LABEL,
     METADATA,
     NAME_TEXT,
+    NULL,
     TEXT,
     any_of,
     array,
@@ -46,6 +48,7 @@ _INPUT_IMAGE = body(
         ),
     },
     detail=one_of(*DETAILS),
+    file_id=says(NULL, "There are no files here."),
 )
 _OUTPUT_TEXT = body(
     "What the model answered earlier.", {"type": one_of("output_text"), "text": TEXT}
@@ -117,6 +120,13 @@ _CREATE_RESPONSE = body(
     user=TEXT,
     safety_identifier=LABEL,
     prompt_cache_key=LABEL,
+    include=says(array(one_of(*INCLUDABLE)), "Nothing of it is in an answer of this server."),
+    prompt=says(NULL, "There are no stored prompts here."),
+    top_logprobs=integer(0, 0),
+    presence_penalty=number(0, 0),
+    frequency_penalty=number(0, 0),
+    stream_options=says({"type": "object"}, "Nothing is obfuscated, whatever they say."),
+    service_tier=says(TEXT, "There is one tier."),
 )
 
 STREAM_ID: Schema = {

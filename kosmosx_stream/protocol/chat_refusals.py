@@ -56,5 +56,6 @@ def _refuse_logprobs(fields: Fields) -> None:
         raise unsupported("logprobs", "log probabilities are not supported")
     if fields.integer("top_logprobs", low=0):
         raise unsupported("top_logprobs", "only 0 is supported")
-    if fields.get("logit_bias"):
+    bias = fields.object("logit_bias")
+    if bias is not None and bias.value:
         raise unsupported("logit_bias", "tokens cannot be biased here")

@@ -3,7 +3,20 @@
 Values that ask for nothing (penalties of 0) pass.
 """
 
-from kosmosx_stream.protocol.fields import Fields, check_string, unsupported
+from kosmosx_stream.protocol.fields import Fields, check_string, invalid_value, unsupported
+
+IMAGE_URL = "message.input_image.image_url"
+INCLUDABLE = (
+    IMAGE_URL,
+    "computer_call_output.output.image_url",
+    "code_interpreter_call.outputs",
+    "file_search_call.results",
+    "web_search_call.results",
+    "web_search_call.action.sources",
+    "reasoning.encrypted_content",
+)
+"""OpenAI's ResponseIncludable without log probabilities. But for pictures in lists of items, they ask
+for parts of items that are never here: tools' outputs, reasoning."""
 
 
 def refuse_unsupported(fields: Fields) -> None:
@@ -27,6 +40,7 @@ def _refuse_logprobs(fields: Fields) -> None:
         raise unsupported("top_logprobs", "only 0 is supported")
     for index, included in enumerate(fields.array("include") or []):
         param = f"include[{index}]"
-        # Other values ask for parts of items that are never here: tools' outputs, reasoning.
         if check_string(included, param) == "message.output_text.logprobs":
             raise unsupported(param, "log probabilities are not supported")
+        if included not in INCLUDABLE:
+            raise invalid_value(param, included, INCLUDABLE)

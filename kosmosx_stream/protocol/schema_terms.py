@@ -11,6 +11,10 @@ BOOLEAN: Schema = {"type": "boolean"}
 NAME_TEXT: Schema = {"type": "string", "pattern": f"^{NAME.pattern}$"}
 CALL_ID: Schema = {"type": "string", "minLength": 1, "maxLength": MAX_CALL_ID}
 JSON_SCHEMA: Schema = {"type": "object"}
+NULL: Schema = {"type": "null"}
+NO_FIELDS: Schema = {"type": "object", "maxProperties": 0}
+NO_ITEMS: Schema = {"type": "array", "maxItems": 0}
+FALSE: Schema = {"type": "boolean", "enum": [False]}
 LABEL: Schema = {"type": "string", "maxLength": MAX_LABEL}
 
 
@@ -60,6 +64,8 @@ def body(description: str, required: dict[str, Schema], /, **optional: Schema) -
 
 def _nullable(schema: Schema) -> Schema:
     match schema:
+        case {"type": "null"}:
+            return schema
         case {"type": str(kind), "enum": list(values)}:
             return schema | {"type": [kind, "null"], "enum": [*values, None]}
         case {"type": str(kind)}:

@@ -10,24 +10,15 @@ from conversation.items import Item, image_ids
 from conversation.ports import History, NotFound
 from kosmosx_stream.protocol.errors import InvalidRequest
 from kosmosx_stream.protocol.items import ItemList, WireItem, input_items, item_list
+from kosmosx_stream.protocol.refusals import IMAGE_URL, INCLUDABLE
 from kosmosx_stream.transports.query import AFTER, LIMIT, ORDER, Choices, Parameter
 
-IMAGE_URL = "message.input_image.image_url"
 INCLUDE = Choices(
     name="include",
     says=f"`{IMAGE_URL}`: pictures come as data: URLs; without it by their ids only. The others "
     "ask for what no item here has.",
-    choices=(
-        IMAGE_URL,
-        "computer_call_output.output.image_url",
-        "code_interpreter_call.outputs",
-        "file_search_call.results",
-        "web_search_call.results",
-        "web_search_call.action.sources",
-        "reasoning.encrypted_content",
-    ),
+    choices=INCLUDABLE,
 )
-"""OpenAI's ResponseIncludable, without the log probabilities, which are refused everywhere."""
 PAGING: tuple[Parameter, ...] = (LIMIT, ORDER, AFTER, INCLUDE)
 LARGEST_PAGE = 32 * 2**20
 """Characters of pictures after which a page ends early: it is made in memory."""
