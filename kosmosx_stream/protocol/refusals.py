@@ -15,8 +15,8 @@ INCLUDABLE = (
     "web_search_call.action.sources",
     "reasoning.encrypted_content",
 )
-"""OpenAI's ResponseIncludable without log probabilities. But for pictures in lists of items, they ask
-for parts of items that are never here: tools' outputs, reasoning."""
+"""OpenAI's ResponseIncludable without log probabilities. But for pictures in lists of items they
+ask for parts of items that are never here: tools' outputs, reasoning."""
 
 
 def refuse_unsupported(fields: Fields) -> None:
