@@ -213,9 +213,11 @@ class LiveTurns:
             return
         settled = await self._record(live)
         self.carry_out(session, session.machine.settled(live.started.response_id))
-        if session.single_turn:
+        if session.single_turn and settled:
             self.sessions.end(session, "finished")
             await asyncio.wait([session.closed])
+        elif session.single_turn:
+            self.sessions.forget(session.id)  # Whoever settles the turn closes it.
         self.forget(live)
         if session.adopted and session.machine.idle:
             # Its own instance closes it, or whoever finds it idle.

@@ -2,9 +2,14 @@
 
 import asyncio
 
+import pytest
+
 from kosmosx_stream.protocol.fold import Unseen
 from kosmosx_stream.protocol.projection import Projector
+from metering.errors import StoreUnavailable
 from tests.kosmosx_stream.instances import (
+    LENGTH,
+    PROMPT,
     Cluster,
     Engine,
     Spelled,
@@ -57,3 +62,25 @@ async def test_readers_choose_a_projection_and_those_of_one_share_its_events(
     assert one[-1].type == "response.completed"
     assert b"".join(event.data for event in spelled) == "".join(map(chr, answer()[:-1])).encode()
     assert unseen == []
+
+
+async def test_a_session_waits_for_books_that_could_not_be_written(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its receipt would lack the turn: whoever settles that later closes it."""
+
+    async def fail(*_: object) -> None:
+        raise StoreUnavailable("the disk is full")
+
+    async with cluster.instance(Engine()) as instance:
+        with monkeypatch.context() as patch:
+            patch.setattr(cluster.store.ledger, "record_turn", fail)
+            await begin(instance)
+            assert (await finish(instance))[-1] == "response.completed"
+        assert (await cluster.store.ledger.session("acct", "sess")).state == "open"
+        cluster.lapse()
+        await instance.sweeper.sweep()
+    record = await cluster.store.ledger.session("acct", "sess")
+    assert record.close_reason == "finished"
+    assert record.receipt is not None
+    assert record.receipt.lines[0].units == len(PROMPT) + LENGTH
