@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
+from tests.chaos.reader import SILENCE_S
 from tests.chaos.strike import Fault, Strike
 from tests.chaos.world import Edge, World
 
@@ -29,12 +30,13 @@ def cut(choose: Choose) -> Fault:
 
 
 def half_open(choose: Choose) -> Fault:
-    """What is connected never hears of its other end again."""
+    """What is connected never hears of its other end again; it takes a while to notice."""
 
     async def fault(world: World, strike: Strike) -> None:
         edge = choose(world, strike)
         async with strike.on(edge):
             edge.forget()
+            await asyncio.sleep(SILENCE_S)
 
     return fault
 

@@ -67,6 +67,8 @@ class Ledgers:
     """Tokens of each response among the usage records."""
     sessions: dict[str, int | None]
     """Tokens on each session's receipt, and what was added after it; None while it is open."""
+    owed: dict[str, tuple[int, int]]
+    """Micro-dollars of each session in the outbox, and on the usage records that it stands for."""
 
 
 def read_ledgers(store_url: str, books: Path) -> Ledgers:
@@ -87,6 +89,7 @@ def read_ledgers(store_url: str, books: Path) -> Ledgers:
                 )
             ),
             sessions=_sessions(rows),
+            owed=_owed(rows),
         )
 
 
@@ -111,13 +114,25 @@ def _sessions(rows: sqlite3.Connection) -> dict[str, int | None]:
         rows.execute(
             "SELECT sessions.id, SUM(raw_units) FROM usage_records"
             " JOIN sessions ON sessions.id = usage_records.session_id"
-            " WHERE meter = 'tokens' AND usage_records.segment >= sessions.segment"
+            " WHERE meter = 'tokens' AND usage_records.segment >= sessions.receipt_segments"
             " AND state = 'closed' GROUP BY sessions.id"
         )
     )
     return {
         session: _units(receipt) + late.get(session, 0) if receipt else None
         for session, receipt in rows.execute("SELECT id, receipt FROM sessions")
+    }
+
+
+def _owed(rows: sqlite3.Connection) -> dict[str, tuple[int, int]]:
+    return {
+        session: (owed, cost)
+        for session, owed, cost in rows.execute(
+            "SELECT id, (SELECT coalesce(SUM(cost_micro_usd), 0) FROM outbox"
+            " WHERE session_id = sessions.id),"
+            " (SELECT coalesce(SUM(cost_micro_usd), 0) FROM usage_records"
+            " WHERE session_id = sessions.id AND segment < sessions.segment) FROM sessions"
+        )
     }
 
 

@@ -1,8 +1,8 @@
 """The judge: compares four ledgers of every answer.
 
 1. An undisturbed run of the same question, where there is one right answer. 2. What the client
-noted. 3. The log, as it lies in the store. 4. The bill: the ledger of turns, the usage records and
-the receipts of the sessions.
+noted. 3. The log, as it lies in the store. 4. The bill: the ledger of turns, the usage records, the
+receipts of the sessions and the outbox.
 """
 
 from collections import Counter
@@ -133,7 +133,7 @@ class Oracle:
             self._find("bill_differences", response_id, "billed, but there is no log")
 
     def _judge_sessions(self) -> None:
-        """The receipts add up to the usage records."""
+        """The receipts add up to the usage records, and so does what is owed."""
         wanted: Counter[str] = Counter()
         for response_id, tokens in self._ledgers.billed.items():
             wanted[self._ledgers.turns[response_id][0]] += tokens
@@ -143,3 +143,6 @@ class Oracle:
             elif tokens != wanted[session]:
                 difference = f"{tokens} on the receipt, {wanted[session]} recorded"
                 self._find("bill_differences", session, difference)
+        for session, (owed, cost) in self._ledgers.owed.items():
+            if owed != cost:
+                self._find("bill_differences", session, f"{owed} in the outbox, not {cost}")
