@@ -79,7 +79,7 @@ class ServerProcess:
         ]  # fmt: skip
         self._process = self._launch(arguments, self._output, self._environment | environment)
         try:
-            self._wait_until_ready()
+            self.wait_until_ready()
         except BaseException:
             self.kill()
             raise
@@ -97,7 +97,7 @@ class ServerProcess:
         if self._process is None or self._process.poll() is not None:
             self.start()
 
-    def _wait_until_ready(self) -> None:
+    def wait_until_ready(self) -> None:
         assert self._process is not None
         deadline = time.monotonic() + START_TIMEOUT_S
         while time.monotonic() < deadline:

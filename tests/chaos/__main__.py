@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from tests.chaos.campaign import AT_ONCE, Campaign
-from tests.chaos.faults import FAULTS
+from tests.chaos.faults import FAULTS, VLLM_FAULTS
 
 SHOWN = 20
 
@@ -18,16 +18,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description="Kill everything.")
     parser.add_argument("--strikes", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--fault", action="append", choices=FAULTS, help="only this; repeatable")
+    parser.add_argument("--engine", choices=["deterministic", "vllm"], default="deterministic")
+    parser.add_argument("--fault", action="append", help="only this; repeatable")
     parser.add_argument("--at-once", type=int, default=AT_ONCE, help="faults that may overlap")
     parser.add_argument("--verbose", action="store_true", help="tell each strike")
     given = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
     if given.verbose:
         logging.getLogger("tests.chaos").setLevel(logging.INFO)
-    faults = {name: FAULTS[name] for name in given.fault or FAULTS}
+    known = VLLM_FAULTS if given.engine == "vllm" else FAULTS
+    if unknown := set(given.fault or ()) - known.keys():
+        parser.error(f"no faults: {sorted(unknown)}; there are {list(known)}")
+    faults = {name: known[name] for name in given.fault or known}
     with tempfile.TemporaryDirectory() as folder:
-        campaign = Campaign(Path(folder), seed=given.seed, faults=faults, at_once=given.at_once)
+        campaign = Campaign(
+            Path(folder),
+            seed=given.seed,
+            faults=faults,
+            at_once=given.at_once,
+            environment={"KOSMOSX_ENGINE": given.engine},
+        )
         report = asyncio.run(campaign.run(given.strikes))
     print(report.tables())
     print(*report.verdict.findings[:SHOWN], sep="\n")

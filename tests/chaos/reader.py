@@ -18,7 +18,7 @@ import websockets
 
 from tests.chaos.world import TOKENS_PER_S, World
 
-PATIENCE_S = 120.0
+PATIENCE_S = 240.0
 SILENCE_S = 3.0
 """A connection that says nothing for so long is taken for dead."""
 PAUSE_S = 0.1
