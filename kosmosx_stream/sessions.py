@@ -5,9 +5,11 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
+from functools import partial
 
 from conversation.ports import Attendance, LogUnavailable
 from kosmosx_stream.elsewhere import Elsewhere
+from kosmosx_stream.grace import GracePeriods
 from kosmosx_stream.live_session import LiveSession
 from kosmosx_stream.protocol.errors import Conflict, NotFound
 from kosmosx_stream.session import Effect
@@ -49,6 +51,7 @@ class Sessions:
         self._elsewhere = elsewhere
         self._carry_out = carry_out
         self._grace_s = grace_s
+        self._grace = GracePeriods(grace_s)
         self._live: dict[str, LiveSession] = {}
 
     async def open(
@@ -99,6 +102,7 @@ class Sessions:
     def connection(self, session: LiveSession) -> Iterator[None]:
         """A connection that is the session: some time after the last one ended, it closes."""
         session.connections += 1
+        self._spawn(self._note(session))
         try:
             yield
         finally:
@@ -200,9 +204,13 @@ class Sessions:
         return self._live[session_id]
 
     def _after_grace(self, session: LiveSession) -> None:
-        """Some time from now, see whether anybody came back."""
-        loop = asyncio.get_running_loop()
-        loop.call_later(self._grace_s, self._check, session)
+        """Some time after the last connection ended, see whether anybody came back."""
+        self._grace.begin(session.id, partial(self._check, session))
+
+    async def _note(self, session: LiveSession) -> None:
+        """Tell at once: the instance that it was connected to before may be about to close it."""
+        with contextlib.suppress(LogUnavailable):  # It is noted in the next beat.
+            await self._attendance.note([session.id], self._grace_s)
 
     def _check(self, session: LiveSession) -> None:
         if self._live.get(session.id) is session:

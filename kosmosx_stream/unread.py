@@ -1,9 +1,9 @@
 """Stops responses that nobody reads, on any instance, for the grace period."""
 
-import asyncio
 from collections.abc import Callable, Coroutine
 
 from conversation.ports import Attendance
+from kosmosx_stream.grace import GracePeriods
 from kosmosx_stream.live_response import LiveResponse
 from kosmosx_stream.sessions import attended_elsewhere
 
@@ -22,16 +22,16 @@ class Unread:
         self._attendance = attendance
         self._holds = holds
         self._spawn = spawn
-        self._grace_s = grace_s
+        self._grace = GracePeriods(grace_s)
 
     def watch(self, live: LiveResponse, stop: Callable[[], None]) -> None:
-        """Some time from now, see whether anybody reads, and stop the response if nobody does."""
+        """Some time after the last reader left, stop the response unless anybody reads it."""
 
         def check() -> None:
             if self._holds(live):
                 self._spawn(self._stop_if_unread(live, stop))
 
-        asyncio.get_running_loop().call_later(self._grace_s, check)
+        self._grace.begin(live.started.response_id, check)
 
     async def _stop_if_unread(self, live: LiveResponse, stop: Callable[[], None]) -> None:
         if live.readers or live.started.background:

@@ -49,6 +49,18 @@ async def test_a_session_that_went_elsewhere_is_not_closed(cluster: Cluster) -> 
         assert (await there.closed).close_reason == "disconnected"
 
 
+async def test_a_connection_is_told_to_the_others_at_once(cluster: Cluster) -> None:
+    """Who comes back for a moment, again and again, is there all the same."""
+    cluster.settings = cluster.settings.model_copy(update={"disconnect_grace_s": 3600})
+    async with cluster.instance(Engine()) as former, cluster.instance(Engine()) as present:
+        await former.hub.sessions.join("sess", PRINCIPAL)
+        there = await present.hub.sessions.join("sess", PRINCIPAL)
+        with present.hub.sessions.connection(there):
+            pass
+        while not await former.attendance.elsewhere("sess"):  # noqa: ASYNC110 - the port has no event
+            await asyncio.sleep(0)
+
+
 async def test_a_session_in_use_is_not_closed_from_elsewhere(cluster: Cluster) -> None:
     async with (
         cluster.instance(Engine(stalls=[5])) as owner,
