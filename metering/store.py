@@ -14,6 +14,7 @@ from metering.budgets import Budgets
 from metering.ledger import Ledger
 from metering.outbox import Outbox
 from metering.reports import Reports
+from metering.subscriptions import Subscriptions
 
 
 class Store(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,4 +25,5 @@ class Store(msgspec.Struct, frozen=True, kw_only=True):
     budgets: Budgets
     outbox: Outbox
     reports: Reports
+    subscriptions: Subscriptions
     close: Callable[[], Awaitable[None]]

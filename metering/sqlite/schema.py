@@ -208,4 +208,16 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "ALTER TABLE api_keys ADD COLUMN last_used_at REAL",
         "ALTER TABLE api_keys ADD COLUMN successor_id TEXT REFERENCES api_keys (id)",
     ),
+    (
+        "CREATE TABLE stripe_events (id TEXT PRIMARY KEY, received_at REAL NOT NULL) STRICT",
+        """
+        CREATE TABLE subscriptions (
+            id TEXT PRIMARY KEY,
+            customer_id TEXT NOT NULL,
+            status TEXT NOT NULL,
+            changed_at REAL NOT NULL
+        ) STRICT
+        """,
+        "CREATE INDEX subscriptions_of_customer ON subscriptions (customer_id)",
+    ),
 )

@@ -8,6 +8,7 @@ from metering.sqlite.database import Database
 from metering.sqlite.ledger import SqliteLedger
 from metering.sqlite.outbox import SqliteOutbox
 from metering.sqlite.reports import SqliteReports
+from metering.sqlite.subscriptions import SqliteSubscriptions
 from metering.store import Store
 
 
@@ -24,5 +25,6 @@ def sqlite_store(database: Database) -> Store:
         budgets=SqliteBudgets(database),
         outbox=SqliteOutbox(database),
         reports=SqliteReports(database),
+        subscriptions=SqliteSubscriptions(database),
         close=database.close,
     )

@@ -7,6 +7,7 @@ from metering.supabase.database import Database
 from metering.supabase.ledger import SupabaseLedger
 from metering.supabase.outbox import SupabaseOutbox
 from metering.supabase.reports import SupabaseReports
+from metering.supabase.subscriptions import SupabaseSubscriptions
 
 
 async def open_supabase(url: str, service_key: str, *, timeout_s: float = 5.0) -> Store:
@@ -22,5 +23,6 @@ def supabase_store(database: Database) -> Store:
         budgets=SupabaseBudgets(database),
         outbox=SupabaseOutbox(database),
         reports=SupabaseReports(database),
+        subscriptions=SupabaseSubscriptions(database),
         close=database.close,
     )
