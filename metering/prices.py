@@ -11,15 +11,36 @@ MicroUsd = Annotated[int, Meta(ge=0, le=1_000_000_000)]
 """A unit price; the bound ($1,000) keeps sums within 64 bits."""
 
 
+MonthlyMicroUsd = Annotated[int, Meta(ge=0, le=1_000_000_000_000)]
+"""The price of a month; at most $1,000,000."""
+
+
 class PricesInvalid(ValueError):
     """The price book cannot be used; the message names the field."""
+
+
+class Capacity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A month of a meter that is bought as a whole.
+
+    The price has `included_units` in it; units beyond them cost what they cost everybody.
+    """
+
+    monthly_micro_usd: MonthlyMicroUsd
+    included_units: Annotated[int, Meta(ge=1, le=1_000_000_000_000)]
+
+
+class Dedicated(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Dedicated capacity, by meter; None where it is not sold."""
+
+    tokens: Capacity | None = None
+    images: Capacity | None = None
 
 
 class PriceBook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Prices in micro-dollars a unit. It is frozen into a turn when the turn is admitted.
 
     A token is one of the model's tokenizer, input or output. `minimum_tokens` is what a request
-    without images pays at least, once.
+    without images pays at least, once. `dedicated` is sold by the month, and no turn's business.
     """
 
     version: Annotated[str, Meta(pattern=r"^[0-9A-Za-z._-]{1,64}\Z")]
@@ -27,6 +48,7 @@ class PriceBook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     image_micro_usd: MicroUsd
     detection_micro_usd: MicroUsd
     minimum_tokens: Annotated[int, Meta(ge=0, le=1_000_000)]
+    dedicated: Dedicated = Dedicated()
 
     @classmethod
     def load(cls, data: bytes) -> Self:

@@ -1,6 +1,7 @@
+import msgspec
 import pytest
 
-from metering.prices import PriceBook, PricesInvalid, default_price_book
+from metering.prices import Capacity, Dedicated, PriceBook, PricesInvalid, default_price_book
 from tests.metering.samples import BOOK
 
 FIELDS = {
@@ -17,7 +18,12 @@ def toml(fields: dict[str, str]) -> bytes:
 
 
 def test_the_bundled_prices_are_the_published_ones() -> None:
-    assert default_price_book() == BOOK
+    book = default_price_book()
+    assert msgspec.structs.replace(book, dedicated=Dedicated()) == BOOK
+    assert book.dedicated == Dedicated(
+        tokens=Capacity(monthly_micro_usd=150_000_000_000, included_units=50_000_000),
+        images=Capacity(monthly_micro_usd=200_000_000_000, included_units=1_000_000),
+    )
 
 
 def test_a_price_book_is_read_from_toml() -> None:
@@ -53,3 +59,23 @@ def test_an_unknown_field_is_named() -> None:
 def test_what_is_no_toml_is_refused(data: bytes) -> None:
     with pytest.raises(PricesInvalid, match="price book"):
         PriceBook.load(data)
+
+
+@pytest.mark.parametrize(
+    ("capacity", "field"),
+    [
+        ("included_units = 5", "missing required field `monthly_micro_usd` - at `$.dedicated.tok"),
+        ("monthly_micro_usd = 5", "missing required field `included_units` - at `$.dedicated.tok"),
+        ("monthly_micro_usd = -5\nincluded_units = 5", r"\$.dedicated.tokens.monthly_micro_usd"),
+        ("monthly_micro_usd = 5\nincluded_units = 0", r"\$.dedicated.tokens.included_units"),
+        ("monthly_micro_usd = 5\nincluded_units = 5\nuse = 1", "unknown field `use`"),
+    ],
+)
+def test_what_is_wrong_with_a_capacity_is_named(capacity: str, field: str) -> None:
+    with pytest.raises(PricesInvalid, match=field.replace("- at `$", r"- at `\$")):
+        PriceBook.load(toml(FIELDS) + f"\n[dedicated.tokens]\n{capacity}".encode())
+
+
+def test_capacity_of_an_unknown_meter_is_refused() -> None:
+    with pytest.raises(PricesInvalid, match="unknown field `audio`"):
+        PriceBook.load(toml(FIELDS) + b"\n[dedicated.audio]\nmonthly_micro_usd = 5")
