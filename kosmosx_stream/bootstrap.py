@@ -14,9 +14,11 @@ from kosmosx_stream.embedded_valkey import LONGEST_SOCKET_PATH, DataDirInUse
 from kosmosx_stream.ids import new_id
 from kosmosx_stream.settings import Settings
 from metering.accounts import Account
+from metering.errors import StoreTooNew, StoreUnavailable
 from metering.issuing import Issuer
 from metering.sqlite.store import open_sqlite
 from metering.store import Store
+from metering.supabase.store import open_supabase
 
 PEPPER_BYTES = 32
 SOCKET_NAME_BYTES = 48
@@ -66,8 +68,28 @@ def keep_temporary_files(settings: Settings) -> None:
 
 
 async def open_store(settings: Settings) -> Store:
-    """The books of this data folder, or those that it shares."""
-    return await open_sqlite(settings.database or settings.data_dir / "kosmosx.db")
+    """The books of this data folder, or those that it shares.
+
+    Raises:
+        StoreTooNew: a newer version of this program migrated them.
+        StoreUnavailable: they cannot be opened; the message names the setting.
+    """
+    if settings.supabase_url is None or settings.supabase_service_key is None:
+        path = settings.database or settings.data_dir / "kosmosx.db"
+        with _naming(f"the books in {path}"):
+            return await open_sqlite(path)
+    with _naming(f"SUPABASE_URL={settings.supabase_url} with SUPABASE_SERVICE_KEY"):
+        return await open_supabase(
+            settings.supabase_url, settings.supabase_service_key.get_secret_value()
+        )
+
+
+@contextlib.contextmanager
+def _naming(setting: str) -> Iterator[None]:
+    try:
+        yield
+    except (StoreTooNew, StoreUnavailable) as error:
+        raise type(error)(f"{setting}: {error}") from error
 
 
 def load_pepper(settings: Settings) -> bytes:

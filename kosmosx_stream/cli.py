@@ -1,11 +1,13 @@
 """The `kosmosx` command."""
 
 import asyncio
+import contextlib
 import json
 import logging
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from importlib.metadata import version as package_version
 from pathlib import Path
 from socket import socket
@@ -20,6 +22,7 @@ from kosmosx_stream.health_probe import NotReady, check_ready, local_host
 from kosmosx_stream.model_folder import ModelNotFoundError, model_folder
 from kosmosx_stream.server import bind, build_server
 from kosmosx_stream.settings import Settings
+from metering.errors import StoreTooNew, StoreUnavailable
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 keys = typer.Typer(no_args_is_help=True, help="API keys.")
@@ -52,10 +55,16 @@ def serve(
 ) -> None:
     """Run the server: memory, log, books and model start with it."""
     settings = _settings(host=host, port=port, data_dir=data_dir, model=model)
+    with _saying_why(), _listener(settings) as listener, bootstrap.owned(settings):
+        _serve(_with_model(settings), listener)
+
+
+@contextlib.contextmanager
+def _saying_why() -> Iterator[None]:
+    """End with what went wrong, where it is not our fault."""
     try:
-        with _listener(settings) as listener, bootstrap.owned(settings):
-            _serve(_with_model(settings), listener)
-    except (OSError, DataDirInUse, ModelNotFoundError) as error:
+        yield
+    except (OSError, DataDirInUse, ModelNotFoundError, StoreTooNew, StoreUnavailable) as error:
         typer.echo(f"kosmosx: {error}", err=True)
         raise typer.Exit(1) from None
 
@@ -112,8 +121,9 @@ def create_key(
 ) -> None:
     """Create a key. It is shown this once."""
     settings = _settings(data_dir=data_dir)
-    bootstrap.prepare_data_dir(settings)
-    issued = asyncio.run(_create_key(settings, account, label))
+    with _saying_why():
+        bootstrap.prepare_data_dir(settings)
+        issued = asyncio.run(_create_key(settings, account, label))
     typer.echo(json.dumps(issued) if as_json else issued["key"])
 
 

@@ -25,7 +25,13 @@ class Settings(BaseSettings):
     """Redis or Valkey for memory and log; by default the server starts an own Valkey."""
     database: Path | None = None
     """SQLite file of the books; by default in the data folder. Servers on one host may share it."""
-    key_pepper: SecretStr | None = None
+    supabase_url: str | None = Field(default=None, validation_alias="SUPABASE_URL")
+    """Supabase project with the books, instead of a file: for servers on several hosts."""
+    supabase_service_key: SecretStr | None = Field(
+        default=None, validation_alias="SUPABASE_SERVICE_KEY", validate_default=True
+    )
+    """The project's secret key (`sb_secret_...`), or the JWT of its role `service_role`."""
+    key_pepper: SecretStr | None = Field(default=None, validate_default=True)
     """Secret mixed into the hashes of keys; by default made once and kept in the data folder."""
 
     model: Path = NANO_CHECKPOINT
@@ -111,6 +117,32 @@ class Settings(BaseSettings):
     """Hosts, each with all below it, that pictures are fetched from; by default any."""
     allowed_origins: tuple[str, ...] = ()
     """Origins besides the server's own from which browsers may open WebSockets."""
+
+    @field_validator("supabase_url")
+    @classmethod
+    def _check_supabase(cls, url: str | None, info: ValidationInfo) -> str | None:
+        if url is None:
+            return None
+        parts = urlsplit(url)
+        if parts.scheme not in {"http", "https"} or not parts.netloc:
+            raise ValueError(f"expected https://project.supabase.co, got '{url}'")
+        if info.data.get("database") is not None:
+            raise ValueError("expected without KOSMOSX_DATABASE: the books are in one place")
+        return url.rstrip("/")
+
+    @field_validator("supabase_service_key")
+    @classmethod
+    def _check_service_key(cls, key: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if (key is None) != (info.data.get("supabase_url") is None):
+            raise ValueError("expected with SUPABASE_URL, and only there")
+        return key
+
+    @field_validator("key_pepper")
+    @classmethod
+    def _check_pepper(cls, pepper: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if pepper is None and info.data.get("supabase_url") is not None:
+            raise ValueError("expected with SUPABASE_URL: a key is good on every host, or on none")
+        return pepper
 
     @field_validator("engine_urls", mode="before")
     @classmethod

@@ -68,7 +68,9 @@ class ServerProcess:
     def create_key(self, *options: str) -> str:
         """A further key; without options it gets an account of its own."""
         command = [KOSMOSX, "keys", "create", "--data-dir", self.data_dir, "--json", *options]
-        created = subprocess.run(command, check=True, capture_output=True, text=True)
+        created = subprocess.run(
+            command, env=self._environment, check=True, capture_output=True, text=True
+        )
         return str(json.loads(created.stdout)["key"])
 
     def start(self, **environment: str) -> None:

@@ -10,7 +10,14 @@ import httpx
 import msgspec
 from postgrest import APIError, AsyncPostgrestClient
 
-from metering.errors import NotFound, SessionClosed, StoreTooNew, StoreUnavailable
+from metering.errors import (
+    EmailTaken,
+    KeyEnded,
+    NotFound,
+    SessionClosed,
+    StoreTooNew,
+    StoreUnavailable,
+)
 
 T = TypeVar("T")
 
@@ -20,9 +27,15 @@ SCHEMA_VERSION = 1
 MAX_CONNECTIONS = 32
 
 # PostgREST's and PostgreSQL's codes.
-_NOT_FOUND, _CLOSED = "PT404", "PT409"
+_NOT_FOUND = "PT404"
+_CONFLICTS = {
+    "session_closed": SessionClosed,
+    "email_taken": EmailTaken,
+    "key_ended": KeyEnded,
+}
+"""What "PT409" says in its details."""
 _NO_SUCH_FUNCTION = frozenset({"PGRST202", "PGRST205", "42883"})
-_REFUSED = frozenset({"401", "403", "42501", "PGRST301", "PGRST302", "PGRST303"})
+_UNAUTHORIZED = frozenset({401, 403})
 _FAULTY_INPUT = ("22", "23")
 """Classes of errors: data exceptions and broken constraints. They are not mended by waiting."""
 
@@ -51,6 +64,7 @@ class Database:
         http = httpx.AsyncClient(
             timeout=httpx.Timeout(timeout_s),
             limits=httpx.Limits(max_connections=MAX_CONNECTIONS, keepalive_expiry=30),
+            event_hooks={"response": [_check_key]},
         )
         rest = AsyncPostgrestClient(f"{url.rstrip('/')}/rest/v1", headers=headers, http_client=http)
         database = cls(http, rest)
@@ -68,8 +82,7 @@ class Database:
         """What the function returns, as JSON has it.
 
         Raises:
-            NotFound: as the function says.
-            SessionClosed: as the function says.
+            NotFound, SessionClosed, EmailTaken, KeyEnded: as the function says.
             StoreUnavailable: no answer, or the database cannot give one now.
         """
         try:
@@ -105,6 +118,13 @@ class Database:
             )
 
 
+async def _check_key(response: httpx.Response) -> None:
+    """Of an answer from before PostgREST, its errors tell neither status nor code."""
+    if response.status_code in _UNAUTHORIZED:
+        await response.aread()
+        raise StoreUnavailable(f"the service key is refused: {response.text[:200]}")
+
+
 def text(value: object) -> str:
     """A compound argument, as text of JSON."""
     return msgspec.json.encode(value).decode()
@@ -114,12 +134,10 @@ def _meaning(function: str, error: APIError) -> Exception:
     code, message = error.code or "", error.message or ""
     if code == _NOT_FOUND:
         return NotFound(message)
-    if code == _CLOSED:
-        return SessionClosed(message)
+    if error.details in _CONFLICTS:
+        return _CONFLICTS[error.details](message)
     if code in _NO_SUCH_FUNCTION:
         return StoreUnavailable(f"the project lacks {function}(): apply supabase/migrations")
-    if code in _REFUSED:
-        return StoreUnavailable(f"the service key is refused ({code}: {message})")
     if code[:2] in _FAULTY_INPUT:
         return error
     return StoreUnavailable(f"{function}: {code} {message}")

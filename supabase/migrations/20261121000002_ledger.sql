@@ -91,7 +91,7 @@ create function public.open_session(
 ) returns text
 language plpgsql security definer set search_path = '' as $$
 begin
-    perform public.account(open_session.account_id);
+    perform public.require_active_account(open_session.account_id);
     if key_id is not null and not exists (
         select from public.api_keys k
             where k.id = key_id and k.account_id = open_session.account_id
@@ -149,7 +149,7 @@ create function public.touch(account_id text, session_id text, at double precisi
 language plpgsql security definer set search_path = '' as $$
 begin
     if (public.locked_session(account_id, session_id)).state = 'closed' then
-        raise exception 'session %', session_id using errcode = 'PT409';
+        raise exception 'session %', session_id using errcode = 'PT409', detail = 'session_closed';
     end if;
     update public.sessions s set last_seen_at = greatest(s.last_seen_at, at) where s.id = session_id;
 end $$;

@@ -59,7 +59,7 @@ $$;
 create function public.set_budget(record text) returns void
 language plpgsql security definer set search_path = '' as $$
 begin
-    perform public.account(record::json ->> 'account_id');
+    perform public.require_active_account(record::json ->> 'account_id');
     insert into public.budgets
         select * from json_populate_record(null::public.budgets, record::json)
         on conflict (account_id) do update

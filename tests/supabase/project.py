@@ -91,6 +91,11 @@ class SupabaseProject:
         """Call a function with the service key, or with the token of one who is signed in."""
         return self._http.post(f"rpc/{function}", json=arguments, headers=self._headers(token))
 
+    def rows(self, table: str, **filters: str) -> list[Any]:
+        """What is in a table, e.g. `id="eq.acct_1"`."""
+        answer = self._http.get(table, params=filters, headers=self._headers(None))
+        return list(answer.raise_for_status().json())
+
     def select(self, table: str, token: str) -> httpx.Response:
         """What one who is signed in reads of a table; with an empty token, what anybody reads."""
         return self._http.get(table, headers=self._headers(token))

@@ -1,0 +1,166 @@
+"""The server with its books in a Supabase project: kept, billed once, and missed when gone."""
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import openai
+import pytest
+
+from tests.kosmosx_stream.clients import MODEL, client, socket, text_of
+from tests.server_process import KOSMOSX, ServerProcess
+from tests.supabase.project import SupabaseProject
+
+
+def settings(project: SupabaseProject, **changed: str) -> dict[str, str]:
+    return {
+        "SUPABASE_URL": project.url,
+        "SUPABASE_SERVICE_KEY": project.service_key,
+        "KOSMOSX_KEY_PEPPER": "a pepper that every server of the tests has",
+        "KOSMOSX_ENGINE": "deterministic",
+    } | changed
+
+
+@pytest.fixture(scope="module")
+def process(
+    supabase: SupabaseProject, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ServerProcess]:
+    supabase.reset()
+    process = ServerProcess(
+        tmp_path_factory.mktemp("booked") / "data",
+        KOSMOSX_DETERMINISTIC_RATE="50",
+        KOSMOSX_LEASE_TTL_S="2",
+        KOSMOSX_SWEEP_INTERVAL_S="0.2",
+        **settings(supabase),
+    )
+    process.data_dir.mkdir()
+    yield process
+    process.stop()
+
+
+@pytest.fixture
+def server(process: ServerProcess) -> ServerProcess:
+    process.ensure_running()
+    return process
+
+
+def session(server: ServerProcess, session_id: str, key: str | None = None) -> httpx.Response:
+    return httpx.get(
+        f"{server.base_url}/v1/sessions/{session_id}",
+        headers={"Authorization": f"Bearer {key or server.key}"},
+    )
+
+
+def ledger(project: SupabaseProject, server: ServerProcess, session_id: str) -> list[Any]:
+    """The session's rows, as the tables have them."""
+    rows = project.rows("usage_records", session_id=f"eq.{session_id}")
+    assert {row["account_id"] for row in rows} <= {account_of(project, server)}
+    return rows
+
+
+def account_of(project: SupabaseProject, server: ServerProcess) -> str:
+    (key,) = project.rows("api_keys", id=f"eq.{server.key.split('_')[2]}")
+    return str(key["account_id"])
+
+
+def test_a_session_and_its_receipt_outlive_the_server(
+    server: ServerProcess, supabase: SupabaseProject
+) -> None:
+    with socket(client(server)) as connection:
+        events = connection.say(input="My name is Ada.")
+        usage = events[-1].response.usage
+        closed = connection.close()
+    assert not server.database.exists()
+    (row,) = ledger(supabase, server, closed["id"])
+    assert row["raw_units"] == usage.total_tokens
+    assert closed["receipt"]["lines"][0]["units"] == usage.total_tokens
+    server.stop()
+    server.start()
+    assert session(server, closed["id"]).json() == closed
+    other = server.create_key()
+    assert session(server, closed["id"], other).status_code == 404
+
+
+def test_a_killed_server_goes_on_and_bills_once(
+    server: ServerProcess, supabase: SupabaseProject
+) -> None:
+    official = client(server)
+    seen: list[Any] = []
+    with (
+        official.responses.create(model=MODEL, input="Tell me more.", stream=True) as stream,
+        pytest.raises((openai.APIError, httpx.TransportError)),
+    ):
+        read_and_kill(stream, seen, server)
+    server.start()
+    with official.responses.retrieve(
+        seen[0].response.id, stream=True, starting_after=seen[-1].sequence_number
+    ) as rest:
+        events = [*seen, *rest]
+    assert [event.sequence_number for event in events] == list(range(len(events)))
+    response = events[-1].response
+    assert response.status == "completed"
+    assert text_of(events) == response.output_text
+    (row,) = supabase.rows("usage_records", response_id=f"eq.{response.id}")
+    assert row["raw_units"] == response.usage.total_tokens
+
+
+def read_and_kill(stream: Any, seen: list[Any], server: ServerProcess) -> None:
+    for event in stream:
+        if event.type == "response.output_text.delta" and not text_of(seen):
+            server.kill()
+        seen.append(event)
+
+
+def test_without_the_project_nobody_is_let_in_until_it_is_back(
+    server: ServerProcess, supabase: SupabaseProject
+) -> None:
+    answer = client(server).responses.create(model=MODEL, input="Hello!")
+    supabase.stop()
+    try:
+        assert ask_until(server, answer.id, 503)["error"]["code"] == "store_unavailable"
+        assert ask_until(server, answer.id, 503)["error"]["code"] == "store_unavailable"
+    finally:
+        supabase.start()
+    assert ask_until(server, answer.id, 200)["id"] == answer.id
+
+
+def ask_until(server: ServerProcess, response_id: str, status: int) -> dict[str, Any]:
+    """Read a response until the server says this; its verdict on the key is good for a second."""
+    deadline = time.monotonic() + 30
+    with httpx.Client(headers={"Authorization": f"Bearer {server.key}"}) as asking:
+        while True:
+            answer = asking.get(f"{server.base_url}/v1/responses/{response_id}")
+            if answer.status_code == status:
+                return dict(answer.json())
+            assert time.monotonic() < deadline, answer.text
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"SUPABASE_URL": "http://127.0.0.1:9"}, "SUPABASE_URL=http://127.0.0.1:9"),
+        ({"SUPABASE_SERVICE_KEY": SupabaseProject.publishable_key}, "the service key is refused"),
+        ({"SUPABASE_SERVICE_KEY": "sb_secret_wrong"}, "the service key is refused"),
+    ],
+    ids=["unreachable", "not the secret key", "a wrong key"],
+)
+def test_it_does_not_start_without_its_books(
+    supabase: SupabaseProject, tmp_path: Path, changed: dict[str, str], said: str
+) -> None:
+    for command in (["serve", "--port", "0"], ["keys", "create"]):
+        done = subprocess.run(
+            [KOSMOSX, *command, "--data-dir", tmp_path / "data"],
+            env=os.environ | settings(supabase, **changed),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert done.returncode == 1
+        assert done.stderr.startswith("kosmosx: SUPABASE_URL=")
+        assert said in done.stderr
+        assert "Traceback" not in done.stderr
