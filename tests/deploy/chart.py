@@ -66,6 +66,10 @@ MATRIX: dict[str, Values] = {
             "parentRefs": [{"name": "gate", "namespace": "edge"}],
             "hostnames": ["chat.example.com"],
         },
+        "targetGroupBinding": {
+            "enabled": True,
+            "arn": "arn:aws:elasticloadbalancing:eu-central-1:1:targetgroup/kosmosx/1",
+        },
     },
     "watched": {
         "monitoring": {

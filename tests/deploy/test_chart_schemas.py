@@ -39,10 +39,11 @@ FIELDS = {
     "ServiceMonitor": {"selector", "endpoints"},
     "PrometheusRule": {"groups"},
     # No models of these are to be had: their fields by the documents of KubeRay, the External
-    # Secrets Operator and the Gateway API.
+    # Secrets Operator, the Gateway API and the AWS Load Balancer Controller.
     "RayCluster": {"rayVersion", "headGroupSpec", "workerGroupSpecs"},
     "ExternalSecret": {"refreshInterval", "secretStoreRef", "target", "dataFrom"},
     "HTTPRoute": {"parentRefs", "hostnames", "rules"},
+    "TargetGroupBinding": {"targetGroupARN", "targetType", "serviceRef"},
 }  # fmt: skip
 
 
@@ -153,7 +154,7 @@ REFUSED: dict[str, tuple[Values, str]] = {
         {
             "secrets": {
                 "existingSecret": "a",
-                "external": {"enabled": True, "key": "k", "store": {"name": "s"}},
+                "external": {"enabled": True, "keys": ["k"], "store": {"name": "s"}},
             }
         },
         "secrets: expected existingSecret or external",
