@@ -4,7 +4,9 @@ The lease decides who goes on with a response; one that has ended is only settle
 twice changes nothing.
 """
 
+import asyncio
 import logging
+import random
 import time
 from collections.abc import Sequence
 
@@ -18,7 +20,10 @@ from kosmosx_stream.response_log import ResponseLog
 
 logger = logging.getLogger(__name__)
 
-BATCH = 16
+BATCH = 1000
+SECOND_LOOK_S = 0.1
+"""Where the store itself stood still, its leases lapsed all at once, and their owners' renewals are
+on their way."""
 MAX_ADOPTIONS = 3
 """A turn that was lost more often than this is ended: its prompt may be what kills its owners."""
 
@@ -43,9 +48,13 @@ class Adoption:
 
     async def take_over_lost(self) -> None:
         """Take over what has lapsed. The model must be loaded."""
-        for response_id in await self._log.expired(BATCH):
-            if self._turns.get(response_id) is not None:
-                continue  # Ours, and late with its renewal.
+        # Those of ours are late with their renewals.
+        lapsed = [each for each in await self._log.expired(BATCH) if not self._turns.get(each)]
+        if not lapsed:
+            return
+        await asyncio.sleep(SECOND_LOOK_S)
+        random.shuffle(lapsed)  # Other instances begin elsewhere.
+        for response_id in lapsed:
             lease = await self._log.acquire(response_id, self._lease_ttl_s)
             if lease is not None:
                 await self._take_over(lease)

@@ -53,6 +53,9 @@ from metering.prices import default_price_book
 
 logger = logging.getLogger(__name__)
 
+SILENCE_S = 30.0
+"""A reader of what lives elsewhere gives up when nothing comes for so long, e.g. in a prefill."""
+
 Progress = Callable[[str], None]
 
 
@@ -112,7 +115,7 @@ async def _start_services(
         log,
         store.ledger,
         attendance,
-        silence_s=3 * settings.lease_ttl_s,
+        silence_s=SILENCE_S,
         keep_unstored_s=settings.unstored_retention_s,
         grace_s=settings.disconnect_grace_s,
     )

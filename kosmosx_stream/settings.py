@@ -62,10 +62,11 @@ class Settings(BaseSettings):
     idempotency_s: float = Field(default=86400, gt=0)
     """How long an `Idempotency-Key` stands for its response, in seconds: at most as long as its log
     is kept."""
-    lease_ttl_s: float = Field(default=10, gt=0)
-    """A live response whose owner was silent for so long is taken over."""
-    sweep_interval_s: float = Field(default=2, gt=0)
-    """How often lapsed leases and idle sessions are looked for."""
+    lease_ttl_s: float = Field(default=1, gt=0)
+    """A live response whose owner was silent for so long is taken over, at most three times. An
+    owner that only was slow loses time and no token: what it writes then is refused."""
+    sweep_interval_s: float = Field(default=0.25, gt=0)
+    """How often lapsed leases are looked for."""
     session_idle_s: float = Field(default=900, gt=0)
     """An open session without connection or turn for so long is closed."""
     disconnect_grace_s: float = Field(default=30, ge=0)

@@ -7,6 +7,7 @@ import asyncio
 import logging
 import random
 import time
+from collections.abc import Awaitable, Callable
 
 from kosmosx_stream.heartbeat import BEATS
 from kosmosx_stream.hub import Hub
@@ -15,6 +16,10 @@ from kosmosx_stream.settings import Settings
 from metering.ledger import Ledger
 
 logger = logging.getLogger(__name__)
+
+
+BOOKS_INTERVAL_S = 2.0
+"""How often the books are looked through, at the most: nobody waits for that."""
 
 
 class Sweeper:
@@ -28,21 +33,34 @@ class Sweeper:
         self._watch = IdleWatch(1.5 * settings.session_idle_s / BEATS)
 
     async def run(self) -> None:
-        """Sweep until cancelled. The interval is jittered, so that instances take turns."""
-        while True:
-            try:
-                await self.sweep()
-            except Exception:
-                logger.exception("the sweep failed; it is tried again")
-            await asyncio.sleep(self._settings.sweep_interval_s * random.uniform(0.5, 1.5))  # noqa: S311
+        """Sweep until cancelled: for lost responses often, and however slow the books are."""
+        settings = self._settings
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(_repeat(self._adopt, settings.sweep_interval_s))
+            books_s = min(BOOKS_INTERVAL_S, settings.session_idle_s / 10)
+            tasks.create_task(_repeat(self.sweep, books_s))
+
+    async def _adopt(self) -> None:
+        if self._hub.takes_turns:
+            await self._hub.adoption.take_over_lost()
 
     async def sweep(self) -> None:
         """One round. Sessions close only after their lost turns were taken up again."""
         if not self._hub.takes_turns:
             return
-        await self._hub.adoption.take_over_lost()
+        await self._adopt()
         await self._ledger.cut_segments(time.time())
         before = time.time() - self._settings.session_idle_s
         idle = await self._ledger.idle_sessions(before)
         for session in self._watch.untouched(idle, time.monotonic()):
             await self._hub.sessions.close_idle(session, before)
+
+
+async def _repeat(work: Callable[[], Awaitable[None]], interval_s: float) -> None:
+    """Work for ever. The interval is jittered, so that instances take turns."""
+    while True:
+        try:
+            await work()
+        except Exception:
+            logger.exception("the sweep failed; it is tried again")
+        await asyncio.sleep(interval_s * random.uniform(0.5, 1.5))  # noqa: S311

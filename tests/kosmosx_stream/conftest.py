@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from conversation.items import Conversation
+from kosmosx_stream import adoption
 from metering.accounts import Account
 from metering.sqlite.store import open_sqlite
 from tests.kosmosx_stream.instances import Cluster
@@ -31,7 +32,8 @@ def documented(judge: Judge) -> Iterator[None]:
 
 
 @pytest.fixture
-async def cluster(tmp_path: Path) -> AsyncIterator[Cluster]:
+async def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Cluster]:
+    monkeypatch.setattr(adoption, "SECOND_LOOK_S", 0)  # Its clock is turned by hand.
     store = await open_sqlite(tmp_path / "books.db")
     await store.accounts.create_account(Account(id="acct", name="", created_at=0))
     await store.ledger.open_session("sess", "acct", None, 0)
