@@ -37,6 +37,14 @@ async def freeze_store(world: World, strike: Strike) -> None:
         world.store.valkey.send(signal.SIGCONT)
 
 
+async def slow_store(world: World, strike: Strike) -> None:
+    """Its disk takes long, and so does every write."""
+    async with strike.on(world.store):
+        await asyncio.to_thread(world.store.slow_disk, strike.rng.choice([0.01, 0.1, 0.4]))
+        await asyncio.sleep(strike.rng.uniform(0.5, 2.0))
+        await asyncio.to_thread(world.store.slow_disk, 0)
+
+
 async def fill_store(world: World, strike: Strike) -> None:
     """It takes nothing new."""
     async with strike.on(world.store):
@@ -65,6 +73,7 @@ STORE_FAULTS: dict[str, Fault] = {
     "kill -9 store": kill_store,
     "kill -9 store, rewriting": kill_store_rewriting,
     "freeze store": freeze_store,
+    "slow store": slow_store,
     "store is full": fill_store,
     "store may evict": misconfigure_store,
     "books are locked": lock_books,

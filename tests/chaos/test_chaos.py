@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -85,3 +86,39 @@ async def test_the_oracle_notices(control: Control, tmp_path: Path) -> None:
     )
     verdict = (await campaign.run(STRIKES_OF_A_CONTROL)).verdict
     assert getattr(verdict, control.finding) > 0, verdict
+
+
+SLOW_FSYNC = Path(__file__).with_name("slow_fsync.c")
+FSYNC_EVERY_S = 1.0
+
+
+@pytest.fixture
+def slow_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A flag: the disk of processes that are started from now on is slow while it is there."""
+    library, flag = tmp_path / "slow_fsync.so", tmp_path / "disk is slow"
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, SLOW_FSYNC], check=True)
+    monkeypatch.setenv("LD_PRELOAD", str(library))
+    monkeypatch.setenv("SLOW_FSYNC", str(flag))
+    return flag
+
+
+@pytest.mark.slow
+async def test_the_oracle_notices_a_store_that_acknowledges_too_early(
+    tmp_path: Path, slow_disk: Path
+) -> None:
+    """`appendfsync everysec`, a slow disk, and a kill -9: seconds of delivered tokens are gone."""
+
+    async def acknowledge_early(world: World, _strike: Strike) -> None:
+        await asyncio.to_thread(world.store.configure, appendfsync="everysec")
+        slow_disk.touch()  # noqa: ASYNC240 - a moment
+        await asyncio.sleep(2.5 * FSYNC_EVERY_S)
+        await asyncio.to_thread(world.store.valkey.kill)
+        slow_disk.unlink()  # noqa: ASYNC240
+        await asyncio.to_thread(world.store.valkey.start)
+
+    folder = tmp_path / "world"
+    folder.mkdir()
+    faults = {"acknowledge early": acknowledge_early}
+    campaign = Campaign(folder, seed=SEED, faults=faults, at_once=1, settle_s=5)
+    verdict = (await campaign.run(STRIKES_OF_A_CONTROL)).verdict
+    assert verdict.mismatches > 0, verdict

@@ -108,13 +108,18 @@ class Store(Target):
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
-        self.valkey = ValkeyProcess(folder)
+        self.valkey = ValkeyProcess(folder, **{"enable-debug-command": "local"})
 
     def configure(self, **settings: str) -> None:
         """Change settings while it runs."""
         with Redis.from_url(self.valkey.url) as redis:
             for name, value in settings.items():
                 redis.config_set(name.replace("_", "-"), value)
+
+    def slow_disk(self, seconds: float) -> None:
+        """Let each write take so long."""
+        with Redis.from_url(self.valkey.url) as redis:
+            redis.execute_command("DEBUG", "AOF-FLUSH-SLEEP", int(seconds * 1e6))
 
     def rewrite(self) -> None:
         """Have it begin to write its file anew."""
