@@ -19,6 +19,7 @@ from conversation.redis_history import RedisHistory
 from conversation.redis_log import RedisEventLog
 from kosmosx_stream import bootstrap
 from kosmosx_stream.admission import Admission
+from kosmosx_stream.attempts import Attempts
 from kosmosx_stream.chat_format import ChatFormat
 from kosmosx_stream.chat_template.format import TemplateFormat
 from kosmosx_stream.client_secrets import ClientSecrets
@@ -47,7 +48,9 @@ from kosmosx_stream.sweeper import Sweeper
 from kosmosx_stream.transports.cross_origin import CrossOrigin
 from kosmosx_stream.transports.endpoint import exception_handlers
 from kosmosx_stream.transports.routes import routes, secret_paths
+from metering.access_tokens import AccessTokens
 from metering.authenticator import Authenticator
+from metering.identities import LocalIdentities
 from metering.issuing import Issuer
 from metering.prices import default_price_book
 
@@ -132,9 +135,17 @@ async def _start_services(
     sweeping = asyncio.create_task(sweeper.run())
     stack.callback(sweeping.cancel)
     pepper = bootstrap.load_pepper(settings)
+    access_tokens = AccessTokens(pepper, life_s=settings.access_token_s)
+    identities = LocalIdentities(store.accounts)
+    stack.push_async_callback(identities.close)
     return Services(
         settings=settings,
-        authenticator=Authenticator(store.accounts, pepper, time.monotonic, time.time),
+        authenticator=Authenticator(
+            store.accounts, pepper, access_tokens, time.monotonic, time.time
+        ),
+        identities=identities,
+        access_tokens=access_tokens,
+        attempts=Attempts(redis, pepper),
         issuer=Issuer(store.accounts, pepper),
         client_secrets=ClientSecrets(redis, store.accounts, pepper),
         store=store,

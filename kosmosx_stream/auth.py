@@ -11,6 +11,9 @@ from metering.authenticator import Authenticator, ExpiredKey, InvalidKey, Princi
 SUBPROTOCOL = "realtime"
 """Selected in the handshake when a browser brings its key as a subprotocol."""
 
+NOBODY = Principal(account_id="", key_id=None)
+"""Whoever calls what needs no key; nothing is theirs."""
+
 _KEY_SUBPROTOCOL = "openai-insecure-api-key."
 
 

@@ -7,6 +7,7 @@ import msgspec
 from conversation import ports
 from conversation.ports import History, Lease, Reservation
 from kosmosx_stream.admission import Admission
+from kosmosx_stream.attempts import Attempts
 from kosmosx_stream.chat_format import ChatFormat
 from kosmosx_stream.client_secrets import ClientSecrets
 from kosmosx_stream.connections import Connections
@@ -24,7 +25,9 @@ from kosmosx_stream.response_log import ResponseLog
 from kosmosx_stream.sealing import Seal
 from kosmosx_stream.settings import Settings
 from kosmosx_stream.unstored import UnstoredTurns
+from metering.access_tokens import AccessTokens
 from metering.authenticator import Authenticator, Principal
+from metering.identities import Identities
 from metering.issuing import Issuer
 from metering.prices import PriceBook
 from metering.store import Store
@@ -43,6 +46,9 @@ class Services(msgspec.Struct, kw_only=True):
     settings: Settings
     authenticator: Authenticator
     issuer: Issuer
+    identities: Identities
+    access_tokens: AccessTokens
+    attempts: Attempts
     client_secrets: ClientSecrets
     store: Store
     history: History

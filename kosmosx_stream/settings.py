@@ -33,6 +33,15 @@ class Settings(BaseSettings):
     """The project's secret key (`sb_secret_...`), or the JWT of its role `service_role`."""
     key_pepper: SecretStr | None = Field(default=None, validate_default=True)
     """Secret mixed into the hashes of keys; by default made once and kept in the data folder."""
+    registration: Literal["open", "closed"] | None = None
+    """Whether anybody may register an account; by default only where the server listens on this
+    machine alone."""
+    max_registrations_per_hour: int = Field(default=20, ge=0)
+    """Of one address; 0 is any number."""
+    max_failed_sign_ins: int = Field(default=10, ge=0)
+    """Of one address with one email in 15 minutes; ten times as many of either. 0 is any number."""
+    access_token_s: float = Field(default=3600, ge=1)
+    """How long one stays signed in."""
 
     model: Path = NANO_CHECKPOINT
     """Checkpoint to serve: its folder, or its name on the Hugging Face hub."""
@@ -144,6 +153,13 @@ class Settings(BaseSettings):
         if pepper is None and info.data.get("supabase_url") is not None:
             raise ValueError("expected with SUPABASE_URL: a key is good on every host, or on none")
         return pepper
+
+    @property
+    def registration_open(self) -> bool:
+        """Whether anybody may register an account."""
+        if self.registration is None:
+            return self.host in {"localhost", "::1"} or self.host.startswith("127.")
+        return self.registration == "open"
 
     @field_validator("engine_urls", mode="before")
     @classmethod

@@ -6,7 +6,9 @@ from collections.abc import Callable
 import msgspec
 
 from metering import keys
-from metering.accounts import Accounts, KeyRecord, Scope
+from metering.access_tokens import AccessTokens, is_access_token
+from metering.accounts import ALL_SCOPES, Accounts, KeyRecord, Scope
+from metering.errors import NotFound
 from metering.keys import ExpiredKey, InvalidKey
 
 __all__ = ["Authenticator", "ExpiredKey", "InvalidKey", "Principal"]
@@ -40,6 +42,7 @@ class Authenticator:
     Args:
         accounts: where the keys are.
         pepper: the secret of the keys' MACs, at least 16 bytes.
+        access_tokens: checks what was signed for those who signed in.
         now: a monotonic clock in seconds, by which verdicts age.
         unix_now: a clock in Unix seconds, by which keys expire.
         capacity: verdicts to remember.
@@ -49,6 +52,7 @@ class Authenticator:
         self,
         accounts: Accounts,
         pepper: bytes,
+        access_tokens: AccessTokens,
         now: Callable[[], float],
         unix_now: Callable[[], float],
         *,
@@ -57,6 +61,7 @@ class Authenticator:
         keys.mac("", pepper)  # A short pepper is found now, not with the first request.
         self._accounts = accounts
         self._pepper = pepper
+        self._access_tokens = access_tokens
         self._now = now
         self._unix_now = unix_now
         self._capacity = capacity
@@ -71,17 +76,17 @@ class Authenticator:
             InvalidKey: nobody's, or not any more.
             StoreUnavailable: it cannot be told now; nobody is let in on an old verdict.
         """
-        key_id = keys.parse(token)
         mac = keys.mac(token, self._pepper)
         verdict = self._verdicts.get(mac)
         if verdict is None or self._now() - verdict.read_at >= MAX_TTL_S:
-            verdict = await self._judge(key_id, mac)
+            verdict = await self._judge(token, mac)
         self._remember(mac, verdict)
         if verdict.principal is None:
             raise InvalidKey
         at = self._unix_now()
         _check_expiry(verdict.principal.expires_at, at)
-        self._used[key_id] = at
+        if verdict.principal.key_id is not None:
+            self._used[verdict.principal.key_id] = at
         return verdict.principal
 
     async def confirm(self, principal: Principal) -> Principal:
@@ -123,13 +128,26 @@ class Authenticator:
             self._used = used | self._used
             raise
 
-    async def _judge(self, key_id: str, mac: bytes) -> _Verdict:
+    async def _judge(self, token: str, mac: bytes) -> _Verdict:
         read_at = self._now()  # Before the read: the verdict is at least this old.
+        if is_access_token(token):
+            return _Verdict(await self._signed_in(token), read_at)
+        key_id = keys.parse(token)
         key = await self._accounts.find_key(key_id)
         valid = keys.matches(mac, None if key is None else key.hash)
         if key is None or not valid or key.revoked_at is not None:
             return _Verdict(None, read_at)
         return _Verdict(_principal(key), read_at)
+
+    async def _signed_in(self, token: str) -> Principal | None:
+        signed = self._access_tokens.read(token)
+        try:
+            account = await self._accounts.account(signed.account_id)
+        except NotFound:
+            return None
+        if account.deleted_at is not None:
+            return None
+        return Principal(account.id, None, ALL_SCOPES, signed.expires_at)
 
     def _remember(self, mac: bytes, verdict: _Verdict) -> None:
         self._verdicts[mac] = verdict

@@ -1,8 +1,12 @@
 """JSON Schema of what clients send about their account, its budget and its keys."""
 
-from kosmosx_stream.protocol import budgets, keys
+from kosmosx_stream.protocol import accounts, budgets, keys
 from kosmosx_stream.protocol.schema_terms import BOOLEAN, array, body, integer, one_of, says
 from kosmosx_stream.protocol.schemas import Schema
+from metering import passwords
+
+_EMAIL: Schema = {"type": "string", "maxLength": passwords.LONGEST_EMAIL}
+_PASSWORD: Schema = {"type": "string", "maxLength": passwords.LONGEST}
 
 ACCOUNT_BODIES: dict[str, Schema] = {
     "SetBudget": body(
@@ -16,6 +20,17 @@ ACCOUNT_BODIES: dict[str, Schema] = {
             "hard": says(BOOLEAN, "Whether answers stop there, or a warning is all."),
         },
     ),
+    "CreateAccount": body(
+        "Who is to have an account.",
+        {
+            "email": says(_EMAIL, "Signs in; upper and lower case are the same."),
+            "password": says(
+                _PASSWORD | {"minLength": passwords.SHORTEST}, "Not one that is easily guessed."
+            ),
+        },
+        name={"type": "string", "maxLength": accounts.MAX_NAME},
+    ),
+    "SignIn": body("Who wants in.", {"email": _EMAIL, "password": _PASSWORD}),
     "CreateKey": body(
         "What a key is to be good for.",
         {},

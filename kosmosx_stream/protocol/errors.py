@@ -20,6 +20,8 @@ are OpenAI's. All codes, by what they are about:
   too_many_keys invalid_client_secret client_secret_expired
   client_secret_used client_secret_not_allowed origin_not_allowed conversation_not_allowed
   session_not_allowed
+- accounts: email_taken invalid_email weak_password wrong_password registration_closed
+  too_many_attempts server_busy
 - bodies: invalid_json invalid_type invalid_value missing_required_parameter unknown_parameter
   unsupported_parameter mutually_exclusive_parameters integer_below_min_value
   integer_above_max_value time_has_passed decimal_below_min_value decimal_above_max_value
@@ -69,6 +71,8 @@ class ApiError(Exception):
         self.stream_id: str | None = None
         self.billed = False
         """Whether something was generated first: the same request must not be made again."""
+        self.retry_after_s: int | None = None
+        """When the same request may succeed, if that is known."""
 
 
 class _Refusal(ApiError):

@@ -12,7 +12,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from conversation import ports
-from kosmosx_stream.auth import authenticate, require_scope
+from kosmosx_stream.auth import NOBODY, authenticate, require_scope
 from kosmosx_stream.protocol.errors import (
     ApiError,
     InvalidRequest,
@@ -60,14 +60,21 @@ class _Resource:
         operation = self._operations.get(request.method)
         if operation is None:
             raise HTTPException(405, headers={"Allow": ", ".join(self._operations)})
+        if operation.needs == "nothing":
+            await _answer(await operation.handler(request, services, NOBODY), scope, receive, send)
+            return
         client_secrets = services.client_secrets if operation.client_secrets else None
         principal = await authenticate(request, services.authenticator, client_secrets)
         if operation.needs != "a key":
             require_scope(principal, operation.needs)
         with services.requests.open(principal):
             result = await operation.handler(request, services, principal)
-            answer = result if isinstance(result, Response | EventStream) else json_response(result)
-            await answer(scope, receive, send)
+            await _answer(result, scope, receive, send)
+
+
+async def _answer(result: Any, scope: Scope, receive: Receive, send: Send) -> None:
+    answer = result if isinstance(result, Response | EventStream) else json_response(result)
+    await answer(scope, receive, send)
 
 
 def document(path: str, content: Any) -> Route:
@@ -117,6 +124,8 @@ def _refusal(_request: Request, error: Exception) -> Response:
     if refusal.billed or isinstance(refusal, QuotaExceeded):
         # OpenAI's clients repeat failed requests by themselves, unless they are told not to.
         response.headers["x-should-retry"] = "false"
+    if refusal.retry_after_s is not None:
+        response.headers["retry-after"] = str(refusal.retry_after_s)
     return response
 
 

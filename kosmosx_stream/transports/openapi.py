@@ -97,6 +97,8 @@ def _operation(path: str, each: Operation, answer: Schema) -> dict[str, Any]:
         "parameters": _parameters(path, each),
         "responses": answers,
     }
+    if each.needs == "nothing":
+        documented["security"] = []
     if each.client_secrets:
         documented["security"] = [{"key": []}, {"client_secret": []}]
     if each.body is not None:

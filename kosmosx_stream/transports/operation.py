@@ -30,8 +30,8 @@ StreamName = Literal["ResponseStreamEvent", "ChatStreamData"]
 """What server-sent events carry, by its name in the OpenAPI document."""
 
 
-Need = Scope | Literal["a key"]
-"""What a request has to show: a key of this scope, or any key."""
+Need = Scope | Literal["a key", "nothing"]
+"""What a request has to show: a key of this scope, any key, or none at all."""
 
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True):

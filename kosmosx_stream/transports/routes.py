@@ -3,6 +3,7 @@
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 
 from kosmosx_stream.transports import (
+    accounts,
     chat,
     client_secrets,
     conversations,
@@ -55,6 +56,9 @@ def endpoints() -> list[Endpoint]:
         Endpoint("PUT", "/v1/budget", usage.set_budget),
         Endpoint("DELETE", "/v1/budget", usage.remove_budget),
         Endpoint("POST", "/v1/client_secrets", client_secrets.create),
+        Endpoint("POST", "/v1/accounts", accounts.create),
+        Endpoint("POST", "/v1/accounts/sign_in", accounts.sign_in),
+        Endpoint("GET", "/v1/account", accounts.retrieve),
         Endpoint("POST", "/v1/keys", keys.create),
         Endpoint("GET", "/v1/keys", keys.list_all),
         Endpoint("GET", "/v1/keys/{key_id}", keys.retrieve),

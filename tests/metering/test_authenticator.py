@@ -1,9 +1,11 @@
+import time
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from metering import keys
+from metering.access_tokens import AccessTokens
 from metering.accounts import ALL_SCOPES, Account, KeyRecord
 from metering.authenticator import Authenticator, ExpiredKey, InvalidKey, Principal
 from metering.errors import NotFound, StoreUnavailable
@@ -13,6 +15,7 @@ from metering.sqlite.database import Database
 from metering.sqlite.store import open_sqlite
 
 PEPPER = b"p" * 32
+TOKENS = AccessTokens(PEPPER, life_s=60)
 
 
 class Clock:
@@ -63,7 +66,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def authenticator(accounts: CountingAccounts, clock: Clock) -> Authenticator:
-    return Authenticator(accounts, PEPPER, clock, clock)
+    return Authenticator(accounts, PEPPER, TOKENS, clock, clock)
 
 
 async def test_an_issued_key_is_kept_without_its_secret(
@@ -110,7 +113,7 @@ async def test_another_pepper_makes_all_keys_invalid(
     accounts: CountingAccounts, clock: Clock, issued: NewKey
 ) -> None:
     with pytest.raises(InvalidKey):
-        await Authenticator(accounts, b"q" * 32, clock, clock).authenticate(issued.token)
+        await Authenticator(accounts, b"q" * 32, TOKENS, clock, clock).authenticate(issued.token)
 
 
 async def test_a_hash_moved_to_another_key_opens_nothing(
@@ -164,7 +167,7 @@ async def test_nobody_is_let_in_on_an_old_verdict(
 async def test_memory_is_bounded_and_keeps_what_was_asked_for_last(
     accounts: CountingAccounts, clock: Clock, issued: NewKey
 ) -> None:
-    authenticator = Authenticator(accounts, PEPPER, clock, clock, capacity=2)
+    authenticator = Authenticator(accounts, PEPPER, TOKENS, clock, clock, capacity=2)
     await authenticator.authenticate(issued.token)
     for _ in range(5):
         with pytest.raises(InvalidKey):
@@ -176,7 +179,7 @@ async def test_memory_is_bounded_and_keeps_what_was_asked_for_last(
 
 def test_a_short_pepper_is_refused_at_once(clock: Clock, accounts: CountingAccounts) -> None:
     with pytest.raises(ValueError, match="pepper"):
-        Authenticator(accounts, b"short", clock, clock)
+        Authenticator(accounts, b"short", TOKENS, clock, clock)
 
 
 async def test_a_key_expires_though_its_verdict_is_remembered(
@@ -238,3 +241,38 @@ async def test_uses_are_told_together_and_never_lost(
     await accounts.note_used({issued.record.id: 200.0})
     await authenticator.flush_used()
     assert (await accounts.list_keys("acct_1"))[0].last_used_at == 200.0
+
+
+async def test_who_signed_in_may_do_all_until_the_account_is_deleted(
+    accounts: CountingAccounts, authenticator: Authenticator, clock: Clock
+) -> None:
+    clock.now = time.time()
+    token, made = TOKENS.sign("acct_1", clock.now)
+    principal = await authenticator.authenticate(token)
+    assert principal == Principal("acct_1", None, ALL_SCOPES, made.expires_at)
+    assert await authenticator.confirm(principal) == principal
+    await accounts.delete_account("acct_1", 5.0)
+    assert await authenticator.authenticate(token) == principal  # For a moment.
+    with pytest.raises(InvalidKey):
+        await authenticator.confirm(principal)
+    clock.now += 1.0
+    with pytest.raises(InvalidKey):
+        await authenticator.authenticate(token)
+    await authenticator.flush_used()
+
+
+async def test_a_token_expires_though_its_verdict_is_remembered(
+    authenticator: Authenticator, clock: Clock
+) -> None:
+    clock.now = time.time()
+    token, made = TOKENS.sign("acct_1", clock.now)
+    await authenticator.authenticate(token)
+    clock.now = made.expires_at
+    with pytest.raises(ExpiredKey):
+        await authenticator.authenticate(token)
+
+
+async def test_a_token_of_no_account_opens_nothing(authenticator: Authenticator) -> None:
+    for token in (TOKENS.sign("acct_9", time.time())[0], "eyJ.eyJ.x"):
+        with pytest.raises(InvalidKey):
+            await authenticator.authenticate(token)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from kosmosx_stream.protocol import client_events
+from kosmosx_stream.protocol.accounts import decode_account, decode_sign_in
 from kosmosx_stream.protocol.body_schemas import BODIES, COMMANDS
 from kosmosx_stream.protocol.budgets import decode_budget
 from kosmosx_stream.protocol.chat_requests import decode_chat
@@ -42,6 +43,8 @@ DECODERS: dict[str, tuple[Schema, Decode]] = {
     "SetBudget": (BODIES["SetBudget"], lambda body: decode_budget(body, "acct")),
     "CreateClientSecret": (BODIES["CreateClientSecret"], decode_client_secret),
     "CreateChatCompletion": (BODIES["CreateChatCompletion"], decode_chat),
+    "CreateAccount": (BODIES["CreateAccount"], decode_account),
+    "SignIn": (BODIES["SignIn"], decode_sign_in),
     "CreateKey": (BODIES["CreateKey"], partial(decode_key, at=1000.0)),
     "RotateKey": (BODIES["RotateKey"], decode_rotation),
 } | {kind: (schema, decode_client_event) for kind, schema in COMMANDS.items()}
@@ -49,6 +52,7 @@ DECODERS: dict[str, tuple[Schema, Decode]] = {
 SEMANTIC = {
     "mutually_exclusive_parameters", "invalid_image_url", "invalid_stream_id",
     "invalid_schema", "duplicate_name", "tool_not_found", "time_has_passed",
+    "invalid_email", "weak_password",
 }  # fmt: skip
 """What no schema can say. Whatever else a decoder finds wrong, the schema has to find wrong too."""
 
@@ -196,6 +200,8 @@ def test_every_field_that_is_read_is_documented(monkeypatch: pytest.MonkeyPatch)
     decode_budget(encoded({"limit_usd": "1", "hard": True}), "acct")
     decode_client_secret(encoded({"origin": "https://a", "expires_after": {}, "session": {}}))
     decode_chat(encoded(CHAT))
+    decode_account(encoded({"email": "a@b.de", "password": "x" * 10}))
+    decode_sign_in(encoded({"email": "a@b.de", "password": "x"}))
     decode_key(b"{}", at=0)
     decode_rotation(b"{}")
     decode_client_event(encoded(body | {"type": "response.create"}))

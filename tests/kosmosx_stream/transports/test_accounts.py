@@ -1,0 +1,165 @@
+"""Accounts over HTTP: registered, signed in to, and used with what signing in gives."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import jwt
+import pytest
+
+from tests.kosmosx_stream.clients import MODEL, client, socket
+from tests.server_process import ServerProcess
+
+GOOD = "violet ostrich tango"
+FAILED = 3
+
+
+@pytest.fixture(scope="module")
+def open_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """A server where one may register ten times, and fail to sign in three times."""
+    process = ServerProcess(
+        tmp_path_factory.mktemp("accounts") / "data",
+        KOSMOSX_ENGINE="deterministic",
+        KOSMOSX_MAX_REGISTRATIONS_PER_HOUR="10",
+        KOSMOSX_MAX_FAILED_SIGN_INS=str(FAILED),
+    )
+    process.data_dir.mkdir()
+    process.start()
+    yield process
+    process.stop()
+
+
+def post(server: ServerProcess, path: str, **body: Any) -> httpx.Response:
+    return httpx.post(f"{server.base_url}/v1/{path}", json=body)
+
+
+def sign_in(server: ServerProcess, email: str, password: str = GOOD) -> httpx.Response:
+    return post(server, "accounts/sign_in", email=email, password=password)
+
+
+def get(server: ServerProcess, path: str, token: str) -> httpx.Response:
+    headers = {"Authorization": f"Bearer {token}"}
+    return httpx.get(f"{server.base_url}/v1/{path}", headers=headers)
+
+
+def code(answer: httpx.Response) -> str:
+    return answer.json()["error"]["code"]
+
+
+@pytest.fixture(scope="module")
+def token(open_server: ServerProcess) -> str:
+    made = post(open_server, "accounts", email=" Ada@Example.com", password=GOOD, name="Ada")
+    assert made.status_code == 200, made.text
+    account = made.json()
+    assert (account["email"], account["name"]) == ("ada@example.com", "Ada")
+    signed = sign_in(open_server, "ADA@example.com")
+    assert signed.headers["cache-control"] == "no-store"
+    assert signed.json()["account"] == account
+    return signed.json()["access_token"]
+
+
+def test_who_signed_in_sees_the_account(open_server: ServerProcess, token: str) -> None:
+    assert get(open_server, "account", token).json()["email"] == "ada@example.com"
+    assert get(open_server, "keys", token).json()["data"] == []
+
+
+def test_who_signed_in_can_chat_and_make_keys(open_server: ServerProcess, token: str) -> None:
+    said = client(open_server, token).responses.create(model=MODEL, input="Hi")
+    headers = {"Authorization": f"Bearer {token}"}
+    url = f"{open_server.base_url}/v1/keys"
+    key = httpx.post(url, headers=headers, json={"label": "mine"}).json()["key"]
+    assert client(open_server, key).responses.retrieve(said.id).output_text == said.output_text
+    with socket(client(open_server, token)) as ws:
+        assert ws.say(input="Hi")[-1].type == "response.completed"
+        assert ws.close()["status"] == "closed"
+    (noted,) = get(open_server, "keys", token).json()["data"]
+    assert noted["label"] == "mine"
+
+
+def test_an_email_registers_once(open_server: ServerProcess, token: str) -> None:
+    again = post(open_server, "accounts", email="ada@EXAMPLE.com", password="another ostrich dance")
+    assert (again.status_code, code(again)) == (409, "email_taken")
+    assert again.json()["error"]["param"] == "email"
+    assert sign_in(open_server, "ada@example.com").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({"password": GOOD}, "email"),
+        ({"email": "nobody", "password": GOOD}, "email"),
+        ({"email": "bob@example.com"}, "password"),
+        ({"email": "bob@example.com", "password": "short"}, "password"),
+        ({"email": "bob@example.com", "password": "password123"}, "password"),
+        ({"email": "bob@example.com", "password": "x" * 129}, "password"),
+        ({"email": "bob@example.com", "password": GOOD, "name": 1}, "name"),
+    ],
+)
+def test_bad_input_is_refused_by_name(
+    open_server: ServerProcess, body: dict[str, Any], param: str
+) -> None:
+    refused = post(open_server, "accounts", **body)
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, param)
+
+
+def test_a_password_is_tried_few_times(open_server: ServerProcess) -> None:
+    email = "eve@example.com"
+    assert post(open_server, "accounts", email=email, password=GOOD).status_code == 200
+    for _ in range(FAILED + 1):  # What is right does not count.
+        assert sign_in(open_server, email).status_code == 200
+    for _ in range(FAILED):
+        refused = sign_in(open_server, email, "wrong")
+        assert (refused.status_code, code(refused)) == (401, "wrong_password")
+    for password in ("wrong", GOOD):
+        refused = sign_in(open_server, email, password)
+        assert (refused.status_code, code(refused)) == (429, "too_many_attempts")
+        assert 0 < int(refused.headers["retry-after"]) <= 900
+
+
+def test_nobody_registers_often(open_server: ServerProcess) -> None:
+    answers = [
+        post(open_server, "accounts", email=f"n{number}@example.com", password="password123")
+        for number in range(11)
+    ]
+    assert answers[-1].status_code == 429
+
+
+@pytest.mark.parametrize("algorithm", ["none", "HS256"])
+def test_a_forged_token_opens_nothing(
+    open_server: ServerProcess, token: str, algorithm: str
+) -> None:
+    claims = jwt.decode(token, options={"verify_signature": False})
+    secret = b"x" * 32 if algorithm == "HS256" else None
+    forged = jwt.encode(claims, secret, algorithm)
+    refused = get(open_server, "account", forged)
+    assert (refused.status_code, code(refused)) == (401, "invalid_api_key")
+
+
+def test_another_server_s_token_opens_nothing(wordy_server: ServerProcess, token: str) -> None:
+    assert get(wordy_server, "account", token).status_code == 401
+
+
+def test_no_password_is_written_anywhere(open_server: ServerProcess) -> None:
+    log = (open_server.data_dir / "logs" / "server.log").read_text()
+    assert GOOD not in log + open_server.output()
+    for path in open_server.data_dir.rglob("*"):
+        if path.is_file():
+            assert GOOD.encode() not in path.read_bytes(), path
+
+
+@pytest.fixture(scope="module")
+def closed_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    process = ServerProcess(
+        tmp_path_factory.mktemp("closed") / "data",
+        KOSMOSX_ENGINE="deterministic",
+        KOSMOSX_REGISTRATION="closed",
+    )
+    process.data_dir.mkdir()
+    process.start()
+    yield process
+    process.stop()
+
+
+def test_a_closed_server_takes_no_registrations(closed_server: ServerProcess) -> None:
+    refused = post(closed_server, "accounts", email="ada@example.com", password=GOOD)
+    assert (refused.status_code, code(refused)) == (403, "registration_closed")
