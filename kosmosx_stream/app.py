@@ -20,6 +20,7 @@ from conversation.redis_log import RedisEventLog
 from kosmosx_stream import bootstrap
 from kosmosx_stream.admission import Admission
 from kosmosx_stream.attempts import Attempts
+from kosmosx_stream.cancelling import end
 from kosmosx_stream.chat_format import ChatFormat
 from kosmosx_stream.chat_template.format import TemplateFormat
 from kosmosx_stream.client_secrets import ClientSecrets
@@ -93,9 +94,7 @@ async def _lifespan(
         try:
             yield
         finally:
-            model.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await model
+            await end(model)
 
 
 async def _start_services(
@@ -133,7 +132,7 @@ async def _start_services(
     await stack.enter_async_context(hub.running())
     sweeper = Sweeper(ledger=store.ledger, hub=hub, settings=settings)
     sweeping = asyncio.create_task(sweeper.run())
-    stack.callback(sweeping.cancel)
+    stack.push_async_callback(end, sweeping)
     pepper = bootstrap.load_pepper(settings)
     access_tokens = AccessTokens(pepper, life_s=settings.access_token_s)
     identities = LocalIdentities(store.accounts)

@@ -26,6 +26,7 @@ from conversation.ports import (
     NotFound,
 )
 from kosmosx_stream.adoption import Adoption
+from kosmosx_stream.cancelling import end
 from kosmosx_stream.chat_format import ChatFormat
 from kosmosx_stream.draining import Drain
 from kosmosx_stream.ending import Ending
@@ -98,8 +99,7 @@ class Hub:
                 yield
             finally:
                 await self.drain.hand_over()
-                for beat in beats:
-                    beat.cancel()
+                await end(*beats)
 
     def _heartbeats(self) -> Sequence[Coroutine[None, None, None]]:
         settings = self._settings

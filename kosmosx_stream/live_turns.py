@@ -13,6 +13,7 @@ import msgspec
 
 from conversation.entries import EndReason, Entry, Started
 from conversation.ports import Attendance, EventLog, Lease, LogUnavailable
+from kosmosx_stream.cancelling import end
 from kosmosx_stream.chat_format import ChatFormat
 from kosmosx_stream.committer import Committer, Verdict
 from kosmosx_stream.elsewhere import Elsewhere
@@ -80,7 +81,7 @@ class LiveTurns:
             committing = outer.create_task(self.committer.run())
             async with asyncio.TaskGroup() as self._tasks:
                 yield
-            committing.cancel()
+            await end(committing)
 
     def spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         """Run something for as long as the turns are run."""

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import logging
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -30,18 +31,21 @@ def main() -> None:
     if unknown := set(given.fault or ()) - known.keys():
         parser.error(f"no faults: {sorted(unknown)}; there are {list(known)}")
     faults = {name: known[name] for name in given.fault or known}
-    with tempfile.TemporaryDirectory() as folder:
-        campaign = Campaign(
-            Path(folder),
-            seed=given.seed,
-            faults=faults,
-            at_once=given.at_once,
-            environment={"KOSMOSX_ENGINE": given.engine},
-        )
-        report = asyncio.run(campaign.run(given.strikes))
+    folder = Path(tempfile.mkdtemp(prefix="chaos-"))
+    campaign = Campaign(
+        folder,
+        seed=given.seed,
+        faults=faults,
+        at_once=given.at_once,
+        environment={"KOSMOSX_ENGINE": given.engine},
+    )
+    report = asyncio.run(campaign.run(given.strikes))
     print(report.tables())
-    print(*report.verdict.findings[:SHOWN], sep="\n")
-    sys.exit(not report.verdict.clean)
+    if report.verdict.clean:
+        shutil.rmtree(folder)
+        return
+    print(*report.verdict.findings[:SHOWN], f"All of it lies in {folder}.", sep="\n")
+    sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -75,6 +75,8 @@ class Campaign:
             shown = await self._shown()
             ledgers = read_ledgers(world.store.valkey.url, world.books.path)
         verdict = Oracle(undisturbed, ledgers).judge(self._readings, shown)
+        for mishap in (mishap for node in world.nodes for mishap in node.mishaps):
+            verdict.find("broken", "campaign", mishap)
         seconds = time.monotonic() - began
         return Report(self._seed, seconds, self._strikes, self._readings, verdict)
 

@@ -49,6 +49,11 @@ class Verdict:
     def clean(self) -> bool:
         return not any(self.faults.values())
 
+    def find(self, kind: str, subject: object, what: object, count: int = 1) -> None:
+        """Something that may not be."""
+        setattr(self, kind, getattr(self, kind) + count)
+        self.findings.append(f"{kind}: {subject}: {what}")
+
 
 class Oracle:
     """Knows the undisturbed answers, and all that was written down."""
@@ -65,19 +70,15 @@ class Oracle:
             self._verdict.answers += 1
             known.add(reading.response_id)
             if reading.broken is not None:
-                self._find("broken", reading.response_id, reading.broken)
+                self._verdict.find("broken", reading.response_id, reading.broken)
             elif reading.response_id not in self._ledgers.logs:
-                self._find("lost", reading.response_id, "no log")
+                self._verdict.find("lost", reading.response_id, "no log")
             else:
                 self._judge_numbers(reading)
                 self._judge_words(reading, shown)
         self._judge_logs(known)
         self._judge_sessions()
         return self._verdict
-
-    def _find(self, kind: str, subject: object, what: object, count: int = 1) -> None:
-        setattr(self._verdict, kind, getattr(self._verdict, kind) + count)
-        self._verdict.findings.append(f"{kind}: {subject}: {what}")
 
     def _judge_numbers(self, reading: Reading) -> None:
         numbers = reading.numbers
@@ -87,7 +88,7 @@ class Oracle:
             ("reordered", sum(after < before for before, after in pairwise(numbers))),
         ):
             if count:
-                self._find(kind, reading.response_id, numbers, count)
+                self._verdict.find(kind, reading.response_id, numbers, count)
 
     def _judge_words(self, reading: Reading, shown: Mapping[str, Event]) -> None:
         """Client, log and server say the same, and where there is one right answer, that."""
@@ -113,14 +114,16 @@ class Oracle:
         for name, one, other in said:
             if one != other:
                 what = f"{name} {one!r} != {other!r}, {ended['status']} {ended['error']}"
-                self._find("mismatches", response_id, f"{what}, after {reading.failures}")
+                self._verdict.find("mismatches", response_id, f"{what}, after {reading.failures}")
 
     def _judge_logs(self, known: set[str | None]) -> None:
         """Every log, whoever has read it: whole, settled once, and billed as it is."""
         for response_id, log in self._ledgers.logs.items():
             self._verdict.unread += response_id not in known
             if not log.whole or response_id in self._ledgers.unreleased:
-                self._find("unsettled", response_id, [type(e).__name__ for e in log.entries])
+                self._verdict.find(
+                    "unsettled", response_id, [type(e).__name__ for e in log.entries]
+                )
                 continue
             self._verdict.tokens += len(log.token_ids)
             _, tokens = self._ledgers.turns.get(response_id, ("", None))
@@ -128,9 +131,9 @@ class Oracle:
             owed = log.tokens if log.token_ids else 0  # What generated nothing is free.
             if (tokens, billed) != (log.tokens, owed):
                 difference = f"{tokens} in the ledger, {billed} billed, {log.tokens} in the log"
-                self._find("bill_differences", response_id, difference)
+                self._verdict.find("bill_differences", response_id, difference)
         for response_id in self._ledgers.turns.keys() - self._ledgers.logs.keys():
-            self._find("bill_differences", response_id, "billed, but there is no log")
+            self._verdict.find("bill_differences", response_id, "billed, but there is no log")
 
     def _judge_sessions(self) -> None:
         """The receipts add up to the usage records, and so does what is owed."""
@@ -139,10 +142,10 @@ class Oracle:
             wanted[self._ledgers.turns[response_id][0]] += tokens
         for session, tokens in self._ledgers.sessions.items():
             if tokens is None:
-                self._find("unsettled", session, "open")
+                self._verdict.find("unsettled", session, "open")
             elif tokens != wanted[session]:
                 difference = f"{tokens} on the receipt, {wanted[session]} recorded"
-                self._find("bill_differences", session, difference)
+                self._verdict.find("bill_differences", session, difference)
         for session, (owed, cost) in self._ledgers.owed.items():
             if owed != cost:
-                self._find("bill_differences", session, f"{owed} in the outbox, not {cost}")
+                self._verdict.find("bill_differences", session, f"{owed} in the outbox, not {cost}")

@@ -81,7 +81,7 @@ async def drain_server(world: World, strike: Strike) -> None:
     """SIGTERM, as in a rolling restart."""
     node = _node(world, strike)
     async with strike.on(node):
-        await asyncio.to_thread(node.server.stop)
+        await node.drain()
         await node.restart()
 
 

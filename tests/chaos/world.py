@@ -5,12 +5,14 @@ import json
 import os
 import signal
 import sqlite3
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
 from redis import Redis
 
+from kosmosx_stream.settings import Settings
 from tests.chaos.forked_server import ForkedServer
 from tests.chaos.proxy import Proxy
 from tests.chaos.saboteur import ORDERS
@@ -23,10 +25,8 @@ QUICK = {
     "KOSMOSX_SESSION_IDLE_S": "3",
     "KOSMOSX_SETTLE_TIMEOUT_S": "2",
     "KOSMOSX_DRAIN_TIMEOUT_S": "0.5",
-    "KOSMOSX_LEASE_TTL_S": "1",
-    "KOSMOSX_SWEEP_INTERVAL_S": "0.1",
 }
-"""Less patience than by default, so that more happens in a minute."""
+"""Less patience than by default, so that more happens in a minute. Leases are as they come."""
 STARTS = 20
 """A server that starts while its store is away gives up, and its supervisor starts it again."""
 
@@ -57,6 +57,7 @@ class Node(Target):
         self._orders = folder / ORDERS
         self.server: ForkedServer
         self.front: Edge
+        self.mishaps: list[str] = []
 
     async def start(self) -> None:
         await self.to_valkey.start()
@@ -81,8 +82,16 @@ class Node(Target):
             else:
                 return
 
+    async def drain(self) -> None:
+        """SIGTERM, and wait for the end; one that does not come is a fault of the server's."""
+        try:
+            await asyncio.to_thread(self.server.stop)
+        except subprocess.TimeoutExpired:
+            self.mishaps.append("a server did not end on SIGTERM")
+            await asyncio.to_thread(self.server.kill)
+
     async def stop(self) -> None:
-        await asyncio.to_thread(self.server.stop)
+        await self.drain()
         await self.front.stop()
         await self.to_valkey.stop()
 
@@ -156,7 +165,7 @@ class World:
             "KOSMOSX_DATABASE": str(self.books.path),
             "KOSMOSX_KEY_PEPPER": "shared by both servers",
         }  # fmt: skip
-        self.lease_ttl_s = float(shared["KOSMOSX_LEASE_TTL_S"])
+        self.lease_ttl_s: float = Settings.model_fields["lease_ttl_s"].default
         self.nodes = tuple(
             Node(folder / name, self.store.valkey.port, shared) for name in ("one", "two")
         )
