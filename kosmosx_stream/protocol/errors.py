@@ -40,7 +40,9 @@ are OpenAI's. All codes, by what they are about:
 - load: rate_limit_exceeded server_unavailable store_unavailable log_unavailable server_error
 
 Beside them stand those of `response.steer.failed` (`protocol/steering.py`) and of failed responses:
-server_error invalid_prompt conversation_conflict.
+server_error invalid_prompt conversation_conflict. OpenAI's other codes of failed responses are about
+what is checked here before a response begins (pictures), or does not exist here (policies, vector
+stores). A response is incomplete for `max_output_tokens` or `steered`; nothing filters content.
 """
 
 from typing import ClassVar

@@ -165,6 +165,20 @@ def test_input_after_a_call_that_was_cut_off_comes_back(narrow: ServerProcess) -
         assert "cut off" in returned.error.message
 
 
+def test_input_of_a_response_that_is_cancelled_comes_back(narrow: ServerProcess) -> None:
+    with socket(narrow) as ws:
+        first = call_begun(ws, tools=[look(900)])
+        steer(ws, first, "Only the circles.")
+        ws.until("response.steer.accepted")
+        ws.connection.send({"type": "kosmosx:response.cancel", "response_id": first})
+        assert ws.until("response.incomplete").response.output[0].status == "incomplete"
+        returned = failed(ws)
+        assert (returned.error.code, returned.steer.input) == (
+            "response_not_active",
+            "Only the circles.",
+        )
+
+
 def test_input_without_a_successor_comes_back_under_its_id(narrow: ServerProcess) -> None:
     with socket(narrow) as ws:
         first = under_way(ws, "a", max_output_tokens=400)
