@@ -19,7 +19,7 @@ from kosmosx_stream.answer_form import answer_form
 from kosmosx_stream.chat_format import ChatFormat
 from kosmosx_stream.engines.port import Engine
 from kosmosx_stream.grant import Granted
-from kosmosx_stream.ids import new_id
+from kosmosx_stream.ids import answer_id, new_id
 from kosmosx_stream.images import ImageLoader
 from kosmosx_stream.intake import Intake
 from kosmosx_stream.item_text import Function, functions_text
@@ -105,7 +105,8 @@ class Admission:
             ApiError: the request cannot be served; nothing was generated or billed.
         """
         request = _granted(principal, request)
-        asked = await self._ask(principal, request, unstored)
+        response_id = response_id or new_id("resp")
+        asked = await self._ask(principal, request, unstored, response_id)
         past, shown = asked.past, asked.image_ids
         # Long texts and large schemas take tenths of a second: others' answers go on meanwhile.
         marks = self._format.marks if asked.grounding else ()
@@ -116,7 +117,7 @@ class Admission:
         )
         all_images = (*(i for turn in fitted.turns for i in turn.image_ids), *shown)
         return Started(
-            response_id=response_id or new_id("resp"),
+            response_id=response_id,
             account_id=principal.account_id,
             session_id=session_id,
             created_at=time.time(),
@@ -133,7 +134,7 @@ class Admission:
             image_ids=all_images,
             new_images=(*_unbilled(fitted.turns), *shown),
             input=asked.said,
-            output_item_id=new_id("msg"),
+            output_item_id=answer_id(response_id),
             parent_id=past.parent_id,
             conversation_id=past.conversation_id,
             conversation_revision=past.revision,
@@ -168,7 +169,7 @@ class Admission:
             ApiError: it could not be served, whatever its length.
         """
         request = _granted(principal, request)
-        asked = await self._ask(principal, request, UnstoredTurns(), keep=False)
+        asked = await self._ask(principal, request, UnstoredTurns())
         past = asked.past
         prompt_ids = await asyncio.to_thread(
             self._prompt, _told(request), past.turns, asked.turn_ids
@@ -182,9 +183,9 @@ class Admission:
         principal: Principal,
         request: CreateResponse,
         unstored: UnstoredTurns,
-        *,
-        keep: bool = True,
+        response_id: str | None = None,
     ) -> Asked:
+        """Without a `response_id` it is only a question; nothing is kept of it."""
         self._check_model(request.model)
         past = await past_of(
             self._history,
@@ -199,7 +200,12 @@ class Admission:
         if previous is not None and limited:
             raise previous_response_not_found(previous)
         said = await self.intake.take_in(
-            principal.account_id, request.messages, after=past.items, keep=keep
+            principal.account_id,
+            request.messages,
+            after=past.items,
+            response_id=response_id,
+            may_read=lambda turn: _reaches(principal, turn),
+            keep=response_id is not None,
         )
         items = (*past.pending, *said)
         shown = image_ids(items) if self._format.sees else ()
@@ -269,6 +275,11 @@ class Admission:
     ) -> tuple[int, ...]:
         past = (token for turn in turns for token in self._stretch(turn))
         return (*self._format.opening(instructions), *past, *turn_ids)
+
+
+def _reaches(principal: Principal, turn: Turn) -> bool:
+    """Whether its items may be referred to."""
+    return not isinstance(principal, Granted) or principal.grant.continues([turn])
 
 
 def _granted(principal: Principal, request: CreateResponse) -> CreateResponse:

@@ -146,6 +146,7 @@ BODIES: dict[str, Schema] = {
         ref("FunctionCall"),
         ref("FunctionCallOutput"),
         ref("Compaction"),
+        ref("ItemReference"),
     ),
     "FunctionCall": body(
         "A call that the model made.",
@@ -198,6 +199,11 @@ BODIES: dict[str, Schema] = {
         "What `POST /v1/responses/compact` returned, unchanged.",
         {"type": one_of("compaction"), "encrypted_content": TEXT},
         id=TEXT,
+    ),
+    "ItemReference": body(
+        "An item of a stored response, or of the conversation that is gone on with.",
+        {"id": {"type": "string", "minLength": 1}},
+        type=one_of("item_reference"),
     ),
     "CompactResponse": body(
         "What to abridge: a chain of responses, further input, or both.",

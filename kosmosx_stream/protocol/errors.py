@@ -40,7 +40,7 @@ are OpenAI's. All codes, by what they are about:
 - load: rate_limit_exceeded server_unavailable store_unavailable log_unavailable server_error
 
 Beside them stand those of `response.steer.failed` (`protocol/steering.py`) and of failed responses:
-server_error invalid_prompt conversation_conflict. OpenAI's other codes of failed responses are about
+server_error invalid_prompt conversation_conflict. OpenAI's other codes of failed responses are of
 what is checked here before a response begins (pictures), or does not exist here (policies, vector
 stores). A response is incomplete for `max_output_tokens` or `steered`; nothing filters content.
 """
@@ -185,9 +185,10 @@ def conversation_locked() -> Conflict:
     )
 
 
-def item_not_found(item_id: str) -> NotFound:
-    """The conversation has no such item, or no more."""
-    return NotFound(f"Item with id '{item_id}' not found.", code="item_not_found", param="item_id")
+def item_not_found(item_id: str, param: str = "item_id") -> NotFound:
+    """There is no such item, or no more."""
+    message = f"Item with id '{item_id[:128]}' not found."
+    return NotFound(message, code="item_not_found", param=param)
 
 
 def conversation_not_found(conversation_id: str | None) -> NotFound:

@@ -9,6 +9,7 @@ from kosmosx_stream.protocol.errors import InvalidRequest
 from kosmosx_stream.protocol.fields import (
     Fields,
     check_object,
+    empty_string,
     missing,
     unsupported,
     wrong_type,
@@ -84,7 +85,14 @@ class InputCompaction(msgspec.Struct, frozen=True):
     param: str
 
 
-InputItem = InputMessage | InputCall | InputCallOutput | InputCompaction
+class InputReference(msgspec.Struct, frozen=True):
+    """An item that is kept here, by its id; `param` is its field."""
+
+    item_id: str
+    param: str
+
+
+InputItem = InputMessage | InputCall | InputCallOutput | InputCompaction | InputReference
 
 
 def read_input(value: Any, param: str = "input") -> tuple[InputItem, ...]:
@@ -132,9 +140,7 @@ def _read_item(item: Fields) -> InputItem:
         case "compaction":
             return _read_compaction(item)
         case "item_reference":
-            raise _unsupported_item(
-                item, "Item references are not supported; use 'previous_response_id' instead."
-            )
+            return _read_reference(item)
         case _:
             raise _unsupported_item(
                 item,
@@ -197,6 +203,14 @@ def _read_compaction(item: Fields) -> InputCompaction:
     """Open Responses: CompactionSummaryItemParam."""
     sealed = item.required_string("encrypted_content")
     return InputCompaction(sealed, item.param("encrypted_content"))
+
+
+def _read_reference(item: Fields) -> InputReference:
+    """Open Responses: ItemReferenceParam."""
+    item_id = item.required_string("id")
+    if not item_id:
+        raise empty_string(item.param("id"))
+    return InputReference(item_id, item.param("id"))
 
 
 def _item_type(item: Fields) -> str:

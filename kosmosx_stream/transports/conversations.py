@@ -39,7 +39,11 @@ from metering.authenticator import Principal
 
 
 @operation(
-    needs="generate", body="CreateConversation", body_required=False, answer=ConversationObject
+    needs="generate",
+    body="CreateConversation",
+    body_required=False,
+    answer=ConversationObject,
+    refuses=(NotFound,),
 )
 async def create(request: Request, services: Services, principal: Principal) -> Any:
     """`POST /v1/conversations`: begin one."""

@@ -269,9 +269,11 @@ def test_a_secret_s_limits_hold(twins: Twins, tenant: Tenant) -> None:
         assert first["usage"]["output_tokens"] == first["max_output_tokens"] == 20
         second = say(socket, previous_response_id=first["id"], max_output_tokens=None)["response"]
         assert second["usage"]["output_tokens"] == 20
+        assert say(socket, input=[{"id": first["output"][0]["id"]}])["type"] != "error"
         faults: list[tuple[dict[str, Any], str]] = [
             ({"conversation": other.id}, "conversation_not_allowed"),
             ({"previous_response_id": elsewhere.id}, "previous_response_not_found"),
+            ({"input": [{"id": elsewhere.output[0].id}]}, "item_not_found"),
         ]
         for request, code in faults:
             assert say(socket, **request)["error"]["code"] == code

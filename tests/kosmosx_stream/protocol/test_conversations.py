@@ -47,7 +47,7 @@ def test_a_conversation_may_begin_with_items_of_both_sides() -> None:
         ({}, "invalid_type", "items"),
         ([ITEM, 1], "invalid_type", "items[1]"),
         ([{"role": "user"}], "missing_required_parameter", "items[0].content"),
-        ([{"type": "item_reference", "id": "x"}], "unsupported_input_item", "items[0].type"),
+        ([{"type": "item_reference", "id": ""}], "empty_string", "items[0].id"),
     ],
 )
 def test_faulty_items(decode: Any, items: Any, code: str, param: str) -> None:
