@@ -14,6 +14,7 @@ RELEASE, NAMESPACE = "demo", "chat"
 NAME = "demo-kosmosx-stream"
 
 helm_python.disable_logging()
+# It says that links of the chart are followed, as they are meant to be.
 logging.getLogger("helm_python").setLevel(logging.WARNING)
 
 Values = dict[str, Any]
@@ -52,7 +53,7 @@ MATRIX: dict[str, Values] = {
         "secrets": {
             "values": {
                 "KOSMOSX_KEY_PEPPER": "pepper-that-is-secret",
-                "SUPABASE_SERVICE_ROLE_KEY": "role-that-is-secret",
+                "SUPABASE_SERVICE_KEY": "role-that-is-secret",
                 "SUPABASE_DB_URL": "postgres://u:password-that-is-secret@db/postgres",
                 "STRIPE_API_KEY": "stripe-that-is-secret",
             }

@@ -10,15 +10,14 @@ OTHERS = {
     "VALKEY_PASSWORD",
 }  # fmt: skip
 SECRETS = {
-    "HF_TOKEN", "VALKEY_PASSWORD", "SUPABASE_SERVICE_ROLE_KEY", "SUPABASE_DB_URL",
+    "HF_TOKEN", "VALKEY_PASSWORD", "SUPABASE_SERVICE_KEY", "SUPABASE_DB_URL",
     "STRIPE_API_KEY", "STRIPE_WEBHOOK_SECRET",
 }  # fmt: skip
-PROMISED = {"SUPABASE_URL"}
-"""Not read yet, like Supabase's and Stripe's secrets: they come with the accounts."""
+"""What the settings do not name: others read them, or the accounts will."""
 
 
 def known_names() -> set[str]:
-    return set(_settings()) | OTHERS | SECRETS | PROMISED
+    return set(_settings()) | OTHERS | SECRETS
 
 
 def secret_names() -> set[str]:

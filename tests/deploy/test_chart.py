@@ -157,7 +157,7 @@ def test_one_gateway_with_a_file_and_several_with_supabase(manifests: list[Manif
     if several:
         assert "SUPABASE_URL" in environment(manifests)
         assert of_kind(manifests, "PodDisruptionBudget")
-        assert needed(manifests) >= {"KOSMOSX_KEY_PEPPER", "SUPABASE_SERVICE_ROLE_KEY"}
+        assert needed(manifests) >= {"KOSMOSX_KEY_PEPPER", "SUPABASE_SERVICE_KEY"}
     if "persistentVolumeClaim" in data:
         assert not several
         assert deployment["spec"]["strategy"]["type"] == "Recreate"

@@ -1,6 +1,7 @@
 """compose.yaml as Docker's own Compose reads it, and the files that it mounts."""
 
 import json
+import tomllib
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -84,8 +85,20 @@ def test_an_image_has_a_version(service: str) -> None:
 def test_what_is_mounted_is_there(service: str) -> None:
     for path in mounted(service):
         assert path.exists(), path
-        for file in [path] if path.is_file() else []:
-            assert yaml.safe_load(file.read_text())
+        if path.suffix == ".yaml":
+            assert yaml.safe_load(path.read_text())
+
+
+def test_the_books_of_supabase_lite_are_opened_by_the_settings_beside_it() -> None:
+    given = dict(
+        line.split("=", 1)
+        for line in (ROOT / "supabase/lite.env").read_text().splitlines()
+        if not line.startswith("#")
+    )
+    assert set(given) <= known_names()
+    lite = tomllib.loads((ROOT / "supabase/lite.toml").read_text())
+    assert given["SUPABASE_SERVICE_KEY"] == lite["auth"]["secret_key"]
+    assert given["SUPABASE_URL"] == f"http://supabase:{lite['api']['port']}"
 
 
 def test_the_collector_s_pipelines_are_made_of_its_parts() -> None:

@@ -27,13 +27,11 @@
 {{- else if not .Values.redis.url }}
 {{ include "kosmosx.neededFromSecret" (list . "REDIS_URL" "REDIS_URL") }}
 {{- end }}
-{{- if include "kosmosx.several" . }}
+{{- if .Values.supabase.url }}
+{{ include "kosmosx.neededFromSecret" (list . "SUPABASE_SERVICE_KEY" "SUPABASE_SERVICE_KEY") }}
 {{ include "kosmosx.neededFromSecret" (list . "KOSMOSX_KEY_PEPPER" "KOSMOSX_KEY_PEPPER") }}
 {{- else }}
 {{ include "kosmosx.fromSecret" (list . "KOSMOSX_KEY_PEPPER" "KOSMOSX_KEY_PEPPER") }}
-{{- end }}
-{{- if .Values.supabase.url }}
-{{ include "kosmosx.neededFromSecret" (list . "SUPABASE_SERVICE_ROLE_KEY" "SUPABASE_SERVICE_ROLE_KEY") }}
 {{- end }}
 {{- range list "KOSMOSX_ENGINE_API_KEY" "STRIPE_API_KEY" "STRIPE_WEBHOOK_SECRET" "HF_TOKEN" }}
 {{ include "kosmosx.fromSecret" (list $ . .) }}

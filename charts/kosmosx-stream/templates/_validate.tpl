@@ -16,13 +16,13 @@
 {{- if and (eq .Values.redis.mode "external") (not .Values.redis.url) (include "kosmosx.ownSecret" .) (not (hasKey .Values.secrets.values "REDIS_URL")) }}
 {{- fail "redis: expected redis.url, or REDIS_URL in the secret" }}
 {{- end }}
-{{- if and .Values.supabase.url (include "kosmosx.ownSecret" .) (not (hasKey .Values.secrets.values "SUPABASE_SERVICE_ROLE_KEY")) }}
-{{- fail "secrets.values.SUPABASE_SERVICE_ROLE_KEY: expected with supabase.url" }}
+{{- if and .Values.supabase.url (include "kosmosx.ownSecret" .) (not (hasKey .Values.secrets.values "SUPABASE_SERVICE_KEY")) }}
+{{- fail "secrets.values.SUPABASE_SERVICE_KEY: expected with supabase.url" }}
 {{- end }}
 {{- if and .Values.supabase.migrations.enabled (include "kosmosx.ownSecret" .) (not (hasKey .Values.secrets.values "SUPABASE_DB_URL")) }}
 {{- fail "secrets.values.SUPABASE_DB_URL: expected with supabase.migrations.enabled" }}
 {{- end }}
-{{- if and (include "kosmosx.several" .) (include "kosmosx.ownSecret" .) (not (hasKey .Values.secrets.values "KOSMOSX_KEY_PEPPER")) }}
-{{- fail "secrets.values.KOSMOSX_KEY_PEPPER: expected, since there can be more than one gateway: they check the same keys" }}
+{{- if and .Values.supabase.url (include "kosmosx.ownSecret" .) (not (hasKey .Values.secrets.values "KOSMOSX_KEY_PEPPER")) }}
+{{- fail "secrets.values.KOSMOSX_KEY_PEPPER: expected with supabase.url: all gateways check the same keys" }}
 {{- end }}
 {{- end }}

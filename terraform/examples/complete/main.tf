@@ -30,7 +30,6 @@ module "cluster" {
   source             = "../../modules/cluster"
   name               = local.name
   kubernetes_version = "1.34"
-  vpc_id             = module.network.vpc_id
   subnet_ids         = module.network.private_subnet_ids
   key_arn            = aws_kms_key.this.arn
   api_cidrs          = var.api_cidrs

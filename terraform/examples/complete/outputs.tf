@@ -14,10 +14,12 @@ output "helm_values" {
     engine = {
       device       = "gpu"
       replicas     = var.engines
+      cache        = { storageClass = "gp3-encrypted" }
       nodeSelector = { "nvidia.com/gpu.present" = "true" }
       tolerations  = [{ key = "nvidia.com/gpu", operator = "Exists", effect = "NoSchedule" }]
     }
-    redis = { mode = var.elasticache ? "external" : "valkey" }
+    redis  = { mode = var.elasticache ? "external" : "valkey" }
+    valkey = { persistence = { storageClass = "gp3-encrypted" } }
     secrets = {
       external = {
         enabled = true

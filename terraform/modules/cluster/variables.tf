@@ -8,11 +8,6 @@ variable "kubernetes_version" {
   type        = string
 }
 
-variable "vpc_id" {
-  description = "The network."
-  type        = string
-}
-
 variable "subnet_ids" {
   description = "Private subnets of the nodes."
   type        = list(string)

@@ -49,7 +49,7 @@ resource "aws_secretsmanager_secret_version" "made" {
 
 resource "aws_secretsmanager_secret" "given" {
   name                    = "${var.name}/given"
-  description             = "Put in by hand: SUPABASE_SERVICE_ROLE_KEY, STRIPE_API_KEY, ..."
+  description             = "Put in by hand: SUPABASE_SERVICE_KEY, STRIPE_API_KEY, ..."
   kms_key_id              = var.key_arn
   recovery_window_in_days = 30
 }
