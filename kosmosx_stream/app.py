@@ -38,6 +38,8 @@ from kosmosx_stream.ids import new_id
 from kosmosx_stream.image_fetcher import ImageFetcher
 from kosmosx_stream.images import DEFAULT_LIMITS, Fetch, ImageLoader
 from kosmosx_stream.kosmosx.prompt import Kosmos2Format
+from kosmosx_stream.plans import Plans
+from kosmosx_stream.rate_limits import RateLimits
 from kosmosx_stream.reservations import Reservations
 from kosmosx_stream.response_log import ResponseLog
 from kosmosx_stream.runner import Runner
@@ -121,12 +123,15 @@ async def _start_services(
         keep_unstored_s=settings.unstored_retention_s,
         grace_s=settings.disconnect_grace_s,
     )
+    price_book = default_price_book()
+    plans = Plans(store, price_book, RateLimits(redis))
     hub = Hub(
         log=log,
         attendance=attendance,
         ledger=store.ledger,
         responses=responses,
         spending=Spending(store.budgets, hold_s=settings.hold_s),
+        owe=plans.owe,
         settings=settings,
     )
     await stack.enter_async_context(hub.running())
@@ -152,7 +157,8 @@ async def _start_services(
         responses=responses,
         reservations=Reservations(log, kept_s=settings.idempotency_s),
         hub=hub,
-        price_book=default_price_book(),
+        price_book=price_book,
+        plans=plans,
         sockets=Connections(settings.max_connections_per_key, called="WebSockets open"),
         requests=Connections(settings.max_requests_per_key, called="requests under way"),
         seal=Seal(bootstrap.load_pepper(settings)),

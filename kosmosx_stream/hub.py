@@ -33,7 +33,7 @@ from kosmosx_stream.ending import Ending
 from kosmosx_stream.heartbeat import Heartbeat
 from kosmosx_stream.live_response import LiveResponse, LogLost
 from kosmosx_stream.live_session import LiveSession
-from kosmosx_stream.live_turns import LiveTurns, Model
+from kosmosx_stream.live_turns import LiveTurns, Model, Owe
 from kosmosx_stream.protocol import errors
 from kosmosx_stream.protocol.fold import Projection, Unseen
 from kosmosx_stream.protocol.frames import Event
@@ -59,6 +59,7 @@ class Hub:
         ledger: Ledger,
         responses: ResponseLog,
         spending: Spending,
+        owe: Owe,
         settings: Settings,
     ) -> None:
         self._log = log
@@ -75,6 +76,7 @@ class Hub:
             ledger=ledger,
             responses=responses,
             ending=self.ending,
+            owe=owe,
             settings=settings,
         )
         self.sessions = self._turns.sessions

@@ -7,7 +7,7 @@ turn was settled: whoever has read `response.completed` finds it on the bill.
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 
-from conversation.entries import Ended, Entry, Started, pack
+from conversation.entries import Delta, Ended, Entry, Started, pack
 from conversation.items import Turn
 from conversation.ports import Conflict, Lease, Write
 from kosmosx_stream.committer import Committer, Verdict
@@ -75,6 +75,12 @@ class LiveResponse:
         self._changed = asyncio.Event()
         self.ended: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         """True once the last entry is committed, False if the log was lost before that."""
+
+    @property
+    def output_tokens(self) -> int:
+        """What was said so far."""
+        said = (entry for entry in self.entries if isinstance(entry, Delta | Ended))
+        return sum(len(entry.token_ids) for entry in said)
 
     def publish(self, entry: Entry, turn: Turn | None = None) -> Verdict:
         """Append an entry; its events are readable once it is committed."""

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 
 import msgspec
 
@@ -27,9 +27,14 @@ from kosmosx_stream.session import Abort, Close, Effect, Generate, Publish, Reme
 from kosmosx_stream.sessions import Sessions
 from kosmosx_stream.settings import Settings
 from kosmosx_stream.unread import Unread
+from metering.authenticator import Principal
 from metering.ledger import Ledger
 
 logger = logging.getLogger(__name__)
+
+
+Owe = Callable[[Principal, int], Awaitable[None]]
+"""Takes the tokens that a turn said from what its key may have."""
 
 
 class Model(msgspec.Struct, frozen=True):
@@ -50,6 +55,7 @@ class LiveTurns:
         ledger: Ledger,
         responses: ResponseLog,
         ending: Ending,
+        owe: Owe,
         settings: Settings,
     ) -> None:
         self.committer = Committer(log, settings.lease_ttl_s)
@@ -64,6 +70,7 @@ class LiveTurns:
         self.model: Model | None = None
         """There is none until it is loaded."""
         self._responses = responses
+        self._owe = owe
         self._settle_timeout_s = settings.settle_timeout_s
         self._unread = Unread(
             attendance, self.holds, self.spawn, grace_s=settings.disconnect_grace_s
@@ -213,6 +220,7 @@ class LiveTurns:
         if not await live.ended:
             return
         settled = await self._record(live)
+        await self._owe(session.principal, live.output_tokens)
         self.carry_out(session, session.machine.settled(live.started.response_id))
         if session.single_turn and settled:
             self.sessions.end(session, "finished")

@@ -15,10 +15,10 @@ from kosmosx_stream.engines.port import Engine
 from kosmosx_stream.grant import Granted
 from kosmosx_stream.hub import Hub
 from kosmosx_stream.ids import new_id
-from kosmosx_stream.live_response import LiveResponse
-from kosmosx_stream.live_session import LiveSession
+from kosmosx_stream.plans import Plans
 from kosmosx_stream.protocol.errors import ApiError, Unavailable, response_not_found
 from kosmosx_stream.protocol.models import ModelObject, capabilities, prices
+from kosmosx_stream.protocol.rate_limits import RateLimit
 from kosmosx_stream.protocol.requests import CreateResponse
 from kosmosx_stream.reservations import Reservations
 from kosmosx_stream.response_log import ResponseLog
@@ -38,6 +38,8 @@ class Said(msgspec.Struct, frozen=True):
 
     response_id: str
     session_id: str
+    limits: tuple[RateLimit, ...] = ()
+    """What the key may still take; nothing for one that was said before."""
 
 
 class Services(msgspec.Struct, kw_only=True):
@@ -56,6 +58,7 @@ class Services(msgspec.Struct, kw_only=True):
     reservations: Reservations
     hub: Hub
     price_book: PriceBook
+    plans: Plans
     sockets: Connections
     requests: Connections
     seal: Seal
@@ -92,12 +95,12 @@ class Services(msgspec.Struct, kw_only=True):
             ApiError: it was refused; nothing was generated or billed.
         """
         if reservation is None:
-            return _said(*await self.say_alone(principal, request, session_id))
+            return await self.say_alone(principal, request, session_id)
         taken = await self.reservations.take(reservation)
         if isinstance(taken, str):
             return Said(taken, await self.responses.session_id(taken))
         try:
-            return _said(*await self.say_alone(principal, request, session_id, taken))
+            return await self.say_alone(principal, request, session_id, taken)
         except BaseException:
             await self.reservations.free(reservation, taken)
             raise
@@ -108,7 +111,7 @@ class Services(msgspec.Struct, kw_only=True):
         request: CreateResponse,
         session_id: str | None,
         reserved: Lease | None = None,
-    ) -> tuple[LiveSession, LiveResponse]:
+    ) -> Said:
         """Begin a turn that comes by itself: in the session it names, or in one of its own.
 
         Raises:
@@ -127,10 +130,13 @@ class Services(msgspec.Struct, kw_only=True):
             response_id=reserved.response_id if reserved else None,
             single_turn=session is None,
         )
+        limits = await self.plans.take(principal, started)
         if session is None:
+            await self.plans.check_sessions(principal.account_id)
             session = await self.hub.sessions.open(started.session_id, principal, single_turn=True)
         try:
-            return session, await self.hub.say(session, started, reserved)
+            await self.hub.say(session, started, reserved)
+            return Said(started.response_id, session.id, limits)
         except ApiError:
             if session.single_turn:
                 await self.hub.sessions.close(session.id, principal)
@@ -195,7 +201,3 @@ class Services(msgspec.Struct, kw_only=True):
             else capabilities(sees=words.sees, grounds=words.grounds, fetches=fetches),
             prices=prices(self.price_book),
         )
-
-
-def _said(session: LiveSession, live: LiveResponse) -> Said:
-    return Said(live.started.response_id, session.id)

@@ -5,6 +5,8 @@ from typing import Literal, Protocol, get_args
 
 import msgspec
 
+from metering.plans import UNLIMITED
+
 Scope = Literal["generate", "read", "usage", "manage"]
 """What a key is good for: to make and stop responses, and all that they are made from; to read
 them; to read what was used, and what it costs; to manage the account and its keys."""
@@ -15,6 +17,7 @@ ALL_SCOPES: frozenset[Scope] = frozenset(get_args(Scope))
 class Account(msgspec.Struct, frozen=True, kw_only=True):
     """Who pays. `email` is normalised, and None where nobody signs in.
 
+    `plan` names one of the price book (see `metering.plans`).
     One that is deleted keeps its id, for the ledger's sake; its name is empty, its email gone.
     """
 
@@ -22,6 +25,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     created_at: float
     email: str | None = None
+    plan: str = UNLIMITED
     deleted_at: float | None = None
 
 
@@ -73,6 +77,14 @@ class Accounts(Protocol):
         ...
 
     async def account(self, account_id: str) -> Account: ...
+
+    async def set_plan(self, account_id: str, plan: str) -> Account:
+        """Put the account on another plan.
+
+        Raises:
+            NotFound: no such account, or it is deleted.
+        """
+        ...
 
     async def list_accounts(self, *, limit: int = 100, after: str | None = None) -> list[Account]:
         """Accounts that are not deleted, oldest first, from the one that follows `after`.

@@ -112,6 +112,10 @@ class Ledger(Protocol):
         """
         ...
 
+    async def open_sessions(self, account_id: str) -> int:
+        """How many sessions of the account are open."""
+        ...
+
     async def touch(self, account_id: str, session_id: str, at: float) -> None:
         """Say that the session is in use at `at`, so that no sweeper closes it. Admit turns so.
 

@@ -2,10 +2,12 @@
 
 import tomllib
 from importlib.resources import files
-from typing import Annotated, Self
+from typing import Annotated, Self, cast
 
 import msgspec
 from msgspec import Meta
+
+from metering.plans import Plan, PlanName
 
 MicroUsd = Annotated[int, Meta(ge=0, le=1_000_000_000)]
 """A unit price; the bound ($1,000) keeps sums within 64 bits."""
@@ -49,6 +51,11 @@ class PriceBook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     detection_micro_usd: MicroUsd
     minimum_tokens: Annotated[int, Meta(ge=0, le=1_000_000)]
     dedicated: Dedicated = Dedicated()
+    plans: dict[PlanName, Plan] = {}
+
+    def plan(self, name: str) -> Plan:
+        """What accounts on this plan may take; one that is not in the book has no limits."""
+        return self.plans.get(cast("PlanName", name), Plan())
 
     @classmethod
     def load(cls, data: bytes) -> Self:

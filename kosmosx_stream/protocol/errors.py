@@ -50,6 +50,7 @@ from typing import ClassVar
 import msgspec
 
 from kosmosx_stream.protocol import frames
+from kosmosx_stream.protocol.rate_limits import RateLimit
 
 
 class ApiError(Exception):
@@ -132,6 +133,18 @@ class RateLimited(ApiError):
     type = "rate_limit_error"
     close_code = 1008
     retryable = True
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str,
+        param: str | None = None,
+        limits: tuple[RateLimit, ...] = (),
+    ) -> None:
+        super().__init__(message, code=code, param=param)
+        self.limits = limits
+        """What is left of each, where rates are limited."""
 
 
 class QuotaExceeded(RateLimited):

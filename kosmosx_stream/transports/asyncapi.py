@@ -5,6 +5,7 @@ from typing import Any
 from kosmosx_stream.protocol.body_schemas import BODIES, COMMANDS, STREAM_ID
 from kosmosx_stream.protocol.errors import SocketError
 from kosmosx_stream.protocol.events import wire_events
+from kosmosx_stream.protocol.rate_limits import RateLimitsUpdated
 from kosmosx_stream.protocol.schemas import Schema, wire_schemas
 from kosmosx_stream.protocol.sessions import SessionClosed
 from kosmosx_stream.protocol.steering import SteerAccepted, SteerFailed, SteerPending
@@ -14,7 +15,15 @@ from kosmosx_stream.transports.websocket import QUERY
 
 def asyncapi() -> dict[str, Any]:
     """The document of `/v1/responses` as a WebSocket."""
-    events = [*wire_events(), SteerAccepted, SteerPending, SteerFailed, SessionClosed, SocketError]
+    events = [
+        *wire_events(),
+        SteerAccepted,
+        SteerPending,
+        SteerFailed,
+        RateLimitsUpdated,
+        SessionClosed,
+        SocketError,
+    ]
     shapes, named = wire_schemas(events)
     commands = {_key(kind): _command(kind, schema) for kind, schema in COMMANDS.items()}
     answers = {

@@ -31,6 +31,7 @@ from kosmosx_stream.protocol.errors import (
     encode_http,
 )
 from kosmosx_stream.protocol.frames import Event
+from kosmosx_stream.protocol.rate_limits import limit_headers
 from kosmosx_stream.services import Said, Services
 from kosmosx_stream.transports.endpoint import json_response, read_body
 from kosmosx_stream.transports.headers import SESSION
@@ -65,6 +66,7 @@ async def create(request: Request, services: Services, principal: Principal) -> 
         entries = await services.responses.entries(said.response_id)
         response = json_response(services.responses.completion(entries))
     response.headers[SESSION.name] = said.session_id
+    response.headers.update(limit_headers(said.limits))
     return response
 
 
@@ -111,6 +113,7 @@ def _stream(services: Services, said: Said, options: StreamOptions) -> EventStre
     return EventStream(
         services.hub.follow(said.response_id, projection=projection),
         session_id=said.session_id,
+        headers=limit_headers(said.limits),
         send_timeout_s=services.settings.send_timeout_s,
         keepalive_s=services.settings.keepalive_s,
         frame=_frame,

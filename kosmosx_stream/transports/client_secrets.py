@@ -72,6 +72,7 @@ async def _session(
     """The open session that is named, or a new one."""
     account_id = principal.account_id
     if wanted.session_id is None:
+        await services.plans.check_sessions(account_id)
         return await services.store.ledger.open_session(
             new_id("sess"),
             account_id,

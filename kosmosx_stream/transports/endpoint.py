@@ -18,8 +18,10 @@ from kosmosx_stream.protocol.errors import (
     InvalidRequest,
     PayloadTooLarge,
     QuotaExceeded,
+    RateLimited,
     encode_http,
 )
+from kosmosx_stream.protocol.rate_limits import limit_headers
 from kosmosx_stream.services import Services
 from kosmosx_stream.transports.failures import to_api_error
 from kosmosx_stream.transports.operation import Operation
@@ -121,6 +123,8 @@ def exception_handlers() -> dict[Any, Any]:
 def _refusal(_request: Request, error: Exception) -> Response:
     refusal = to_api_error(error)
     response = json_response(encode_http(refusal), refusal.status)
+    if isinstance(refusal, RateLimited):
+        response.headers.update(limit_headers(refusal.limits))
     if refusal.billed or isinstance(refusal, QuotaExceeded):
         # OpenAI's clients repeat failed requests by themselves, unless they are told not to.
         response.headers["x-should-retry"] = "false"

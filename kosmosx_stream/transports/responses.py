@@ -1,6 +1,6 @@
 """`/v1/responses` over HTTP: create, retrieve, replay, cancel, delete, input items."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from starlette.requests import Request
@@ -12,6 +12,7 @@ from kosmosx_stream.protocol import frames
 from kosmosx_stream.protocol.errors import Conflict, NotFound, PermissionDenied, Unprocessable
 from kosmosx_stream.protocol.items import ItemList
 from kosmosx_stream.protocol.projection import Event
+from kosmosx_stream.protocol.rate_limits import limit_headers
 from kosmosx_stream.protocol.requests import decode_create
 from kosmosx_stream.protocol.responses import DeletedResponse, InputTokens, ResponseObject
 from kosmosx_stream.protocol.sessions import encode_session_closed
@@ -49,7 +50,8 @@ async def create(request: Request, services: Services, principal: Principal) -> 
     said = await services.say_once(principal, create, joined, reservation)
     if create.stream:
         events = services.hub.follow(said.response_id)
-        return _stream(request, services, principal, events, said.session_id)
+        headers = limit_headers(said.limits)
+        return _stream(request, services, principal, events, said.session_id, headers=headers)
     with once_billed(repeatable=reservation is not None):
         there = create.background or await until_ended(request, services, said.response_id)
         if not there:
@@ -57,6 +59,7 @@ async def create(request: Request, services: Services, principal: Principal) -> 
         entries = await services.responses.entries(said.response_id)
     response = json_response(services.responses.response(entries))
     response.headers[SESSION.name] = said.session_id
+    response.headers.update(limit_headers(said.limits))
     return response
 
 
@@ -144,12 +147,14 @@ def _stream(
     *,
     after: int = -1,
     preamble: bytes = b"",
+    headers: Mapping[str, str] | None = None,
 ) -> EventStream:
     settings = services.settings
     extensions = request.headers.get(EVENTS.name) == "1"
     return EventStream(
         _with_receipt(services, principal, events, session_id) if extensions else events,
         session_id=session_id,
+        headers=headers,
         send_timeout_s=settings.send_timeout_s,
         keepalive_s=settings.keepalive_s,
         after=after,

@@ -29,6 +29,7 @@ STATUS = Choice(name="status", says="Which sessions.", choices=("any", "open", "
 async def open_session(request: Request, services: Services, principal: Principal) -> Any:
     """`POST /v1/sessions`: a session that several requests may join by the session header."""
     metadata = decode_session(await read_body(request, services.settings.max_request_bytes))
+    await services.plans.check_sessions(principal.account_id)
     record = await services.store.ledger.open_session(
         new_id("sess"),
         principal.account_id,

@@ -9,8 +9,9 @@ from conversation.entries import Ended, Entry
 from kosmosx_stream.live_response import LiveResponse
 from kosmosx_stream.protocol import frames
 from kosmosx_stream.protocol.client_events import CreateOnStream, SteerResponse
-from kosmosx_stream.protocol.errors import HandedOver, Unavailable
+from kosmosx_stream.protocol.errors import HandedOver, RateLimited, Unavailable
 from kosmosx_stream.protocol.items import FunctionCallItem
+from kosmosx_stream.protocol.rate_limits import RateLimit, encode_updated
 from kosmosx_stream.protocol.requests import CreateResponse
 from kosmosx_stream.protocol.steering import SteerError
 from kosmosx_stream.services import Services
@@ -174,6 +175,9 @@ class SocketTurns:
                 unstored=self._session.unstored,
                 opens_session=opens_session,
             )
+            if not self._session.began:
+                await self._services.plans.check_sessions(self._principal.account_id)
+            await self._tell_limits(await self._services.plans.take(self._principal, started))
             session = await self._session.open()
             # From here on it may have begun, and this connection may end, before anybody knows.
             self._cursors[started.response_id] = -1
@@ -215,11 +219,17 @@ class SocketTurns:
         self, error: Exception, create: CreateOnStream, said_into: Steers | None
     ) -> None:
         """Tell why there is no response; input that steered its predecessor goes back."""
+        if isinstance(error, RateLimited):
+            await self._tell_limits(error.limits)
         if said_into is None:
             await self._socket.refuse(error, create.stream_id)
             return
         message = to_api_error(error).message
         await said_into.give_back(SteerError(code="successor_creation_failed", message=message))
+
+    async def _tell_limits(self, limits: tuple[RateLimit, ...]) -> None:
+        if limits:
+            await self._socket.send(encode_updated(limits).decode())
 
     def _evict(self, create: CreateOnStream) -> None:
         """A continuation failed: its lane cannot go on from there, but another lane still can."""

@@ -8,6 +8,7 @@ from collections.abc import (
     Callable,
     Iterable,
     Iterator,
+    Mapping,
     Sequence,
 )
 
@@ -42,6 +43,7 @@ class EventStream:
         events: AsyncGenerator[Sequence[Event], None] | AsyncIterator[Sequence[Event]],
         *,
         session_id: str | None,
+        headers: Mapping[str, str] | None = None,
         send_timeout_s: float,
         keepalive_s: float,
         after: int = -1,
@@ -59,6 +61,7 @@ class EventStream:
         """
         self._events = events
         self._session_id = session_id
+        self._headers = headers or {}
         self._send_timeout_s = send_timeout_s
         self._keepalive_s = keepalive_s
         self._preamble = preamble
@@ -72,6 +75,9 @@ class EventStream:
         headers = list(HEADERS)
         if self._session_id is not None:
             headers.append((b"x-kosmosx-session", self._session_id.encode()))
+        headers += [
+            (name.lower().encode(), value.encode()) for name, value in self._headers.items()
+        ]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         streaming = asyncio.create_task(self._stream(send))
         side = [

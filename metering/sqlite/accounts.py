@@ -20,6 +20,9 @@ class SqliteAccounts(SqliteKeys):
     async def account(self, account_id: str) -> Account:
         return await self._run(require_account, account_id)
 
+    async def set_plan(self, account_id: str, plan: str) -> Account:
+        return await self._run(_set_plan, account_id, plan)
+
     async def list_accounts(self, *, limit: int = 100, after: str | None = None) -> list[Account]:
         return await self._run(_list_accounts, limit, after)
 
@@ -54,6 +57,16 @@ def require_account(db: sqlite3.Connection, account_id: str) -> Account:
     if row is None:
         raise NotFound(f"account {account_id}")
     return Account(**row)
+
+
+def _set_plan(db: sqlite3.Connection, account_id: str, plan: str) -> Account:
+    with transaction(db):
+        changed = db.execute(
+            "UPDATE accounts SET plan = ? WHERE id = ? AND deleted_at IS NULL", (plan, account_id)
+        )
+        if changed.rowcount == 0:
+            raise NotFound(f"account {account_id}")
+        return require_account(db, account_id)
 
 
 def _list_accounts(db: sqlite3.Connection, limit: int, after: str | None) -> list[Account]:

@@ -47,6 +47,9 @@ class SqliteLedger:
     ) -> list[SessionRecord]:
         return await self._run(_list_sessions, account_id, limit, after, state)
 
+    async def open_sessions(self, account_id: str) -> int:
+        return await self._run(_open_sessions, account_id)
+
     async def touch(self, account_id: str, session_id: str, at: float) -> None:
         await self._run(_touch, account_id, session_id, at)
 
@@ -139,6 +142,11 @@ def _list_sessions(
         },
     )
     return [_session_record(row) for row in rows]
+
+
+def _open_sessions(db: sqlite3.Connection, account_id: str) -> int:
+    sql = "SELECT count(*) FROM sessions WHERE account_id = ? AND state = 'open'"
+    return int(db.execute(sql, (account_id,)).fetchone()[0])
 
 
 def _touch(db: sqlite3.Connection, account_id: str, session_id: str, at: float) -> None:

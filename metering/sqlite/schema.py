@@ -78,6 +78,9 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     ("ALTER TABLE sessions ADD COLUMN metadata TEXT NOT NULL DEFAULT '{}'",),
     (
         """
+        ALTER TABLE accounts ADD COLUMN plan TEXT NOT NULL DEFAULT 'dedicated'
+        """,
+        """
         CREATE TABLE budgets (
             account_id TEXT PRIMARY KEY REFERENCES accounts (id),
             limit_micro_usd INTEGER NOT NULL CHECK (limit_micro_usd >= 0),
@@ -96,6 +99,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """,
         "CREATE INDEX holds_of_account ON holds (account_id)",
         "CREATE INDEX turns_of_account ON turns (account_id, at)",
+        "CREATE INDEX open_sessions ON sessions (account_id) WHERE state = 'open'",
         """
         CREATE TABLE spending (
             account_id TEXT NOT NULL REFERENCES accounts (id),

@@ -22,6 +22,9 @@ class SupabaseAccounts:
     async def account(self, account_id: str) -> Account:
         return await self._read(Account, "account", account_id=account_id)
 
+    async def set_plan(self, account_id: str, plan: str) -> Account:
+        return await self._read(Account, "set_plan", account_id=account_id, plan=plan)
+
     async def list_accounts(self, *, limit: int = 100, after: str | None = None) -> list[Account]:
         return await self._read(list[Account], "list_accounts", page_size=limit, after=after)
 

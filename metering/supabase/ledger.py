@@ -65,6 +65,9 @@ class SupabaseLedger:
             state=state,
         )
 
+    async def open_sessions(self, account_id: str) -> int:
+        return await self._read(int, "open_sessions", account_id=account_id)
+
     async def touch(self, account_id: str, session_id: str, at: float) -> None:
         await self._call("touch", account_id=account_id, session_id=session_id, at=at)
 

@@ -14,6 +14,7 @@ create table public.accounts (
     created_at double precision not null,
     email text collate "C" unique,
     password_hash text,
+    plan text not null default 'dedicated',
     deleted_at double precision,
     erased_at double precision,
     -- The person of Supabase Auth who may read the account.
@@ -38,7 +39,7 @@ create index api_keys_of_account on public.api_keys (account_id, created_at, id)
 
 revoke all on public.accounts, public.api_keys from public, anon, authenticated;
 -- No hashes.
-grant select (id, name, created_at, email, user_id) on public.accounts to authenticated;
+grant select (id, name, created_at, email, plan, user_id) on public.accounts to authenticated;
 grant select (
     id, account_id, label, created_at, scopes, expires_at, revoked_at, last_used_at, successor_id
 ) on public.api_keys to authenticated;
@@ -64,7 +65,7 @@ create function public.account_json(account public.accounts) returns text
 language sql immutable security definer set search_path = '' as $$
     select json_build_object(
         'id', account.id, 'name', account.name, 'created_at', account.created_at,
-        'email', account.email, 'deleted_at', account.deleted_at
+        'email', account.email, 'plan', account.plan, 'deleted_at', account.deleted_at
     )::text
 $$;
 
@@ -101,6 +102,17 @@ begin
         raise exception 'email' using errcode = 'PT409', detail = 'email_taken';
     end if;
     return public.account(given.id);
+end $$;
+
+create function public.set_plan(account_id text, plan text) returns text
+language plpgsql security definer set search_path = '' as $$
+begin
+    update public.accounts a set plan = set_plan.plan
+        where a.id = account_id and a.deleted_at is null;
+    if not found then
+        raise exception 'account %', account_id using errcode = 'PT404';
+    end if;
+    return public.account(account_id);
 end $$;
 
 -- The oldest first, from the one that follows `after`.
@@ -264,14 +276,14 @@ end $$;
 
 revoke execute on function
     public.schema_version, public.account_json, public.account, public.require_active_account,
-    public.create_account, public.list_accounts, public.find_login, public.set_password,
-    public.delete_account, public.unerased_accounts, public.mark_erased, public.key_json,
+    public.create_account, public.set_plan, public.list_accounts, public.find_login,
+    public.set_password, public.delete_account, public.unerased_accounts, public.mark_erased, public.key_json,
     public.find_key, public.list_keys, public.locked_key, public.insert_key, public.create_key,
     public.rotate_key, public.revoke_key, public.note_used
 from public, anon, authenticated;
 grant execute on function
-    public.schema_version, public.account, public.create_account, public.list_accounts,
-    public.find_login, public.set_password, public.delete_account, public.unerased_accounts,
+    public.schema_version, public.account, public.create_account, public.set_plan,
+    public.list_accounts, public.find_login, public.set_password, public.delete_account, public.unerased_accounts,
     public.mark_erased, public.find_key, public.list_keys, public.create_key, public.rotate_key,
     public.revoke_key, public.note_used
 to service_role;

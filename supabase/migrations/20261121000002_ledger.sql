@@ -25,6 +25,7 @@ create table public.sessions (
 );
 create index sessions_of_account on public.sessions (account_id, opened_at, id);
 create index sessions_by_idleness on public.sessions (last_seen_at, id) where state = 'open';
+create index open_sessions on public.sessions (account_id) where state = 'open';
 create index sessions_uncut on public.sessions (uncut_hour) where uncut_hour is not null;
 
 create table public.turns (
@@ -143,6 +144,12 @@ language sql stable security definer set search_path = '' as $$
         select * from public.sessions s where s.state = 'open' and s.last_seen_at < before
             order by s.last_seen_at, s.id limit page_size
     ) page
+$$;
+
+create function public.open_sessions(account_id text) returns text
+language sql stable security definer set search_path = '' as $$
+    select count(*)::text from public.sessions s
+        where s.account_id = open_sessions.account_id and s.state = 'open'
 $$;
 
 create function public.touch(account_id text, session_id text, at double precision) returns void
@@ -275,12 +282,13 @@ end $$;
 
 revoke execute on function
     public.locked_session, public.open_session, public.session, public.list_sessions,
-    public.idle_sessions, public.touch, public.record_turn, public.ledger, public.session_usage,
+    public.idle_sessions, public.open_sessions, public.touch, public.record_turn, public.ledger,
+    public.session_usage,
     public.session_books, public.close_session
 from public, anon, authenticated;
 grant execute on function
-    public.open_session, public.session, public.list_sessions, public.idle_sessions, public.touch,
-    public.record_turn, public.ledger, public.session_usage, public.session_books,
+    public.open_session, public.session, public.list_sessions, public.idle_sessions,
+    public.open_sessions, public.touch, public.record_turn, public.ledger, public.session_usage, public.session_books,
     public.close_session
 to service_role;
 

@@ -147,11 +147,15 @@ class Cluster:
     def __init__(self, store: Store) -> None:
         self.now = 0.0
         self.instances = 0
+        self.owed = 0
         self.attended: dict[str, tuple[str, float]] = {}
         self.history = MemoryHistory()
         self.log = MemoryEventLog(self.history, clock=lambda: self.now)
         self.store = store
         self.settings = Settings(drain_timeout_s=0, settle_timeout_s=5)
+
+    async def owe(self, _principal: Principal, tokens: int) -> None:
+        self.owed += tokens
 
     @contextlib.asynccontextmanager
     async def instance(self, engine: Engine) -> AsyncIterator[Instance]:
@@ -171,6 +175,7 @@ class Cluster:
             ledger=self.store.ledger,
             responses=responses,
             spending=Spending(self.store.budgets, hold_s=60),
+            owe=self.owe,
             settings=self.settings,
         )
         sweeper = Sweeper(ledger=self.store.ledger, hub=hub, settings=self.settings)

@@ -23,6 +23,14 @@ async def test_an_account_is_kept(store: Store) -> None:
         await store.accounts.account("acct_3")
 
 
+async def test_an_account_is_put_on_another_plan(store: Store) -> None:
+    changed = await store.accounts.set_plan("acct_1", "basic")
+    assert changed.plan == (await store.accounts.account("acct_1")).plan == "basic"
+    assert (await store.accounts.account("acct_2")).plan == "dedicated"
+    with pytest.raises(NotFound):
+        await store.accounts.set_plan("acct_3", "basic")
+
+
 async def test_an_account_is_created_once(store: Store) -> None:
     again = Account(id="acct_1", name="Other", created_at=9.0)
     assert (

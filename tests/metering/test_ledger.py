@@ -101,6 +101,14 @@ async def test_sessions_are_listed_newest_first_in_pages(store: Store) -> None:
     assert await store.ledger.list_sessions("acct_3") == []
 
 
+async def test_open_sessions_are_counted(store: Store) -> None:
+    await store.ledger.open_session("sess_2", "acct_1", None, 11.0)
+    await store.ledger.open_session("sess_3", "acct_2", None, 11.0)
+    assert await store.ledger.open_sessions("acct_1") == 2
+    await store.ledger.close_session("acct_1", "sess_1", 12.0, "client")
+    assert await store.ledger.open_sessions("acct_1") == 1
+
+
 async def test_touching_moves_last_seen_forward_only(store: Store) -> None:
     await store.ledger.touch("acct_1", "sess_1", 30.0)
     await store.ledger.touch("acct_1", "sess_1", 20.0)

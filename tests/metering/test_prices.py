@@ -1,6 +1,9 @@
+from typing import get_args
+
 import msgspec
 import pytest
 
+from metering.plans import Plan, PlanName
 from metering.prices import Capacity, Dedicated, PriceBook, PricesInvalid, default_price_book
 from tests.metering.samples import BOOK
 
@@ -19,7 +22,8 @@ def toml(fields: dict[str, str]) -> bytes:
 
 def test_the_bundled_prices_are_the_published_ones() -> None:
     book = default_price_book()
-    assert msgspec.structs.replace(book, dedicated=Dedicated()) == BOOK
+    assert msgspec.structs.replace(book, dedicated=Dedicated(), plans={}) == BOOK
+    assert set(book.plans) == set(get_args(PlanName))
     assert book.dedicated == Dedicated(
         tokens=Capacity(monthly_micro_usd=150_000_000_000, included_units=50_000_000),
         images=Capacity(monthly_micro_usd=200_000_000_000, included_units=1_000_000),
@@ -79,3 +83,16 @@ def test_what_is_wrong_with_a_capacity_is_named(capacity: str, field: str) -> No
 def test_capacity_of_an_unknown_meter_is_refused() -> None:
     with pytest.raises(PricesInvalid, match="unknown field `audio`"):
         PriceBook.load(toml(FIELDS) + b"\n[dedicated.audio]\nmonthly_micro_usd = 5")
+
+
+def test_plans_are_read_and_a_bad_one_is_named() -> None:
+    book = PriceBook.load(toml(FIELDS) + b"\n[plans.basic]\nrequests_per_minute = 5")
+    assert book.plan("basic") == Plan(requests_per_minute=5)
+    assert book.plan("premium") == Plan()
+    for bad, named in [
+        (b"[plans.gold]", "plans"),
+        (b"[plans.basic]\nrequests_per_minute = 0", r"\.requests_per_minute"),
+        (b"[plans.basic]\nrequests = 5", "requests"),
+    ]:
+        with pytest.raises(PricesInvalid, match=named):
+            PriceBook.load(toml(FIELDS) + b"\n" + bad)
