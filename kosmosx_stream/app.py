@@ -17,7 +17,7 @@ from conversation.redis_attendance import RedisAttendance
 from conversation.redis_connection import check_settings, connect
 from conversation.redis_history import RedisHistory
 from conversation.redis_log import RedisEventLog
-from kosmosx_stream import bootstrap
+from kosmosx_stream import billing, bootstrap
 from kosmosx_stream.admission import Admission
 from kosmosx_stream.attempts import Attempts
 from kosmosx_stream.cancelling import end
@@ -55,7 +55,6 @@ from metering.access_tokens import AccessTokens
 from metering.authenticator import Authenticator
 from metering.identities import LocalIdentities
 from metering.issuing import Issuer
-from metering.prices import default_price_book
 
 logger = logging.getLogger(__name__)
 
@@ -123,7 +122,7 @@ async def _start_services(
         keep_unstored_s=settings.unstored_retention_s,
         grace_s=settings.disconnect_grace_s,
     )
-    price_book = default_price_book()
+    price_book = bootstrap.load_prices(settings)
     plans = Plans(store, price_book, RateLimits(redis))
     hub = Hub(
         log=log,
@@ -159,6 +158,7 @@ async def _start_services(
         hub=hub,
         price_book=price_book,
         plans=plans,
+        billing=await stack.enter_async_context(billing.running(settings, store)),
         sockets=Connections(settings.max_connections_per_key, called="WebSockets open"),
         requests=Connections(settings.max_requests_per_key, called="requests under way"),
         seal=Seal(bootstrap.load_pepper(settings)),

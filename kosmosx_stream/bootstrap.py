@@ -16,6 +16,7 @@ from kosmosx_stream.settings import Settings
 from metering.accounts import Account
 from metering.errors import StoreTooNew, StoreUnavailable
 from metering.issuing import Issuer
+from metering.prices import PriceBook, PricesInvalid, default_price_book
 from metering.sqlite.store import open_sqlite
 from metering.store import Store
 from metering.supabase.store import open_supabase
@@ -65,6 +66,20 @@ def keep_temporary_files(settings: Settings) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(mode=0o700)
     os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
+
+
+def load_prices(settings: Settings) -> PriceBook:
+    """The operator's price book, or the published one.
+
+    Raises:
+        PricesInvalid: it cannot be read, or a field is wrong; the message names both.
+    """
+    if settings.prices is None:
+        return default_price_book()
+    try:
+        return PriceBook.load(settings.prices.read_bytes())
+    except (OSError, PricesInvalid) as error:
+        raise PricesInvalid(f"{settings.prices}: {error}") from error
 
 
 async def open_store(settings: Settings) -> Store:

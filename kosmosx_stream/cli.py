@@ -11,22 +11,25 @@ from collections.abc import Iterator
 from importlib.metadata import version as package_version
 from pathlib import Path
 from socket import socket
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 
-from kosmosx_stream import bootstrap
+from kosmosx_stream import billing_commands, bootstrap
+from kosmosx_stream.command_line import DataDir, read_settings
 from kosmosx_stream.embedded_valkey import DataDirInUse
 from kosmosx_stream.health_probe import NotReady, check_ready, local_host
 from kosmosx_stream.model_folder import ModelNotFoundError, model_folder
 from kosmosx_stream.server import bind, build_server
 from kosmosx_stream.settings import Settings
 from metering.errors import StoreTooNew, StoreUnavailable
+from metering.prices import PricesInvalid
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 keys = typer.Typer(no_args_is_help=True, help="API keys.")
 app.add_typer(keys, name="keys")
+app.add_typer(billing_commands.stripe, name="stripe")
+app.command()(billing_commands.reconcile)
 
 CLIENTS_DOING = {
     # A handshake that we refused; a 401 is no error of ours.
@@ -40,8 +43,6 @@ CLIENTS_DOING = {
 }
 """What uvicorn logs of clients, though it is nobody's business here."""
 
-DataDir = Annotated[Path | None, typer.Option(help="Folder for everything that is written.")]
-
 
 @app.command()
 def serve(
@@ -54,7 +55,9 @@ def serve(
     ] = None,
 ) -> None:
     """Run the server: memory, log, books and model start with it."""
-    settings = _settings(host=host, port=port, data_dir=data_dir, model=model)
+    settings = read_settings(host=host, port=port, data_dir=data_dir, model=model)
+    with _saying_why():
+        bootstrap.load_prices(settings)
     with _saying_why(), _listener(settings) as listener, bootstrap.owned(settings):
         _serve(_with_model(settings), listener)
 
@@ -64,7 +67,14 @@ def _saying_why() -> Iterator[None]:
     """End with what went wrong, where it is not our fault."""
     try:
         yield
-    except (OSError, DataDirInUse, ModelNotFoundError, StoreTooNew, StoreUnavailable) as error:
+    except (
+        OSError,
+        DataDirInUse,
+        ModelNotFoundError,
+        PricesInvalid,
+        StoreTooNew,
+        StoreUnavailable,
+    ) as error:
         typer.echo(f"kosmosx: {error}", err=True)
         raise typer.Exit(1) from None
 
@@ -120,7 +130,7 @@ def create_key(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,  # noqa: FBT002
 ) -> None:
     """Create a key. It is shown this once."""
-    settings = _settings(data_dir=data_dir)
+    settings = read_settings(data_dir=data_dir)
     with _saying_why():
         bootstrap.prepare_data_dir(settings)
         issued = asyncio.run(_create_key(settings, account, label))
@@ -134,7 +144,7 @@ def health(
     timeout_s: Annotated[float, typer.Option(help="Longest wait for its answer, seconds.")] = 3,
 ) -> None:
     """Exit with 0 if the server on this machine is ready, else with 1 and the reason."""
-    settings = _settings(host=host, port=port)
+    settings = read_settings(host=host, port=port)
     try:
         check_ready(local_host(settings.host), settings.port, timeout_s=timeout_s)
     except NotReady as reason:
@@ -171,16 +181,6 @@ async def _create_key(settings: Settings, account_id: str | None, label: str) ->
     finally:
         await store.close()
     return {"key": made.token, "id": made.record.id, "account_id": account_id}
-
-
-def _settings(**given: Any) -> Settings:
-    try:
-        return Settings(**{name: value for name, value in given.items() if value is not None})
-    except ValidationError as error:
-        for problem in error.errors():
-            field = ".".join(str(part) for part in problem["loc"])
-            typer.echo(f"kosmosx: {field}: {problem['msg']}", err=True)
-        raise typer.Exit(2) from None
 
 
 def _url(host: str, port: int) -> str:

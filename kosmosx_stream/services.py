@@ -8,6 +8,7 @@ from conversation import ports
 from conversation.ports import History, Lease, Reservation
 from kosmosx_stream.admission import Admission
 from kosmosx_stream.attempts import Attempts
+from kosmosx_stream.billing import Billing
 from kosmosx_stream.chat_format import ChatFormat
 from kosmosx_stream.client_secrets import ClientSecrets
 from kosmosx_stream.connections import Connections
@@ -57,6 +58,8 @@ class Services(msgspec.Struct, kw_only=True):
     responses: ResponseLog
     reservations: Reservations
     hub: Hub
+    billing: Billing | None
+    """The way to Stripe; None without a key for it."""
     price_book: PriceBook
     plans: Plans
     sockets: Connections

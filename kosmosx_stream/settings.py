@@ -7,6 +7,8 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from metering.stripe.mode import Mode, check_mode
+
 NANO_CHECKPOINT = Path(__file__).parent / "kosmosx" / "nano" / "checkpoint"
 
 
@@ -42,6 +44,26 @@ class Settings(BaseSettings):
     """Of one address with one email in 15 minutes; ten times as many of either. 0 is any number."""
     access_token_s: float = Field(default=3600, ge=1)
     """How long one stays signed in."""
+
+    prices: Path | None = None
+    """Price book (TOML); by default the published one, `metering/prices.toml`."""
+    stripe_mode: Mode = "test"
+    """Whether bills are real: "live" takes live keys only, "test" takes test keys only."""
+    stripe_api_key: SecretStr | None = Field(default=None, validation_alias="STRIPE_API_KEY")
+    """Stripe's secret key; without one nothing is sent, and the ledger is complete all the same."""
+    stripe_webhook_secret: SecretStr | None = Field(
+        default=None, validation_alias="STRIPE_WEBHOOK_SECRET"
+    )
+    """What Stripe signs its events with: the secrets of all destinations, with commas between."""
+    stripe_url: str | None = None
+    """Where Stripe's API is, if not at Stripe: for tests."""
+    stripe_stream: bool = False
+    """Whether units go to Stripe by the hundred, for more than 1,000 a second."""
+    stripe_interval_s: float = Field(default=5, gt=0)
+    """How often units are looked for that can be sent."""
+    stripe_delay_s: float = Field(default=360, ge=0)
+    """Units are sent so long after their use: Stripe refuses what is 5 minutes ahead of its clock,
+    so with the default this machine's may be ten minutes fast."""
 
     model: Path = NANO_CHECKPOINT
     """Checkpoint to serve: its folder, or its name on the Hugging Face hub."""
@@ -160,6 +182,13 @@ class Settings(BaseSettings):
         if self.registration is None:
             return self.host in {"localhost", "::1"} or self.host.startswith("127.")
         return self.registration == "open"
+
+    @field_validator("stripe_api_key")
+    @classmethod
+    def _check_stripe_key(cls, key: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if key is not None and "stripe_mode" in info.data:
+            check_mode(key.get_secret_value(), info.data["stripe_mode"])
+        return key
 
     @field_validator("engine_urls", mode="before")
     @classmethod

@@ -10,6 +10,7 @@ import pytest
 from kosmosx_stream.embedded_valkey import embedded_valkey
 from tests.pair import Pair
 from tests.server_process import ServerProcess
+from tests.stripe_standin.server import StandinServer
 from tests.supabase.postgres import postgres
 from tests.supabase.project import SupabaseProject
 
@@ -81,6 +82,13 @@ def mortal(folder: Path, **environment: str) -> Iterator[ServerProcess]:
     process.data_dir.mkdir()
     yield process
     process.stop()
+
+
+@pytest.fixture(scope="session")
+def stripe_server() -> Iterator[StandinServer]:
+    """A port for stand-ins for Stripe."""
+    with StandinServer.running() as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -32,6 +32,7 @@ from kosmosx_stream.protocol.schema_terms import (
     says,
 )
 from kosmosx_stream.protocol.schemas import Schema, ref
+from kosmosx_stream.protocol.stripe_events import STRIPE_BODIES
 from kosmosx_stream.protocol.tools import MAX_TOOLS, ChoiceMode
 
 _INPUT_TEXT = body(
@@ -253,6 +254,7 @@ BODIES: dict[str, Schema] = {
     "CreateItems": body("More items of a conversation.", {"items": _ITEMS | {"minItems": 1}}),
     **CHAT_BODIES,
     **ACCOUNT_BODIES,
+    **STRIPE_BODIES,
 }
 """By their names in the OpenAPI document."""
 

@@ -37,6 +37,7 @@ are OpenAI's. All codes, by what they are about:
   idempotency_key_reused invalid_idempotency_key
 - WebSockets: invalid_message invalid_stream_id websocket_stream_limit_reached
   websocket_connection_limit_reached
+- Stripe's events: invalid_signature invalid_event wrong_mode webhook_not_configured
 - load: rate_limit_exceeded server_unavailable store_unavailable log_unavailable server_error
 
 Beside them stand those of `response.steer.failed` (`protocol/steering.py`) and of failed responses:

@@ -11,6 +11,7 @@ from kosmosx_stream.transports import (
     models,
     responses,
     sessions,
+    stripe_webhook,
     usage,
 )
 from kosmosx_stream.transports.asyncapi import asyncapi
@@ -64,6 +65,7 @@ def endpoints() -> list[Endpoint]:
         Endpoint("GET", "/v1/keys/{key_id}", keys.retrieve),
         Endpoint("DELETE", "/v1/keys/{key_id}", keys.revoke),
         Endpoint("POST", "/v1/keys/{key_id}/rotate", keys.rotate),
+        Endpoint("POST", "/v1/stripe/webhook", stripe_webhook.receive),
         Endpoint("GET", "/v1/models", models.list_all),
         Endpoint("GET", "/v1/models/{model}", models.retrieve),
     ]

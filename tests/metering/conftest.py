@@ -28,12 +28,6 @@ async def store(open_store: OpenStore) -> AsyncIterator[Store]:
     await made.close()
 
 
-@pytest.fixture(scope="session")
-def stripe_server() -> Iterator[StandinServer]:
-    with StandinServer.running() as server:
-        yield server
-
-
 @pytest.fixture
 def shop(stripe_server: StandinServer) -> Iterator[Business]:
     with business(stripe_server) as made:

@@ -5,6 +5,7 @@ minutes, summaries come late, and what is wrong with an event that was taken is 
 a thin event.
 """
 
+import threading
 from collections.abc import Collection
 from datetime import datetime
 from typing import NamedTuple
@@ -40,8 +41,14 @@ class Meters:
         self.events: list[Event] = []
         self.reports: list[Object] = []
         """Thin events about meter events that were taken and turned out wrong."""
+        self._arrived = threading.Condition()
         self._sessions: dict[str, float] = {}
         self._seen: dict[str, float] = {}
+
+    def wait_for(self, units: int, timeout_s: float = 60) -> bool:
+        """Wait until so many units will be billed, from another thread than the server's."""
+        with self._arrived:
+            return self._arrived.wait_for(lambda: self.accepted() >= units, timeout_s)
 
     def accepted(self, customer: str | None = None, event_name: str | None = None) -> int:
         """Units that will be billed."""
@@ -174,7 +181,9 @@ class Meters:
             self._account.now(),
         )
         self._seen[taken.identifier] = self._account.now()
-        self.events.append(taken)
+        with self._arrived:
+            self.events.append(taken)
+            self._arrived.notify_all()
         if not self._counts(taken):
             self._report(taken.event_name, "Customer not found.", taken.identifier)
 
