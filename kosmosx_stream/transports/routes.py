@@ -1,7 +1,11 @@
 """Every path that the server answers."""
 
+from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket
 
+from kosmosx_stream.protocol.errors import encode_http
 from kosmosx_stream.transports import (
     accounts,
     chat,
@@ -16,7 +20,8 @@ from kosmosx_stream.transports import (
 )
 from kosmosx_stream.transports.asyncapi import asyncapi
 from kosmosx_stream.transports.compact import compact_response
-from kosmosx_stream.transports.endpoint import Endpoint, document, resources
+from kosmosx_stream.transports.endpoint import Endpoint, document, json_response, resources
+from kosmosx_stream.transports.failures import to_api_error
 from kosmosx_stream.transports.openapi import openapi
 from kosmosx_stream.transports.page import Page
 from kosmosx_stream.transports.websocket import responses_socket
@@ -86,5 +91,14 @@ def routes() -> list[BaseRoute]:
         document("/asyncapi.json", asyncapi()),
         Route("/health/live", models.live),
         Route("/health/ready", models.ready),
+        Mount("/v1", nothing_here),
         Mount("/", Page()),
     ]
+
+
+async def nothing_here(scope: Scope, receive: Receive, send: Send) -> None:
+    """A path that the API has not, by whatever method; also for a WebSocket."""
+    if scope["type"] == "http":
+        raise HTTPException(404)
+    answer = json_response(encode_http(to_api_error(HTTPException(404))), 404)
+    await WebSocket(scope, receive, send).send_denial_response(answer)

@@ -8,6 +8,8 @@ from typing import Any
 
 import httpx
 import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
 from kosmosx_stream.transports.endpoint import resources
 from kosmosx_stream.transports.routes import endpoints
@@ -74,6 +76,20 @@ def test_a_method_that_a_path_has_not(
     assert answer.status_code == 405
     assert set(answer.headers["allow"].split(", ")) == methods
     assert answer.json()["error"]["code"] == "method_not_allowed"
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+def test_a_path_that_is_not_there(wordy_server: ServerProcess, method: str) -> None:
+    answer = httpx.request(method, f"{wordy_server.base_url}/v1/embeddings")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")
+
+
+def test_a_websocket_that_is_not_there(wordy_server: ServerProcess) -> None:
+    url = wordy_server.base_url.replace("http", "ws")
+    with pytest.raises(InvalidStatus) as refused, connect(f"{url}/v1/realtime"):
+        pass
+    answer = refused.value.response
+    assert (answer.status_code, json.loads(answer.body)["error"]["code"]) == (404, "not_found")
 
 
 def test_no_path_hides_another() -> None:
