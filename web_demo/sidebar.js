@@ -59,16 +59,16 @@ export class Sidebar {
 
 	#key(event) {
 		if (!event.target.matches("input")) return;
-		if (event.key === "Escape") this.#renaming = null;
 		if (event.key !== "Escape" && event.key !== "Enter") return;
 		event.stopPropagation();
-		this.#rename(event.target.value);
+		this.#rename(event.key === "Enter" ? event.target.value : "");
 	}
 
 	#rename(title) {
 		const id = this.#renaming;
+		if (id === null) return; // The field that loses its focus as it is taken away.
 		this.#renaming = null;
 		this.render();
-		if (id) void this.library.rename(id, title.trim());
+		void this.library.rename(id, title.trim());
 	}
 }

@@ -28,6 +28,7 @@ class Demo:
     def __init__(self, page: Page, base_url: str) -> None:
         self.page = page
         self.base_url = base_url
+        self.key = ""
         self.problems: list[str] = []
         self.sent: list[dict[str, Any]] = []
         self.received: list[dict[str, Any]] = []
@@ -44,8 +45,14 @@ class Demo:
         socket.on("framereceived", lambda frame: self.received.append(json.loads(frame)))
 
     async def open(self, key: str) -> None:
+        self.key = key
         await self.page.goto(f"{self.base_url}/#key={key}")
         await expect(self.question).to_be_visible()
+
+    async def again(self) -> None:
+        """Come back as a new visitor would: nothing but the key is the same."""
+        await self.page.goto("about:blank")
+        await self.open(self.key)
 
     @property
     def question(self) -> Locator:
