@@ -2,6 +2,7 @@
 
 import { el } from "./dom.js";
 import { places, whereInWords } from "./grounding.js";
+import { t } from "./i18n.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -103,9 +104,9 @@ function boxTag([x0, y0, x1], { ref, number, hue, phrase }) {
 }
 
 function describe(places) {
-	if (places.length === 0) return "No boxes";
-	const each = places.map(({ number, phrase, boxes }) => `${number}, ${phrase}, ${boxes.map(whereInWords).join(" and ")}`);
-	return `Boxes on the picture: ${each.join("; ")}`;
+	if (places.length === 0) return t("No boxes");
+	const each = places.map(({ number, phrase, boxes }) => `${number}, ${phrase}, ${boxes.map(whereInWords).join(t(" and "))}`);
+	return `${t("Boxes on the picture:")} ${each.join("; ")}`;
 }
 
 function area([x0, y0, x1, y1]) {

@@ -16,6 +16,7 @@ export const EMPTY = Object.freeze({
 	turns: Object.freeze([]),
 	gone: Object.freeze([]),
 	session: null,
+	budget: null, // `{limit_usd, left_usd, hard}` of the month, as the server said last
 	shown: null,
 });
 
@@ -57,6 +58,9 @@ export function reduce(state, event, at = 0) {
 			return loaded(state, event);
 		case "page:removed":
 			return removed(state, (turn) => event.keys.includes(turn.key));
+		case "page:budget":
+		case "kosmosx:budget.warning":
+			return { ...state, budget: event.budget };
 		case "page:session_lost":
 		case "page:session_over":
 			return { ...state, session: null };
@@ -68,7 +72,8 @@ export function reduce(state, event, at = 0) {
 	if (isNumbered(event)) next.lastSequence = event.sequence_number;
 	const turns = state.turns.map((each) => (each === turn ? next : each));
 	const sessionGone = (next.error?.code ?? "").startsWith("session_");
-	return { ...state, turns, session: sessionGone ? null : state.session };
+	const budget = event.response?.["kosmosx:budget"] ?? state.budget;
+	return { ...state, turns, budget, session: sessionGone ? null : state.session };
 }
 
 function newTurn(state, turn, at) {
@@ -222,6 +227,15 @@ export function sessionTotals(state) {
 		detections: sum("detections"),
 		costMicro: sumMicro(usages.map((usage) => usage.cost_usd ?? "0")),
 	};
+}
+
+/** What is left of the month's budget, the answer under way included; null without a budget. */
+export function leftMicro(state) {
+	const left = state.budget?.left_usd ?? null;
+	if (left === null) return null;
+	const micro = left.startsWith("-") ? -microFromUsd(left.slice(1)) : microFromUsd(left);
+	const live = liveTurn(state);
+	return micro - ((live && turnCostMicro(live)) ?? 0n);
 }
 
 /** What was asked in the session at hand, also what has left the page. */

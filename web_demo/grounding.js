@@ -1,6 +1,13 @@
 /** Groundings as the page shows them: numbered, one number for one place, offsets for JavaScript. */
 
+import { t } from "./i18n.js";
+
 export const HUES = 8;
+const PLACES = [
+	["at the top left", "at the top", "at the top right"],
+	["on the left", "in the centre", "on the right"],
+	["at the bottom left", "at the bottom", "at the bottom right"],
+];
 
 /**
  * Code-point offsets → UTF-16 offsets of the same text, for sorted or unsorted queries.
@@ -42,10 +49,7 @@ export function places(marks) {
 
 /** Where a box lies, in words, for those who can't see it. */
 export function whereInWords([x0, y0, x1, y1]) {
-	const column = ["left", "centre", "right"][third((x0 + x1) / 2)];
-	const row = ["top", "middle", "bottom"][third((y0 + y1) / 2)];
-	if (row === "middle") return column === "centre" ? "in the centre" : `on the ${column}`;
-	return column === "centre" ? `at the ${row}` : `at the ${row} ${column}`;
+	return t(PLACES[third((y0 + y1) / 2)][third((x0 + x1) / 2)]);
 }
 
 function third(position) {

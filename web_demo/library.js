@@ -2,7 +2,7 @@
 
 import { isLive, parentOf, shownTurns } from "./conversation.js";
 import { forkAfter, History, leaving, versionAt } from "./history.js";
-import { Tabs } from "./tabs.js";
+import { noteUnfinished, Tabs, unfinished } from "./tabs.js";
 import { t } from "./i18n.js";
 import { errorInWords } from "./words.js";
 
@@ -45,7 +45,18 @@ export class Library {
 
 	async open(id) {
 		this.#show(id);
-		if (id) await this.load(id);
+		if (id === null) return;
+		await this.load(id);
+		this.#tabs.tell("looking", id); // Is an answer under way there?
+	}
+
+	/** The first look; an answer that a reload has cut off is read on. */
+	async arrive() {
+		await this.refresh();
+		const { conversation, responseId } = unfinished() ?? {};
+		if (!this.entries.some(({ id }) => id === conversation)) return;
+		this.#show(conversation);
+		await this.follow(conversation, responseId);
 	}
 
 	/** Read a conversation from the server; `quietly`: it is only to be kept in step. */
@@ -140,6 +151,7 @@ export class Library {
 	// -- in step --
 
 	began({ conversation, responseId }) {
+		noteUnfinished({ conversation, responseId });
 		this.#tabs.tell("began", conversation, responseId);
 	}
 
@@ -148,6 +160,7 @@ export class Library {
 		if (!turn) return;
 		const entry = this.entries.find(({ id }) => id === turn.conversation);
 		if (entry) this.entries = [entry, ...this.entries.filter((each) => each !== entry)];
+		noteUnfinished(null);
 		if (!turn.theirs) this.#tabs.tell("changed", turn.conversation);
 	}
 
@@ -165,6 +178,9 @@ export class Library {
 		if (type === "changed") {
 			await this.refresh();
 			if (conversation === this.shown && !this.chat.liveHere) await this.load(conversation, { quietly: true });
+		} else if (type === "looking") {
+			const { live } = this.chat;
+			if (live?.responseId && live.conversation === conversation) this.began(live);
 		} else if (conversation === this.shown) await this.follow(conversation, responseId);
 	}
 

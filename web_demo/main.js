@@ -106,7 +106,8 @@ async function useKey(key, { keep }) {
 	library = sidebar.library = new Library({ api, pictures, page });
 	chat = new Chat({ api, model: model ?? "kosmos-x", library, pictures, page });
 	set({ key, checkingKey: false, notice: null, connection: "asleep" });
-	void library.refresh();
+	void library.arrive();
+	chat.api.get("/v1/budget").then((budget) => chat.dispatch({ type: "page:budget", budget }), () => {});
 	requestAnimationFrame(() => byId("question").focus({ preventScroll: true }));
 }
 
@@ -203,6 +204,12 @@ const ACTIONS = {
 	markdown: () => exported("markdown"),
 	json: () => exported("json"),
 	help,
+	account: async () => (await import("./account.js")).showAccount(chat.api),
+	"sign-in": async () => {
+		const token = await (await import("./account.js")).signIn(location.origin);
+		if (token) void useKey(token, { keep: byId("remember").checked });
+	},
+	session: async ({ dataset }) => (await sheets()).showSession(await chat.api.get(`/v1/sessions/${dataset.session}`)),
 	dismiss: (button) => button.closest("dialog").close(),
 };
 

@@ -1,8 +1,8 @@
 /** The live figures of the session: what it used, what it costs, how fast the words come. */
 
-import { pace, sessionTotals, sessionTurns } from "./conversation.js";
+import { leftMicro, pace, sessionTotals, sessionTurns } from "./conversation.js";
 import { t } from "./i18n.js";
-import { dollars, microFromUsd } from "./money.js";
+import { dollars } from "./money.js";
 import { seconds, whole } from "./words.js";
 
 const WIDTH = 120;
@@ -23,13 +23,13 @@ export class Meter {
 		const totals = sessionTotals(state);
 		const newest = sessionTurns(state).findLast(({ firstAt }) => firstAt !== null) ?? null;
 		const speed = newest && pace(newest);
-		const left = state.session?.budget_left_usd ?? null;
+		const left = leftMicro(state);
 		this.#figure("input", whole(totals.inputTokens));
 		this.#figure("output", whole(totals.outputTokens));
 		this.#figure("images", whole(totals.images));
 		this.#figure("detections", whole(totals.detections));
 		this.#figure("cost", dollars(totals.costMicro, 4));
-		this.#figure("left", left === null ? "" : dollars(microFromUsd(left)));
+		this.#figure("left", left === null ? "" : dollars(left < 0n ? 0n : left));
 		this.#figure("first", speed ? seconds(speed.firstTokenMs) : "–");
 		this.#figure("rate", speed?.tokensPerSecond ? whole(Math.round(speed.tokensPerSecond)) : "–");
 		this.#sparkline(newest?.gaps ?? []);

@@ -1,7 +1,9 @@
 /** The receipt of a closed session: `lines` is pure, `renderReceipt` puts them on paper. */
 
 import { el } from "./dom.js";
+import { language, t } from "./i18n.js";
 import { dollars, microFromUsd } from "./money.js";
+import { whole } from "./words.js";
 
 const METERS = {
 	tokens: "Tokens",
@@ -12,9 +14,9 @@ const METERS = {
 /** Receipt → rows of text. Amounts stay the server's: nothing is computed anew. */
 export function receiptLines(receipt) {
 	return receipt.lines.map((line) => ({
-		name: METERS[line.meter] ?? METERS[line.meter.replace(/^.*[._:]/, "")] ?? line.meter,
-		used: line.units.toLocaleString("en-US"),
-		billed: line.billable_units.toLocaleString("en-US"),
+		name: t(METERS[line.meter] ?? METERS[line.meter.replace(/^.*[._:]/, "")] ?? line.meter),
+		used: whole(line.units),
+		billed: whole(line.billable_units),
 		raised: line.billable_units !== line.units,
 		each: dollars(microFromUsd(line.unit_price_usd)),
 		amount: dollars(microFromUsd(line.amount_usd)),
@@ -36,19 +38,19 @@ export function moment(value) {
 
 export function renderReceipt(session, questions) {
 	const { receipt } = session;
-	const prices = receipt.price_version ? [el("br"), `Prices of ${receipt.price_version}`] : [];
+	const prices = receipt.price_version ? [el("br"), t("Prices of {date}", { date: receipt.price_version })] : [];
 	const [opened, closed] = [moment(session.opened_at), moment(session.closed_at)];
 	const rows = receiptLines(receipt);
 	return [
 		el(
 			"p",
 			{ class: "when" },
-			`${closed.toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "short" })} · ${duration((closed - opened) / 1000)} · ${questions}`,
+			`${closed.toLocaleString(language, { dateStyle: "medium", timeStyle: "short" })} · ${duration((closed - opened) / 1000)} · ${questions}`,
 		),
 		el(
 			"table",
 			{},
-			el("thead", {}, el("tr", {}, ...["Item", "Units", "Amount"].map((name) => el("th", { scope: "col" }, name)))),
+			el("thead", {}, el("tr", {}, ...["Item", "Units", "Amount"].map((name) => el("th", { scope: "col" }, t(name))))),
 			el("tbody", {}, ...rows.map(row)),
 			el(
 				"tfoot",
@@ -56,15 +58,15 @@ export function renderReceipt(session, questions) {
 				el(
 					"tr",
 					{},
-					el("th", { scope: "row", colspan: "2" }, "Total"),
+					el("th", { scope: "row", colspan: "2" }, t("Total")),
 					el("td", { "data-total": receipt.total_usd }, dollars(microFromUsd(receipt.total_usd))),
 				),
 			),
 		),
 		rows.some(({ raised }) => raised)
-			? el("p", { class: "fine" }, "Each question without a picture has a minimum of tokens.")
+			? el("p", { class: "fine" }, t("Each question without a picture has a minimum of tokens."))
 			: null,
-		el("p", { class: "fine" }, `Session ${session.id}`, ...prices),
+		el("p", { class: "fine" }, el("button", { type: "button", class: "link", "data-action": "session", "data-session": session.id }, `${t("Session")} ${session.id}`), ...prices),
 	].filter(Boolean);
 }
 
@@ -72,8 +74,8 @@ function row({ name, used, billed, raised, each, amount }) {
 	return el(
 		"tr",
 		{},
-		el("th", { scope: "row" }, name, el("small", {}, `${each} each`)),
-		el("td", {}, billed, raised ? el("small", {}, `${used} used`) : null),
+		el("th", { scope: "row" }, name, el("small", {}, t("{price} each", { price: each }))),
+		el("td", {}, billed, raised ? el("small", {}, t("{n} used", { n: used })) : null),
 		el("td", {}, amount),
 	);
 }

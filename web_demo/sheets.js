@@ -33,6 +33,11 @@ export function showReceipt(state) {
 	if (!byId("receipt").open) byId("receipt").showModal();
 }
 
+export function showSession(session) {
+	const text = JSON.stringify(session, null, 2);
+	openSheet(t("Session"), [el("div", { class: "code" }, el("pre", { tabindex: "0" }, text))]);
+}
+
 const KEYS = [
 	["Enter", "Send the question"],
 	["Shift + Enter", "New line"],

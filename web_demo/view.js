@@ -102,7 +102,7 @@ export class View {
 		byId("show-receipt").hidden = !state.session?.receipt;
 		byId("toggle-library").hidden = ui.key === null;
 		byId("library").hidden = ui.key === null;
-		const has = { key: ui.key !== null && !live && !open, turns: turns.length > 0 };
+		const has = { key: ui.key !== null && !live && !open, "any-key": ui.key !== null, turns: turns.length > 0 };
 		for (const each of byId("menu").querySelectorAll("[data-needs]")) each.disabled = !has[each.dataset.needs];
 	}
 
@@ -145,7 +145,7 @@ export class View {
 		const ideas = offered && (drafts.length || turns.length === 0) ? fitting : [];
 		reconcile(
 			byId("ideas"),
-			ideas.map((idea) => el("button", { type: "button", "data-idea": idea }, t(idea))),
+			ideas.map((idea) => el("button", { type: "button", "data-idea": idea, lang: "en" }, idea)),
 		);
 	}
 

@@ -29,6 +29,9 @@ const ERRORS = {
 	insufficient_quota: LIMIT,
 	budget_exceeded: LIMIT,
 	server_unavailable: "The server takes no questions right now: it is starting, or about to restart. Ask again in a moment.",
+	wrong_password: "There is no account with this email and password.",
+	email_taken: "There is an account with this email already. Sign in to it.",
+	registration_closed: "This server takes no registrations. Ask who runs it for a key.",
 	session_closed: "This session was closed. Asking again opens a new one.",
 	server_is_overloaded: "The server is busy right now. Ask again in a moment.",
 };
@@ -36,10 +39,10 @@ const ERRORS = {
 /** An error of the server or of the page → a sentence that a person understands. */
 export function errorInWords({ status, code, message } = {}) {
 	if (Object.hasOwn(ERRORS, code ?? "")) return t(ERRORS[code]);
+	if (message) return sentence(message);
 	if (status === 401) return t(ERRORS.invalid_api_key);
 	if (status === 429) return t(ERRORS.rate_limit_exceeded);
 	if (status === 0) return t(ERRORS.server_unreachable);
-	if (message) return sentence(message);
 	if (code === "policy") return t("The server ended the connection.");
 	return t("Something went wrong in the server. What you see is kept; you can ask again.");
 }

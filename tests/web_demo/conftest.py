@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, async_playwright
+from playwright.async_api import Browser, Page, async_playwright
 
 CHROMIUM = Path("/usr/bin/chromium")
 INSTALL_TIMEOUT_S = 600
@@ -39,7 +39,21 @@ async def browser() -> AsyncIterator[Browser]:
     install_chromium()
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"]
+            executable_path=CHROMIUM,
+            args=[
+                "--no-sandbox",
+                "--disable-dev-shm-usage",
+                "--use-fake-device-for-media-stream",  # a camera that shows a clock
+                "--use-fake-ui-for-media-stream",
+            ],
         )
         yield browser
         await browser.close()
+
+
+@pytest.fixture
+async def page(browser: Browser) -> AsyncIterator[Page]:
+    """A fresh visitor's, on a desktop."""
+    context = await browser.new_context(viewport={"width": 1280, "height": 800})
+    yield await context.new_page()
+    await context.close()

@@ -89,6 +89,16 @@ class Demo:
         await expect(turn).to_have_attribute("data-status", "completed")
         return await turn.locator(".answer").inner_text()
 
+    @property
+    def authorization(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.key}"}
+
+    async def prefer(self, name: str, value: str) -> None:
+        """Choose in the menu: the transport, the theme or the language."""
+        await self.page.locator("#menu-button").click()
+        await self.page.locator(f"#{name}").select_option(value)
+        await self.page.keyboard.press("Escape")
+
     async def menu(self, entry: str) -> None:
         await self.page.locator("#menu-button").click()
         await self.page.locator("#menu").get_by_role("button", name=entry).click()

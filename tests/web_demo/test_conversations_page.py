@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, BrowserContext, Page, expect
+from playwright.async_api import Browser, BrowserContext, expect
 
 from tests.web_demo.demo import Demo
 
@@ -18,11 +18,16 @@ async def context(browser: Browser) -> AsyncIterator[BrowserContext]:
     await context.close()
 
 
+@pytest.fixture(scope="module")
+def key(wordy_server: Any) -> str:
+    """Of an account that nobody else uses: its list begins empty."""
+    return str(wordy_server.create_key())
+
+
 @pytest.fixture
-async def demo(context: BrowserContext, wordy_server: Any) -> AsyncIterator[Demo]:
-    """On a key of its own account: the list begins empty."""
+async def demo(context: BrowserContext, wordy_server: Any, key: str) -> AsyncIterator[Demo]:
     demo = Demo(await context.new_page(), wordy_server.base_url)
-    await demo.open(wordy_server.create_key())
+    await demo.open(key)
     yield demo
     assert demo.problems == []
 
@@ -39,7 +44,7 @@ async def test_conversations_are_kept_found_renamed_and_deleted(demo: Demo) -> N
     await demo.answered(0)
     await expect(titles).to_have_text(["What are tides?", "What are boats?"])
 
-    key = demo.questions()[0]["conversation"]
+    first = demo.questions()[0]["conversation"]
     await demo.again()
     await page.locator("#search").fill("BOAT")
     await expect(titles).to_have_text(["What are boats?"])
@@ -48,7 +53,7 @@ async def test_conversations_are_kept_found_renamed_and_deleted(demo: Demo) -> N
     await expect(demo.turn(0).locator(".thumb img")).to_have_js_property("naturalWidth", 448)
     await demo.ask("And ships?")
     await demo.answered(1)
-    assert demo.questions()[-1]["conversation"] == key
+    assert demo.questions()[-1]["conversation"] == first
 
     await page.get_by_role("button", name="Rename: What are boats?").click()
     await page.get_by_label("Title").fill("Boats")
@@ -71,49 +76,53 @@ async def test_questions_are_asked_anew_and_versions_switched(demo: Demo) -> Non
     await demo.ask("Two?")
     first = await demo.answered(1)
     await demo.turn(1).get_by_role("button", name="Another answer").click()
-    await expect(versions).to_have_text("‹2/2›")
+    await expect(versions).to_contain_text("2/2")
     second = await demo.answered(1)
     assert second != first
     await demo.turn(1).get_by_role("button", name="Edit the question").click()
     await page.locator(".editor textarea").fill("Three?")
     await page.locator(".editor").get_by_role("button", name="Ask").click()
-    await expect(versions).to_have_text("‹3/3›")
+    await expect(versions).to_contain_text("3/3")
     await demo.answered(1)
     await page.get_by_role("button", name="Version after").click()
-    await expect(versions).to_have_text("‹1/3›")
+    await expect(versions).to_contain_text("1/3")
     assert await demo.turn(1).locator(".answer").inner_text() == first
     await demo.again()
-    await page.locator("#conversations .title").click()
-    await expect(versions).to_have_text("‹1/3›")
+    await page.locator("#conversations .title").first.click()
+    await expect(versions).to_contain_text("1/3")
     await page.get_by_role("button", name="Version after").click()
-    await expect(versions).to_have_text("‹2/3›")
+    await expect(versions).to_contain_text("2/3")
     assert await demo.turn(1).locator(".answer").inner_text() == second
     await demo.turn(0).get_by_role("button", name="Edit the question").click()
     await page.keyboard.press("Escape")
     await expect(page.locator(".editor")).to_have_count(0)
 
 
-async def test_tabs_stay_in_step(context: BrowserContext, slow_server: Any) -> None:
-    key = slow_server.create_key()
-    tabs = [Demo(await context.new_page(), slow_server.base_url) for _ in range(2)]
-    for tab in tabs:
-        await tab.open(key)
-    await tabs[0].ask("One?")
-    await tabs[0].answered(0)
-    await tabs[1].page.locator("#conversations .title").click()
-    await tabs[1].answered(0)
-    await tabs[0].ask("Two?")
-    await expect(tabs[1].turn(1)).to_have_attribute("data-status", "streaming")
-    await expect(tabs[1].turn(1).locator(".question")).to_have_text("Two?")
+async def stopped_by_the_other(tabs: list[Demo], index: int) -> None:
+    """The answer streams in both tabs, is stopped in the second one, and is the same in both."""
+    await expect(tabs[1].turn(index)).to_have_attribute("data-status", "streaming")
     await tabs[1].page.get_by_role("button", name="Stop").click()
     for tab in tabs:
-        await expect(tab.turn(1)).to_have_attribute("data-status", "incomplete")
-    said = [await tab.turn(1).locator(".answer").inner_text() for tab in tabs]
+        await expect(tab.turn(index)).to_have_attribute("data-status", "incomplete")
+    said = [await tab.turn(index).locator(".answer").inner_text() for tab in tabs]
     assert said[0] == said[1] != ""
+
+
+async def test_tabs_stay_in_step(context: BrowserContext, slow_server: Any) -> None:
+    tabs = [Demo(await context.new_page(), slow_server.base_url) for _ in range(2)]
+    for tab in tabs:
+        await tab.open(slow_server.key)
+    await tabs[0].ask("One?")
+    await expect(tabs[0].turn(0)).to_have_attribute("data-status", "streaming")
+    await tabs[1].page.locator("#conversations .title").first.click()
+    await stopped_by_the_other(tabs, 0)
+    await tabs[0].ask("Two?")
+    await expect(tabs[1].turn(1).locator(".question")).to_have_text("Two?")
+    await stopped_by_the_other(tabs, 1)
     await tabs[0].page.get_by_role("button", name="Rename: One?").click()
     await tabs[0].page.get_by_label("Title").fill("Uno")
     await tabs[0].page.keyboard.press("Enter")
-    await expect(tabs[1].page.locator("#conversations .title")).to_have_text("Uno")
+    await expect(tabs[1].page.locator("#conversations .title")).to_contain_text(["Uno"])
     await tabs[0].page.get_by_role("button", name="Delete: Uno").click()
     await tabs[0].page.locator("#sheet").get_by_role("button", name="Delete").click()
     await expect(tabs[1].page.locator("article")).to_have_count(0)

@@ -7,20 +7,13 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from playwright.async_api import Browser, Page, WebSocketRoute, expect
+from playwright.async_api import Page, WebSocketRoute, expect
 
 from tests.web_demo.demo import WATCH, Demo
 
 DESCRIBE = "Describe the picture in detail."
 DELTAS_BEFORE_DROP = 4
 PHONE = {"width": 360, "height": 740}
-
-
-@pytest.fixture
-async def page(browser: Browser) -> AsyncIterator[Page]:
-    context = await browser.new_context(viewport={"width": 1280, "height": 800})
-    yield await context.new_page()
-    await context.close()
 
 
 @pytest.fixture

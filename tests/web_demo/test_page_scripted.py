@@ -1,15 +1,12 @@
 """The page in Chromium, its WebSocket played by the test: what a good server rarely does."""
 
 import asyncio
-import base64
-import io
 import json
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from PIL import Image
-from playwright.async_api import Browser, Page, Route, WebSocketRoute, expect
+from playwright.async_api import Page, Route, WebSocketRoute, expect
 
 from tests.web_demo.demo import Demo
 
@@ -61,13 +58,6 @@ class Script:
 
     def end(self, kind: str, identity: str, **fields: Any) -> None:
         self.numbered(f"response.{kind}", response={"id": identity, **fields})
-
-
-@pytest.fixture
-async def page(browser: Browser) -> AsyncIterator[Page]:
-    context = await browser.new_context(viewport={"width": 1280, "height": 800})
-    yield await context.new_page()
-    await context.close()
 
 
 @pytest.fixture
@@ -223,50 +213,3 @@ async def test_lost_session_does_not_lose_the_answer(demo: Demo, script: Script)
     script.say("lo")
     script.end("completed", identity)
     assert await demo.answered(0) == "Hello"
-
-
-def picture(kind: str, size: tuple[int, int]) -> bytes:
-    stream = io.BytesIO()
-    Image.radial_gradient("L").convert("RGB").resize(size).save(stream, kind)
-    return stream.getvalue()
-
-
-async def sent_picture(demo: Demo, script: Script) -> Image.Image:
-    await expect(demo.page.locator("#attached")).to_be_visible()
-    await demo.ask("What is this?")
-    part = (await script.next())["input"][0]["content"][1]
-    kind, _, data = part["image_url"].partition(";base64,")
-    assert kind in {"data:image/png", "data:image/jpeg"}
-    return Image.open(io.BytesIO(base64.b64decode(data)))
-
-
-async def test_huge_picture_is_made_smaller(demo: Demo, script: Script) -> None:
-    photo = {"name": "photo.jpg", "mimeType": "image/jpeg", "buffer": picture("JPEG", (3000, 2000))}
-    await demo.page.locator("#file").set_input_files(files=photo)
-    assert (await sent_picture(demo, script)).size == (1024, 683)
-
-
-async def test_file_that_is_no_picture(demo: Demo, script: Script) -> None:
-    file = {"name": "x.png", "mimeType": "image/png", "buffer": b"no picture"}
-    await demo.page.locator("#file").set_input_files(files=file)
-    await expect(demo.page.locator("#notice")).to_contain_text("can't be read as a picture")
-
-
-@pytest.mark.parametrize(
-    "event",
-    [
-        "new ClipboardEvent('paste', { clipboardData: transfer, bubbles: true })",
-        "new DragEvent('drop', { dataTransfer: transfer, bubbles: true })",
-    ],
-    ids=["paste", "drop"],
-)
-async def test_paste_and_drop(demo: Demo, script: Script, event: str) -> None:
-    data = base64.b64encode(picture("PNG", (64, 48))).decode()
-    give = f"""(data) => {{
-        const bytes = Uint8Array.from(atob(data), (each) => each.charCodeAt(0));
-        const transfer = new DataTransfer();
-        transfer.items.add(new File([bytes], "given.png", {{ type: "image/png" }}));
-        document.querySelector("main").dispatchEvent({event});
-    }}"""
-    await demo.page.evaluate(give, data)
-    assert (await sent_picture(demo, script)).size == (64, 48)
