@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from metering.plans import PlanName
 from metering.stripe.mode import Mode, check_mode
 
 NANO_CHECKPOINT = Path(__file__).parent / "kosmosx" / "nano" / "checkpoint"
@@ -38,6 +39,8 @@ class Settings(BaseSettings):
     registration: Literal["open", "closed"] | None = None
     """Whether anybody may register an account; by default only where the server listens on this
     machine alone."""
+    default_plan: PlanName = "standard"
+    """The plan of accounts that are registered; the operator's own have no limits."""
     max_registrations_per_hour: int = Field(default=20, ge=0)
     """Of one address; 0 is any number."""
     max_failed_sign_ins: int = Field(default=10, ge=0)

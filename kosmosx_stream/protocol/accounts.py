@@ -35,11 +35,15 @@ class SignIn(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AccountObject(msgspec.Struct, frozen=True, kw_only=True):
-    """An account; `created_at` in Unix seconds. `email` is null where nobody signs in."""
+    """An account; `created_at` in Unix seconds. `email` is null where nobody signs in.
+
+    `plan` says how much its keys may take at a time.
+    """
 
     id: str
     name: str
     email: str | None
+    plan: str
     created_at: float
     object: Literal["kosmosx.account"] = "kosmosx.account"
 
@@ -93,7 +97,11 @@ def decode_sign_in(body: bytes | str) -> SignIn:
 def account_object(account: Account) -> AccountObject:
     """An account as its owner sees it."""
     return AccountObject(
-        id=account.id, name=account.name, email=account.email, created_at=account.created_at
+        id=account.id,
+        name=account.name,
+        email=account.email,
+        plan=account.plan,
+        created_at=account.created_at,
     )
 
 

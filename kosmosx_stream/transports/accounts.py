@@ -51,7 +51,11 @@ async def create(request: Request, services: Services, _nobody: Principal) -> An
     limit = Allowance("register", settings.max_registrations_per_hour, HOUR_S)
     await services.attempts.take(limit, _address(request))
     account = Account(
-        id=new_id("acct"), name=wanted.name, created_at=time.time(), email=wanted.email
+        id=new_id("acct"),
+        name=wanted.name,
+        created_at=time.time(),
+        email=wanted.email,
+        plan=settings.default_plan,
     )
     try:
         return account_object(await services.identities.register(account, wanted.password))
