@@ -96,7 +96,7 @@ def _serve(settings: Settings, listener: socket) -> None:
     bootstrap.keep_temporary_files(settings)
     _log_to_file(settings)
     started = time.monotonic()
-    first_key = asyncio.run(_first_key(settings))
+    first_key = asyncio.run(_first_key(settings)) if settings.first_key else None
     application = create_app(settings, progress=_progress)
     server = build_server(application, settings)
 
@@ -193,18 +193,15 @@ def _progress(message: str) -> None:
     typer.echo(f"  {message}")
 
 
-def _banner(url: str, key: str, settings: Settings, seconds: float) -> str:
+def _banner(url: str, key: str | None, settings: Settings, seconds: float) -> str:
+    ready = f"\nkosmosx is ready after {seconds:.0f} s.\n\n  Page  {url}/"
+    stop = f"\n\nCtrl-C stops it; what was said stays in {settings.data_dir}.\n"
+    if key is None:
+        return f"{ready}\n  Key   `kosmosx keys create` makes one{stop}"
     body = json.dumps({"model": settings.model_name, "input": "Hello!", "stream": True})
     headers = f"-H 'Authorization: Bearer {key}' -H 'Content-Type: application/json'"
-    return f"""
-kosmosx is ready after {seconds:.0f} s.
-
-  Page  {url}/#key={key}
-  Key   {key}
-  Try   curl -N {url}/v1/responses {headers} -d '{body}'
-
-Ctrl-C stops it; what was said stays in {settings.data_dir}.
-"""
+    command = f"curl -N {url}/v1/responses {headers} -d '{body}'"
+    return f"{ready}#key={key}\n  Key   {key}\n  Try   {command}{stop}"
 
 
 def _log_to_file(settings: Settings) -> None:

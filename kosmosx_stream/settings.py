@@ -67,6 +67,9 @@ class Settings(BaseSettings):
     stripe_delay_s: float = Field(default=360, ge=0)
     """Units are sent so long after their use: Stripe refuses what is 5 minutes ahead of its clock,
     so with the default this machine's may be ten minutes fast."""
+    first_key: bool = True
+    """Whether a new data folder gets an account with a first key, which is printed. Off where many
+    servers share their books: each of them would make one."""
 
     model: Path = NANO_CHECKPOINT
     """Checkpoint to serve: its folder, or its name on the Hugging Face hub."""

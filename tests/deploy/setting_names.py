@@ -6,14 +6,9 @@ OTHERS = {
     # OpenTelemetry's own, and those of the Hugging Face hub's client.
     "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES",
     "HF_HOME", "HF_HUB_OFFLINE",
-    # What another variable is made of.
-    "VALKEY_PASSWORD",
 }  # fmt: skip
-SECRETS = {
-    "HF_TOKEN", "VALKEY_PASSWORD", "SUPABASE_SERVICE_KEY", "SUPABASE_DB_URL",
-    "STRIPE_API_KEY", "STRIPE_WEBHOOK_SECRET",
-}  # fmt: skip
-"""What the settings do not name: others read them, or the accounts will."""
+SECRETS = {"HF_TOKEN", "VALKEY_PASSWORD", "SUPABASE_DB_URL"}
+"""Secrets that others than the server read."""
 
 
 def known_names() -> set[str]:

@@ -156,6 +156,7 @@ def test_one_gateway_with_a_file_and_several_with_supabase(manifests: list[Manif
     (data,) = (each for each in gateway(manifests)["volumes"] if each["name"] == "data")
     if several:
         assert "SUPABASE_URL" in environment(manifests)
+        assert environment(manifests)["KOSMOSX_FIRST_KEY"] == "false"
         assert of_kind(manifests, "PodDisruptionBudget")
         assert needed(manifests) >= {"KOSMOSX_KEY_PEPPER", "SUPABASE_SERVICE_KEY"}
     if "persistentVolumeClaim" in data:

@@ -11,7 +11,11 @@
 {{- with .Values.model.checkpoint }}{{ $_ := set $settings "KOSMOSX_MODEL" . }}{{ end -}}
 {{- with .Values.model.maxLength }}{{ $_ := set $settings "KOSMOSX_MAX_MODEL_LEN" (toString .) }}{{ end -}}
 {{- if and (eq .Values.redis.mode "external") .Values.redis.url }}{{ $_ := set $settings "REDIS_URL" .Values.redis.url }}{{ end -}}
-{{- with .Values.supabase.url }}{{ $_ := set $settings "SUPABASE_URL" . }}{{ end -}}
+{{- with .Values.supabase.url }}
+{{- $_ := set $settings "SUPABASE_URL" . }}
+{{- /* Every gateway would make an account of its own, and tell its key to the log. */}}
+{{- $_ := set $settings "KOSMOSX_FIRST_KEY" "false" }}
+{{- end -}}
 {{- with .Values.monitoring.otlpEndpoint }}
 {{- $_ := set $settings "OTEL_EXPORTER_OTLP_ENDPOINT" . }}
 {{- $_ := set $settings "OTEL_SERVICE_NAME" "kosmosx" }}
