@@ -13,6 +13,7 @@ from kosmosx_stream.server import CLOSE_TIMEOUT_S
 from kosmosx_stream.settings import Settings
 from tests.deploy.setting_names import known_names
 from tests.deploy.tools import ROOT, run_tool
+from tests.stripe_standin.__main__ import KEY as STRIPE_KEY
 
 
 @cache
@@ -90,15 +91,25 @@ def test_what_is_mounted_is_there(service: str) -> None:
 
 
 def test_the_books_of_supabase_lite_are_opened_by_the_settings_beside_it() -> None:
-    given = dict(
-        line.split("=", 1)
-        for line in (ROOT / "supabase/lite.env").read_text().splitlines()
-        if not line.startswith("#")
-    )
-    assert set(given) <= known_names()
+    given = environment_of("supabase/lite.env")
     lite = tomllib.loads((ROOT / "supabase/lite.toml").read_text())
     assert given["SUPABASE_SERVICE_KEY"] == lite["auth"]["secret_key"]
     assert given["SUPABASE_URL"] == f"http://supabase:{lite['api']['port']}"
+
+
+def test_the_stand_in_of_stripe_takes_the_key_beside_it() -> None:
+    given = environment_of("tests/stripe_standin/server.env")
+    assert given["STRIPE_API_KEY"] == STRIPE_KEY
+    build = (ROOT / SERVICES["stripe"]["build"]["dockerfile"]).read_text()
+    assert build.count(given["KOSMOSX_STRIPE_URL"].rpartition(":")[2]) == 2  # EXPOSE and CMD
+
+
+def environment_of(file: str) -> dict[str, str]:
+    """What a file sets, all of it known to the server."""
+    lines = [line for line in (ROOT / file).read_text().splitlines() if not line.startswith("#")]
+    given = dict(line.split("=", 1) for line in lines)
+    assert set(given) <= known_names()
+    return given
 
 
 def test_the_collector_s_pipelines_are_made_of_its_parts() -> None:

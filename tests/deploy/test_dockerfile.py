@@ -19,7 +19,7 @@ def stage(name: str) -> str:
 
 
 def test_hadolint_finds_nothing() -> None:
-    run_tool("hadolint", "Dockerfile")
+    run_tool("hadolint", "Dockerfile", "tests/stripe_standin/Dockerfile")
 
 
 @pytest.mark.parametrize("target", ["gateway", "cpu", "gpu"])
