@@ -37,6 +37,9 @@ from kosmosx_stream.hub import Hub
 from kosmosx_stream.ids import new_id
 from kosmosx_stream.image_fetcher import ImageFetcher
 from kosmosx_stream.images import DEFAULT_LIMITS, Fetch, ImageLoader
+from kosmosx_stream.key_news import KeyNews
+from kosmosx_stream.key_use import note_uses
+from kosmosx_stream.key_watch import KeyWatch
 from kosmosx_stream.kosmosx.prompt import Kosmos2Format
 from kosmosx_stream.plans import Plans
 from kosmosx_stream.rate_limits import RateLimits
@@ -139,16 +142,19 @@ async def _start_services(
     stack.push_async_callback(end, sweeping)
     pepper = bootstrap.load_pepper(settings)
     access_tokens = AccessTokens(pepper, life_s=settings.access_token_s)
+    authenticator = Authenticator(store.accounts, pepper, access_tokens, time.monotonic, time.time)
     identities = LocalIdentities(store.accounts)
     stack.push_async_callback(identities.close)
+    key_watch = KeyWatch(authenticator, KeyNews(redis), hub.sessions, check_s=settings.key_check_s)
+    for work in (note_uses(authenticator), key_watch.run()):
+        stack.push_async_callback(end, asyncio.create_task(work))
     return Services(
         settings=settings,
-        authenticator=Authenticator(
-            store.accounts, pepper, access_tokens, time.monotonic, time.time
-        ),
+        authenticator=authenticator,
         identities=identities,
         access_tokens=access_tokens,
         attempts=Attempts(redis, pepper),
+        key_watch=key_watch,
         issuer=Issuer(store.accounts, pepper),
         client_secrets=ClientSecrets(redis, store.accounts, pepper),
         store=store,

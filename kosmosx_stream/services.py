@@ -16,6 +16,7 @@ from kosmosx_stream.engines.port import Engine
 from kosmosx_stream.grant import Granted
 from kosmosx_stream.hub import Hub
 from kosmosx_stream.ids import new_id
+from kosmosx_stream.key_watch import KeyWatch
 from kosmosx_stream.plans import Plans
 from kosmosx_stream.protocol.errors import ApiError, Unavailable, response_not_found
 from kosmosx_stream.protocol.models import ModelObject, capabilities, prices
@@ -52,6 +53,7 @@ class Services(msgspec.Struct, kw_only=True):
     identities: Identities
     access_tokens: AccessTokens
     attempts: Attempts
+    key_watch: KeyWatch
     client_secrets: ClientSecrets
     store: Store
     history: History

@@ -164,6 +164,18 @@ class Sessions:
         else:
             self.end(session, "idle")
 
+    def openers(self) -> set[tuple[str, str | None]]:
+        """Accounts and keys that opened, or joined first, what is live here."""
+        principals = [session.principal for session in self._live.values()]
+        return {(principal.account_id, principal.key_id) for principal in principals}
+
+    def revoke(self, account_id: str, key_id: str | None) -> None:
+        """End what this key opened, or joined first, here; it is settled and billed."""
+        for session in list(self._live.values()):
+            principal = session.principal
+            if (principal.account_id, principal.key_id) == (account_id, key_id):
+                self.end(session, "revoked")
+
     def end(self, session: LiveSession, reason: str) -> None:
         """Have the session close as soon as its turns are settled."""
         self._carry_out(session, session.machine.close(reason, time.time()))

@@ -124,7 +124,7 @@ class Settings(BaseSettings):
     first_message_timeout_s: float = Field(default=10, gt=0)
     """A WebSocket that says nothing for so long after connecting is closed."""
     key_check_s: float = Field(default=5, gt=0)
-    """A WebSocket whose key was revoked is closed after so long, or at its next request."""
+    """How often the keys of what is open are looked up, for news of revocations that got lost."""
     idle_timeout_s: float = Field(default=1800, gt=0)
     """A WebSocket on which nothing is said and nothing is generated for so long is closed."""
     max_connection_s: float = Field(default=3600, gt=0)

@@ -107,10 +107,11 @@ class Authenticator:
         _check_expiry(principal.expires_at, self._unix_now())
         return principal
 
-    def forget(self, key_id: str) -> None:
-        """Ask the store when this key is shown next: it has changed."""
+    def forget(self, account_id: str, key_id: str | None) -> None:
+        """Ask the store when this key, or any of the account, is shown next: it has changed."""
         for mac, verdict in list(self._verdicts.items()):
-            if verdict.principal is not None and verdict.principal.key_id == key_id:
+            known = verdict.principal
+            if known and known.account_id == account_id and key_id in {None, known.key_id}:
                 del self._verdicts[mac]
 
     async def flush_used(self) -> None:

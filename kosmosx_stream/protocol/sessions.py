@@ -28,7 +28,7 @@ class UsageObject(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SessionObject(msgspec.Struct, frozen=True, kw_only=True):
-    """Times are Unix seconds. `close_reason`: client, disconnected, finished, idle."""
+    """Times are Unix seconds. `close_reason`: client, disconnected, finished, idle, revoked."""
 
     id: str
     status: SessionState

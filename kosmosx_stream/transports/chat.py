@@ -59,7 +59,7 @@ async def create(request: Request, services: Services, principal: Principal) -> 
     joined = SESSION.read(request.headers)
     said = await services.say_once(principal, chat.create, joined, reservation)
     if chat.create.stream:
-        return _stream(services, said, chat.stream_options)
+        return _stream(services, principal, said, chat.stream_options)
     with once_billed(repeatable=reservation is not None):
         if not await until_ended(request, services, said.response_id):
             return Response(status_code=CLIENT_CLOSED_REQUEST)
@@ -108,10 +108,13 @@ def _not_found(completion_id: str) -> NotFound:
     )
 
 
-def _stream(services: Services, said: Said, options: StreamOptions) -> EventStream:
+def _stream(
+    services: Services, principal: Principal, said: Said, options: StreamOptions
+) -> EventStream:
     projection = partial(ChatProjector, options=options)
     return EventStream(
         services.hub.follow(said.response_id, projection=projection),
+        watch=services.key_watch.watch(principal),
         session_id=said.session_id,
         headers=limit_headers(said.limits),
         send_timeout_s=services.settings.send_timeout_s,

@@ -104,7 +104,7 @@ async def rotate(request: Request, services: Services, principal: Principal) -> 
             code="key_ended",
             param="key_id",
         ) from error
-    services.authenticator.forget(key_id)
+    await services.key_watch.changed(principal.account_id, key_id)
     return _handed_out(made, at)
 
 
@@ -117,7 +117,7 @@ async def revoke(request: Request, services: Services, principal: Principal) -> 
         key = await services.store.accounts.revoke_key(principal.account_id, key_id, at)
     except books.NotFound as error:
         raise _key_not_found(key_id) from error
-    services.authenticator.forget(key_id)
+    await services.key_watch.changed(principal.account_id, key_id)
     return key_object(key, at)
 
 

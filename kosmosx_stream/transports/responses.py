@@ -153,6 +153,7 @@ def _stream(
     extensions = request.headers.get(EVENTS.name) == "1"
     return EventStream(
         _with_receipt(services, principal, events, session_id) if extensions else events,
+        watch=services.key_watch.watch(principal),
         session_id=session_id,
         headers=headers,
         send_timeout_s=settings.send_timeout_s,

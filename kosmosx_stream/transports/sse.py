@@ -11,13 +11,17 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
+from contextlib import AbstractContextManager
+from typing import Any
 
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
+from kosmosx_stream.auth import key_refusal
 from kosmosx_stream.protocol import frames
 from kosmosx_stream.protocol.errors import ApiError, encode_sse
 from kosmosx_stream.protocol.frames import Event
 from kosmosx_stream.transports.failures import to_api_error
+from metering.authenticator import InvalidKey
 
 HEADERS = (
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -26,6 +30,8 @@ HEADERS = (
     (b"x-accel-buffering", b"no"),
 )
 
+
+_END: Message = {"type": "http.response.body", "body": b"", "more_body": False}
 
 LARGEST_SEND = 64 * 1024
 """About how many bytes of a replay wait for a slow client beyond what its connection buffers."""
@@ -42,6 +48,7 @@ class EventStream:
         self,
         events: AsyncGenerator[Sequence[Event], None] | AsyncIterator[Sequence[Event]],
         *,
+        watch: AbstractContextManager[asyncio.Future[InvalidKey]],
         session_id: str | None,
         headers: Mapping[str, str] | None = None,
         send_timeout_s: float,
@@ -52,14 +59,16 @@ class EventStream:
         frame: Callable[[Event], bytes] = frames.sse,
         encode_error: Callable[[ApiError, int], bytes] = encode_sse,
     ) -> None:
-        """`preamble`: lines before the first event. `extensions`: send those events too.
+        """`watch`: tells of the end of the reader's key. `preamble`: lines before the first event.
 
-        `after`: the number of the last event that the client has.
+        `extensions`: send those events too. `after`: the number of the last event that the client
+        has.
 
         Some clients break off at an event that they do not know, so they have to ask for them.
         `frame` and `encode_error`, which gets a sequence number too, are the protocol's.
         """
         self._events = events
+        self._watch = watch
         self._session_id = session_id
         self._headers = headers or {}
         self._send_timeout_s = send_timeout_s
@@ -79,37 +88,51 @@ class EventStream:
             (name.lower().encode(), value.encode()) for name, value in self._headers.items()
         ]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
+        with self._watch as key_ended:
+            await self._run(receive, send, key_ended)
+
+    async def _run(
+        self, receive: Receive, send: Send, key_ended: asyncio.Future[InvalidKey]
+    ) -> None:
         streaming = asyncio.create_task(self._stream(send))
         side = [
             asyncio.create_task(_disconnected(receive)),
             asyncio.create_task(self._keep_alive(send)),
         ]
         try:
-            await asyncio.wait([streaming, *side], return_when=asyncio.FIRST_COMPLETED)
+            ends: list[asyncio.Future[Any]] = [streaming, *side, key_ended]
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in (streaming, *side):
                 task.cancel()
             for task in (streaming, *side):
                 with contextlib.suppress(asyncio.CancelledError, TimeoutError, OSError):
                     await task
+        if key_ended.done() and streaming.cancelled():
+            await self._break_off(send, key_refusal(key_ended.result()))
 
     async def _stream(self, send: Send) -> None:
         try:
             if self._preamble:
                 await self._send(send, self._preamble)
             async for batch in self._events:
-                self._sequence = batch[-1].sequence
                 shown = (
                     self._frame(event) for event in batch if self._extensions or not event.extension
                 )
                 for piece in _pieces(shown):
                     await self._send(send, piece)
+                self._sequence = batch[-1].sequence
         except (TimeoutError, OSError):
             raise  # The client is not there, or takes nothing.
         except Exception as error:  # noqa: BLE001 - the edge of a task
-            # Numbered as the last event: who goes on reading after it must not miss the next.
-            await self._send(send, self._encode_error(to_api_error(error), self._sequence))
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+            await self._break_off(send, to_api_error(error))
+        else:
+            await send(_END)
+
+    async def _break_off(self, send: Send, error: ApiError) -> None:
+        # Numbered as the last event: who goes on reading after it must not miss the next.
+        await self._send(send, self._encode_error(error, self._sequence))
+        await send(_END)
 
     async def _send(self, send: Send, body: bytes) -> None:
         self._quiet = False

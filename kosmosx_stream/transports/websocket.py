@@ -50,7 +50,6 @@ from kosmosx_stream.transports.query import STARTING_AFTER, Text
 from kosmosx_stream.transports.socket_session import SocketSession
 from kosmosx_stream.transports.socket_turns import SocketTurns
 from metering.authenticator import InvalidKey, Principal
-from metering.errors import StoreUnavailable
 
 SESSION_ID = Text(name="session_id", says="The session that a client comes back to.")
 RESPONSE_ID = Text(name="response_id", says="The response that it was reading.")
@@ -132,10 +131,8 @@ class Connection:
         Raises:
             InvalidKey: it was revoked, or has expired.
         """
-        while True:
-            await asyncio.sleep(self._services.settings.key_check_s)
-            with contextlib.suppress(StoreUnavailable):  # Who was let in stays in meanwhile.
-                await self._services.authenticator.confirm(self._principal)
+        with self._services.key_watch.watch(self._principal) as ended:
+            raise await ended
 
     async def _watch_drain(self) -> None:
         """When the server goes down, the connection ends: with its turns, or with the drain.

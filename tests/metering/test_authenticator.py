@@ -220,7 +220,7 @@ async def test_what_is_forgotten_is_asked_for_at_once(
 ) -> None:
     await authenticator.authenticate(issued.token)
     await accounts.revoke_key("acct_1", issued.record.id, 3.0)
-    authenticator.forget(issued.record.id)
+    authenticator.forget("acct_1", issued.record.id)
     with pytest.raises(InvalidKey):
         await authenticator.authenticate(issued.token)
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from kosmosx_stream.protocol.errors import Unavailable
 from kosmosx_stream.protocol.frames import Event
 from kosmosx_stream.transports import chat
 from kosmosx_stream.transports.sse import EventStream
+from metering.keys import InvalidKey
 
 FIRST = Event(0, "chat.completion.chunk", b"{}")
 
@@ -18,6 +20,10 @@ FIRST = Event(0, "chat.completion.chunk", b"{}")
 async def failing() -> AsyncIterator[Sequence[Event]]:
     yield [FIRST]
     raise Unavailable("The log cannot be reached.", code="log_unavailable")
+
+
+def for_ever() -> AbstractContextManager[asyncio.Future[InvalidKey]]:
+    return nullcontext(asyncio.get_running_loop().create_future())
 
 
 async def sent(stream: EventStream) -> bytes:
@@ -38,7 +44,9 @@ async def test_a_stream_that_fails_says_so_in_its_protocol(protocol: str) -> Non
     words: dict[str, Any] = {}
     if protocol == "chat":
         words = {"frame": chat._frame, "encode_error": chat._encode_error}
-    stream = EventStream(failing(), session_id=None, send_timeout_s=1, keepalive_s=60, **words)
+    stream = EventStream(
+        failing(), watch=for_ever(), session_id=None, send_timeout_s=1, keepalive_s=60, **words
+    )
     first, last, end = (await sent(stream)).decode().split("\n\n")
     assert end == ""
     told = json.loads(last[last.index("{") :])
