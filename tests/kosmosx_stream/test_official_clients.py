@@ -4,10 +4,19 @@ from collections.abc import AsyncIterator
 
 import openai
 import pytest
+from openai.lib.responses_websocket import AsyncResponsesWebSocketSession, ResponsesWebSocketLimits
 
 from tests.kosmosx_stream.clients import MODEL, TERMINAL, client, text_of
 from tests.server_process import ServerProcess
 
+LIMITS = ResponsesWebSocketLimits(
+    max_lanes=8,
+    max_events_per_lane=1024,
+    max_events=4096,
+    max_bytes_per_lane=2**24,
+    max_bytes=2**25,
+    max_response_bytes=None,
+)
 ASKED = {"model": MODEL, "input": "What can you do?"}
 
 
@@ -67,6 +76,24 @@ async def test_async_websocket(official: openai.AsyncOpenAI) -> None:
         while (event := await connection.recv()).type != "kosmosx:session.closed":
             pass
     assert event.session["usage"]["turns"] == 2
+
+
+async def test_lanes_of_the_client_s_own_session(official: openai.AsyncOpenAI) -> None:
+    async with (
+        official.responses.connect() as connection,
+        AsyncResponsesWebSocketSession(connection, limits=LIMITS) as session,
+    ):
+        lanes = [session.lane("one"), session.lane("two"), session.default]
+        for lane in lanes:
+            await lane.send({"type": "response.create", **ASKED})
+        answers = [await lane.get_final_response() for lane in lanes]
+        assert len({answer.id for answer in answers}) == 3
+        assert len({answer.output_text for answer in answers}) == 1
+        await lanes[0].send(
+            {"type": "response.create", **ASKED, "previous_response_id": answers[0].id}
+        )
+        again = await lanes[0].get_final_response()
+        assert again.usage.input_tokens > answers[0].usage.total_tokens
 
 
 async def test_async_conversations_and_models(official: openai.AsyncOpenAI) -> None:

@@ -1,12 +1,14 @@
 """Lanes, and what one connection remembers, on a server with small limits and no model."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from openai.types.websocket_reconnection import ReconnectingEvent, ReconnectingOverrides
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from tests.kosmosx_stream.clients import TERMINAL
+from tests.kosmosx_stream.clients import MODEL, TERMINAL, client, text_of
 from tests.kosmosx_stream.transports.conftest import LANES, WAITING
 from tests.kosmosx_stream.transports.sockets import SHORT, Socket, socket, stream, text
 from tests.server_process import ServerProcess
@@ -135,22 +137,59 @@ def test_cancelling_what_is_unknown_is_an_error(narrow: ServerProcess) -> None:
         assert getattr(end.response, "kosmosx:reason") == "cancelled"
 
 
-def test_a_connection_has_an_age_limit(tmp_path: Any) -> None:
+@pytest.fixture(scope="module")
+def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """Its connections get no older than a second and a half; it says 20 tokens a second."""
     server = ServerProcess(
-        tmp_path / "data", KOSMOSX_ENGINE="deterministic", KOSMOSX_MAX_CONNECTION_S="1.5"
+        tmp_path_factory.mktemp("impatient") / "data",
+        KOSMOSX_ENGINE="deterministic",
+        KOSMOSX_DETERMINISTIC_RATE="20",
+        KOSMOSX_DETERMINISTIC_LENGTH="1000000",
+        KOSMOSX_MAX_CONNECTION_S="1.5",
     )
     server.data_dir.mkdir()
     server.start()
-    try:
-        url = f"ws://127.0.0.1:{server.port}/v1/responses"
-        headers = {"Authorization": f"Bearer {server.key}"}
-        with connect(url, additional_headers=headers) as raw:
-            last = raw.recv()
-            with pytest.raises(ConnectionClosed):
-                raw.recv()
-        assert '"code":"websocket_connection_limit_reached"' in last
-        assert '"status":400' in last
-        assert "0.025 minutes" in last
-        assert raw.close_code == 1001
-    finally:
-        server.stop()
+    yield server
+    server.stop()
+
+
+def test_a_connection_has_an_age_limit(impatient: ServerProcess) -> None:
+    url = f"ws://127.0.0.1:{impatient.port}/v1/responses"
+    headers = {"Authorization": f"Bearer {impatient.key}"}
+    with connect(url, additional_headers=headers) as raw:
+        last = raw.recv()
+        with pytest.raises(ConnectionClosed):
+            raw.recv()
+    assert '"code":"websocket_connection_limit_reached"' in last
+    assert '"status":400' in last
+    assert "0.025 minutes" in last
+    assert raw.close_code == 1001
+
+
+def test_the_official_client_comes_back_for_the_rest(impatient: ServerProcess) -> None:
+    """By its own hook, to the same session; each event comes once."""
+    seen: list[Any] = []
+
+    def where_it_was(dropped: ReconnectingEvent) -> ReconnectingOverrides:
+        assert dropped.close_code == 1001
+        return {
+            "extra_query": {
+                "session_id": getattr(seen[0].response, "kosmosx:session")["id"],
+                "response_id": seen[0].response.id,
+                "starting_after": str(seen[-1].sequence_number),
+            }
+        }
+
+    with client(impatient).responses.connect(on_reconnecting=where_it_was) as connection:
+        connection.response.create(model=MODEL, input="Go on.", max_output_tokens=60)
+        limits = 0
+        for event in connection:
+            if event.type == "error":
+                limits += 1
+            elif event.type != "kosmosx:session.opened":
+                seen.append(event)
+                if event.type in TERMINAL:
+                    break
+    assert limits >= 1
+    assert [each.sequence_number for each in seen] == sorted({e.sequence_number for e in seen})
+    assert text_of(seen) == seen[-1].response.output_text
