@@ -1,4 +1,4 @@
-"""The one place that deals with redis-py: connecting, checking the server, calling scripts.
+"""The one place that deals with redis-py: connecting, awaiting replies, calling scripts.
 
 Knows neither logs nor turns. Every failure of the store comes out as LogUnavailable.
 """
@@ -15,10 +15,10 @@ from redis.exceptions import (
     ClusterError,
     ConnectionError,  # noqa: A004
     MasterDownError,
+    MovedError,
     OutOfMemoryError,
     ReadOnlyError,
     RedisError,
-    ResponseError,
     TimeoutError,  # noqa: A004
 )
 
@@ -27,21 +27,16 @@ from conversation.ports import LogUnavailable
 PREFIX = "kx:{0}:"
 """All keys carry this tag, so that every script stays within one slot of a cluster."""
 
-OLDEST_VERSION = 7
-"""Scripts with flags came with Redis 7 (redis.io: Lua scripts, EVAL flags)."""
-
 POOL_SIZE = 64
 PAUSE_S = 0.05
 T = TypeVar("T")
 
 _LUA = Path(__file__).parent / "lua"
 _UNANSWERED = (ConnectionError, TimeoutError)
-_REFUSED = (ClusterError, MasterDownError, OutOfMemoryError, ReadOnlyError)
+_REFUSED = (ClusterError, MasterDownError, MovedError, OutOfMemoryError, ReadOnlyError)
 _REFUSED_CODES = ("MISCONF", "NOREPLICAS", "BUSY", "UNKILLABLE")
-
-
-class UnsuitableRedis(Exception):
-    """The server may lose what it acknowledged."""
+_DEMOTED = (MasterDownError, MovedError, ReadOnlyError)
+"""The connection leads to what is not, or no more, the primary."""
 
 
 def key(kind: str, name: str) -> str:
@@ -67,47 +62,6 @@ def connect(url: str, *, timeout_s: float = 3.0) -> Redis:
         socket_connect_timeout=timeout_s,
     )
     return Redis.from_pool(cast("Any", pool))
-
-
-async def check_settings(redis: Redis) -> list[str]:
-    """Refuse a server that may lose acknowledged writes; return what else is worth a warning.
-
-    Raises:
-        UnsuitableRedis: it may evict keys, keeps no append-only file, or is too old.
-        LogUnavailable: it cannot be asked.
-    """
-    info = await reply(cast("Any", redis).info())
-    version = str(info.get("redis_version", "0"))
-    if int(version.split(".", maxsplit=1)[0]) < OLDEST_VERSION:
-        raise UnsuitableRedis(f"Redis {version} is too old: {OLDEST_VERSION} or newer is needed")
-    policy = info.get("maxmemory_policy", "noeviction")
-    if policy != "noeviction":
-        raise UnsuitableRedis(
-            f"maxmemory-policy is {policy}: conversations may be evicted; set it to noeviction"
-        )
-    if not int(info.get("aof_enabled", 0)):
-        raise UnsuitableRedis("appendonly is off: what was delivered may be lost; set it to yes")
-    return [*await _fsync_findings(redis), *_replication_findings(info)]
-
-
-async def _fsync_findings(redis: Redis) -> list[str]:
-    try:
-        found = await cast("Any", redis).config_get("appendfsync")
-    except ResponseError:
-        # Managed servers do not let themselves be asked.
-        return ["appendfsync cannot be read: only `always` keeps every acknowledged write"]
-    except _UNANSWERED as error:
-        raise LogUnavailable(str(error)) from error
-    policy = found.get("appendfsync")
-    if policy == "always":
-        return []
-    return [f"appendfsync is {policy}: a crash may lose acknowledged writes; set it to always"]
-
-
-def _replication_findings(info: dict[str, Any]) -> list[str]:
-    if not int(info.get("connected_slaves", 0)):
-        return []
-    return ["replication is asynchronous: a failover may lose acknowledged writes"]
 
 
 async def reply(command: Awaitable[T]) -> T:
@@ -150,6 +104,7 @@ class Script:
         self, redis: Redis, name: str, *, flags: str = "", patience_s: float = 0.0
     ) -> None:
         """`patience_s`: repeat it for so long while unanswered; only for what may be repeated."""
+        self._redis = redis
         source = (_LUA / "common.lua").read_text() + (_LUA / f"{name}.lua").read_text()
         self._script = redis.register_script(f"#!lua flags={flags}\n{source}")
         self._patience_s = patience_s
@@ -160,7 +115,13 @@ class Script:
         Raises:
             LogUnavailable: no reply came, or the server does not serve.
         """
-        return await patiently(
-            lambda: cast("Awaitable[Any]", self._script(keys=[PREFIX], args=args)),
-            self._patience_s,
-        )
+        try:
+            return await patiently(
+                lambda: cast("Awaitable[Any]", self._script(keys=[PREFIX], args=args)),
+                self._patience_s,
+            )
+        except LogUnavailable as error:
+            if isinstance(error.__cause__, _DEMOTED):
+                # Where its name leads to another server by now, a new connection does too.
+                await self._redis.connection_pool.disconnect(inuse_connections=False)
+            raise

@@ -24,8 +24,6 @@ from conversation.ports import (
 )
 from conversation.redis_connection import (
     Script,
-    UnsuitableRedis,
-    check_settings,
     connect,
     key,
     milliseconds,
@@ -33,7 +31,7 @@ from conversation.redis_connection import (
 )
 from conversation.redis_history import BARRED, FENCED, MISSING, OK, conflict, turn_fields
 
-__all__ = ["RedisEventLog", "UnsuitableRedis", "check_settings", "connect"]
+__all__ = ["RedisEventLog", "connect"]
 
 LARGEST_COMMIT = 1000
 """Writes per script: it blocks the server while it runs, and Lua's stack ends at 8,000."""

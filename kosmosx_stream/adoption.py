@@ -16,6 +16,7 @@ from kosmosx_stream.chat_format import ChatFormat
 from kosmosx_stream.ending import Ending
 from kosmosx_stream.live_turns import LiveTurns
 from kosmosx_stream.lost_turn import LostTurn, read_lost_turn
+from kosmosx_stream.protocol.errors import Unavailable
 from kosmosx_stream.response_log import ResponseLog
 
 logger = logging.getLogger(__name__)
@@ -45,6 +46,8 @@ class Adoption:
         self._turns = turns
         self._ending = ending
         self._lease_ttl_s = lease_ttl_s
+        self._unreadable: set[str] = set()
+        """What only servers of another version can go on with."""
 
     async def take_over_lost(self) -> None:
         """Take over what has lapsed. The model must be loaded."""
@@ -55,9 +58,25 @@ class Adoption:
         await asyncio.sleep(SECOND_LOOK_S)
         random.shuffle(lapsed)  # Other instances begin elsewhere.
         for response_id in lapsed:
+            if not await self._is_readable(response_id):
+                continue
             lease = await self._log.acquire(response_id, self._lease_ttl_s)
             if lease is not None:
                 await self._take_over(lease)
+
+    async def _is_readable(self, response_id: str) -> bool:
+        """Whether this version of the server wrote it: a lease taken in vain is one too many."""
+        if response_id in self._unreadable:
+            return False
+        try:
+            await self._responses.entries(response_id)
+        except Unavailable as error:
+            if error.code != "log_version_unknown":
+                raise
+            logger.warning("left to servers of another version: %s", error)
+            self._unreadable.add(response_id)
+            return False
+        return True
 
     async def _take_over(self, lease: Lease) -> None:
         model = self._turns.model

@@ -14,7 +14,8 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
 from conversation.redis_attendance import RedisAttendance
-from conversation.redis_connection import check_settings, connect
+from conversation.redis_connection import connect
+from conversation.redis_durability import check_settings
 from conversation.redis_history import RedisHistory
 from conversation.redis_log import RedisEventLog
 from kosmosx_stream import billing, bootstrap
@@ -43,6 +44,7 @@ from kosmosx_stream.key_watch import KeyWatch
 from kosmosx_stream.kosmosx.prompt import Kosmos2Format
 from kosmosx_stream.plans import Plans
 from kosmosx_stream.rate_limits import RateLimits
+from kosmosx_stream.redis_watch import RedisWatch
 from kosmosx_stream.reservations import Reservations
 from kosmosx_stream.response_log import ResponseLog
 from kosmosx_stream.runner import Runner
@@ -112,8 +114,11 @@ async def _start_services(
     progress("memory and log are up")
     redis = connect(url)
     stack.push_async_callback(redis.aclose)
-    for finding in await check_settings(redis):
+    for finding in await check_settings(redis, settings.redis_durability):
         logger.warning("redis: %s", finding)
+    watch = RedisWatch(redis, settings.redis_durability)
+    watching = asyncio.create_task(watch.run())
+    stack.callback(watching.cancel)
     log = RedisEventLog(redis, retention_s=settings.retention_s)
     history = RedisHistory(redis, retention_s=settings.retention_s)
     attendance = RedisAttendance(redis, new_id("inst"))
@@ -160,6 +165,7 @@ async def _start_services(
         store=store,
         history=history,
         responses=responses,
+        redis_watch=watch,
         reservations=Reservations(log, kept_s=settings.idempotency_s),
         hub=hub,
         price_book=price_book,

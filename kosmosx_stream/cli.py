@@ -20,6 +20,7 @@ from kosmosx_stream.command_line import DataDir, read_settings
 from kosmosx_stream.embedded_valkey import DataDirInUse
 from kosmosx_stream.health_probe import NotReady, check_ready, local_host
 from kosmosx_stream.model_folder import ModelNotFoundError, model_folder
+from kosmosx_stream.redis_watch import UnusableRedis, check_named
 from kosmosx_stream.server import bind, build_server
 from kosmosx_stream.settings import Settings
 from metering.errors import StoreTooNew, StoreUnavailable
@@ -59,6 +60,7 @@ def serve(
     with _saying_why():
         bootstrap.load_prices(settings)
     with _saying_why(), _listener(settings) as listener, bootstrap.owned(settings):
+        asyncio.run(check_named(settings))
         _serve(_with_model(settings), listener)
 
 
@@ -72,6 +74,7 @@ def _saying_why() -> Iterator[None]:
         DataDirInUse,
         ModelNotFoundError,
         PricesInvalid,
+        UnusableRedis,
         StoreTooNew,
         StoreUnavailable,
     ) as error:

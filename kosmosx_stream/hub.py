@@ -211,12 +211,12 @@ class Hub:
         """Committed events above `after`, to the end, wherever the response lives.
 
         Raises:
-            NotFound: there is no such response.
+            NotFound: there is no such response, or it ends before `after`.
             HandedOver: it goes on, and can be read, elsewhere.
             Unavailable: the log cannot be reached.
         """
         live = self._turns.get(response_id)
-        if live is not None:
+        if live is not None and live.reaches(after, projection):
             try:
                 async for batch in live.follow(after, projection):
                     yield batch

@@ -106,6 +106,11 @@ class LiveResponse:
         self._wake()
         self._on_lost()
 
+    def reaches(self, after: int, projection: Projection) -> bool:
+        """Whether the event of this number is readable here."""
+        events = self._view(projection).events
+        return after < 0 or bool(events and events[-1].sequence >= after)
+
     async def follow(
         self, after: int = -1, projection: Projection = Projector
     ) -> AsyncIterator[Sequence[Event]]:

@@ -5,11 +5,11 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Iterable, Sequence
 
-from conversation.entries import Ended, Entry, Price, Started, unpack
+from conversation.entries import Ended, Entry, Price, Started, UnknownEntryVersion, unpack
 from conversation.ports import Attendance, EventLog, Lease, LogUnavailable
 from kosmosx_stream.protocol.chat import ChatCompletion
 from kosmosx_stream.protocol.chat_completion import completion
-from kosmosx_stream.protocol.errors import Unavailable, response_not_found
+from kosmosx_stream.protocol.errors import Unavailable, log_regressed, response_not_found
 from kosmosx_stream.protocol.fold import Fold, Projection
 from kosmosx_stream.protocol.frames import Event
 from kosmosx_stream.protocol.projection import Projector
@@ -73,12 +73,18 @@ class ResponseLog:
         return completion(entries, _cost_micro_usd)
 
     def has_ended(self, entries: Sequence[Entry], after: int) -> bool:
-        """Whether nothing comes after the event of this number, now or ever."""
-        if not isinstance(entries[-1], Ended):
+        """Whether nothing comes after the event of this number, now or ever.
+
+        Raises:
+            NotFound: there is no event of this number.
+        """
+        if after < 0:
             return False
         projector = Projector(_cost_micro_usd)
         events = [event for entry in entries for event in projector.feed(entry)]
-        return events[-1].sequence <= after
+        last = events[-1].sequence
+        _check_cursor(after, last, entries[-1])
+        return isinstance(entries[-1], Ended) and last <= after
 
     async def entries(
         self, response_id: str, start: int = 0, limit: int | None = None
@@ -86,12 +92,15 @@ class ResponseLog:
         """What is committed, from index `start` on, at most `limit` entries.
 
         Raises:
-            Unavailable: the log cannot be reached.
+            Unavailable: the log cannot be reached, or a server of another version wrote it.
         """
         try:
             return [unpack(data) for data in await self._log.read(response_id, start, limit)]
         except LogUnavailable as error:
             raise Unavailable("the log cannot be reached", code="log_unavailable") from error
+        except UnknownEntryVersion as error:
+            # While servers are upgraded one by one, another one can read it.
+            raise Unavailable(f"{response_id}: {error}", code="log_version_unknown") from error
 
     async def stored(self, account_id: str, response_id: str) -> list[Entry]:
         """The log of a response that was asked to be stored.
@@ -135,11 +144,11 @@ class ResponseLog:
         """Events above `after`, replayed and then followed to the end.
 
         Raises:
-            NotFound: there is no such log.
+            NotFound: there is no such log, or it ends before `after`.
             Unavailable: the log cannot be reached, or its writer fell silent.
         """
         fold = self.fold(projection)
-        position = 0
+        position, last = 0, -1
         noted = -self._grace_s
         deadline = asyncio.get_running_loop().time() + self._silence_s
         while True:
@@ -148,6 +157,9 @@ class ResponseLog:
             if not position:
                 raise response_not_found(response_id)
             events = [event for entry in entries for event in fold.feed(entry)]
+            last = events[-1].sequence if events else last
+            if 0 < len(entries) < PAGE:
+                _check_cursor(after, last, entries[-1])
             if batch := [event for event in events if event.sequence > after]:
                 yield batch
             if entries and isinstance(entries[-1], Ended):
@@ -178,6 +190,13 @@ class ResponseLog:
         recorded = await self._ledger.record_turn(usage, ledger_rows(usage, thaw(started.price)))
         if recorded is Recorded.LATE:
             logger.error("%s was settled after its session closed", usage.response_id)
+
+
+def _check_cursor(after: int, last: int, entry: Entry) -> None:
+    """`last` is the number of the log's last event, which is of this entry."""
+    receipts = int(isinstance(entry, Ended))  # The session's may have come after the last event.
+    if after > last + receipts:
+        raise log_regressed(after, last)
 
 
 def _cost_micro_usd(

@@ -22,6 +22,7 @@ from kosmosx_stream.protocol.errors import ApiError, Unavailable, response_not_f
 from kosmosx_stream.protocol.models import ModelObject, capabilities, prices
 from kosmosx_stream.protocol.rate_limits import RateLimit
 from kosmosx_stream.protocol.requests import CreateResponse
+from kosmosx_stream.redis_watch import RedisWatch
 from kosmosx_stream.reservations import Reservations
 from kosmosx_stream.response_log import ResponseLog
 from kosmosx_stream.sealing import Seal
@@ -58,6 +59,7 @@ class Services(msgspec.Struct, kw_only=True):
     store: Store
     history: History
     responses: ResponseLog
+    redis_watch: RedisWatch
     reservations: Reservations
     hub: Hub
     billing: Billing | None
@@ -75,16 +77,20 @@ class Services(msgspec.Struct, kw_only=True):
 
     async def ready(self) -> bool:
         """Whether a turn that is said now would be answered."""
-        return self.engine is not None and not self.hub.draining and await self.engine.ready()
+        if self.engine is None or self.hub.draining or not self.redis_watch.well:
+            return False
+        return await self.engine.ready()
 
     def gate(self) -> Admission:
         """The gate for new turns.
 
         Raises:
-            Unavailable: the model is still being loaded, or the server is going down.
+            Unavailable: the model is still being loaded, the server is going down, or the store may
+                lose what is said.
         """
         if self.admission is None or self.hub.draining:
             raise Unavailable("The server takes no turns at the moment.", code="server_unavailable")
+        self.redis_watch.check()
         return self.admission
 
     async def say_once(

@@ -26,6 +26,9 @@ class Settings(BaseSettings):
     """Everything the server writes lies below this folder."""
     redis_url: SecretStr | None = Field(default=None, validation_alias="REDIS_URL")
     """Redis or Valkey for memory and log; by default the server starts an own Valkey."""
+    redis_durability: Literal["always", "everysec", "none"] = "always"
+    """What of an acknowledged write has to be on the store's disk: it, all but the last second or
+    so, or nothing. With less than "always" a crash of the store may lose what was delivered."""
     database: Path | None = None
     """SQLite file of the books; by default in the data folder. Servers on one host may share it."""
     supabase_url: str | None = Field(default=None, validation_alias="SUPABASE_URL")

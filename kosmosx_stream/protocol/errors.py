@@ -39,6 +39,8 @@ are OpenAI's. All codes, by what they are about:
   websocket_connection_limit_reached
 - Stripe's events: invalid_signature invalid_event wrong_mode webhook_not_configured
 - load: rate_limit_exceeded server_unavailable store_unavailable log_unavailable server_error
+- logs: log_version_unknown (a server of another version wrote it) log_regressed (it ends before the
+  event after which it was to be read)
 
 Beside them stand those of `response.steer.failed` (`protocol/steering.py`) and of failed responses:
 server_error invalid_prompt conversation_conflict. OpenAI's other codes of failed responses are of
@@ -178,6 +180,16 @@ class HandedOver(Unavailable):
             f"The server goes down. The response goes on elsewhere, after event {after}.",
             code="server_unavailable",
         )
+
+
+def log_regressed(after: int, last: int) -> NotFound:
+    """What was read once is not in the log any more: the store was restored from an older state."""
+    return NotFound(
+        f"There is no event {after} to go on after: the log ends with event {last}. If it was "
+        "read, the store has lost it since.",
+        code="log_regressed",
+        param="starting_after",
+    )
 
 
 def response_not_found(response_id: str) -> NotFound:

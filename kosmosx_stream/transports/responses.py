@@ -85,8 +85,9 @@ async def retrieve(request: Request, services: Services, principal: Principal) -
     if request.headers.get(LAST_EVENT_ID.name):
         # An EventSource comes back to the same URL, with the header as the newer truth.
         after = LAST_EVENT_ID.read(request.headers)
-        if services.responses.has_ended(entries, after):
-            return Response(status_code=NO_CONTENT)
+    ended = services.responses.has_ended(entries, after)
+    if ended and request.headers.get(LAST_EVENT_ID.name):
+        return Response(status_code=NO_CONTENT)
     events = services.hub.follow(response_id, after)
     return _stream(
         request,

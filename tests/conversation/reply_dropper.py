@@ -12,7 +12,8 @@ class ReplyDropper:
     def __init__(self, upstream: str, *, hang: bool) -> None:
         """`hang`: say nothing more instead of closing the connection."""
         self.dropped = 0
-        self._upstream = upstream
+        self.upstream = upstream
+        """Where new connections lead."""
         self._hang = hang
         self._marker: bytes | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -32,7 +33,7 @@ class ReplyDropper:
         self._tasks.add(asyncio.create_task(self._serve(reader, writer)))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        up_reader, up_writer = await asyncio.open_unix_connection(self._upstream)
+        up_reader, up_writer = await asyncio.open_unix_connection(self.upstream)
         try:
             while command := await reader.read(2**20):
                 up_writer.write(command)

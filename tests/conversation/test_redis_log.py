@@ -12,13 +12,18 @@ import pytest
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import BusyLoadingError
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from conversation.ports import Lease, LogUnavailable, Write
 from conversation.redis_connection import key
-from conversation.redis_log import RedisEventLog, UnsuitableRedis, check_settings, connect
+from conversation.redis_durability import check_settings
+from conversation.redis_log import RedisEventLog, connect
+from kosmosx_stream.embedded_valkey import embedded_valkey
 from tests.conversation.conftest import RETENTION_S
 from tests.conversation.reply_dropper import ReplyDropper
 from tests.conversation.samples import turn
+from tests.pair import ValkeyProcess
 
 TTL_S = 60.0
 
@@ -202,36 +207,57 @@ async def test_a_full_store_admits_nothing_and_finishes_what_runs(own_redis: Red
     assert await log.expired(10) == []
 
 
-# -- settings ----------------------------------------------------------------------------------
+# -- failover and loading ----------------------------------------------------------------------
 
 
-async def test_the_embedded_server_is_as_it_should_be(redis: Redis) -> None:
-    assert await check_settings(redis) == []
-
-
-@pytest.mark.parametrize(
-    ("setting", "value", "message"),
-    [
-        ("maxmemory-policy", "allkeys-lru", "maxmemory-policy is allkeys-lru"),
-        ("maxmemory-policy", "volatile-ttl", "maxmemory-policy is volatile-ttl"),
-        ("appendonly", "no", "appendonly is off"),
-    ],
-)
-async def test_a_server_that_may_lose_writes_is_refused(
-    own_redis: Redis, setting: str, value: str, message: str
+async def test_a_demoted_server_makes_writers_wait_for_the_new_primary(
+    own_url: str, tmp_path: Path
 ) -> None:
-    await own_redis.config_set(setting, value)
-    with pytest.raises(UnsuitableRedis, match=message):
-        await check_settings(own_redis)
+    """READONLY is no end: the name leads to another server by now, and so does a new connection."""
+    former = urlparse(own_url).path
+    proxy = ReplyDropper(former, hang=False)
+    async with (
+        embedded_valkey(tmp_path / "next") as next_url,
+        connect(own_url) as direct,
+        proxy.listening(tmp_path / "proxy.sock") as url,
+        connect(url) as redis,
+    ):
+        log = RedisEventLog(redis, retention_s=RETENTION_S)
+        await acquired(log)
+        await direct.replicaof("127.0.0.1", 1)
+        proxy.upstream = urlparse(next_url).path
+        with pytest.raises(LogUnavailable, match="ReadOnlyError"):
+            await log.acquire("resp_2", TTL_S)
+        assert (await acquired(log, "resp_2")).epoch == 1
 
 
-async def test_everysec_is_warned_of(own_redis: Redis) -> None:
-    await own_redis.config_set("appendfsync", "everysec")
-    (finding,) = await check_settings(own_redis)
-    assert finding.startswith("appendfsync is everysec")
+async def test_a_server_that_loads_its_data_is_waited_for(tmp_path: Path) -> None:
+    valkey = ValkeyProcess(tmp_path / "valkey", **{"key-load-delay": "300"})  # Microseconds.
+    await asyncio.to_thread(valkey.start)
+    async with connect(valkey.url) as redis:
+        log = RedisEventLog(redis, retention_s=RETENTION_S, patience_s=20)
+        lease = await acquired(log)
+        await log.append([Write(lease=lease, expected=0, entries=(b"a",))], TTL_S)
+        async with redis.pipeline(transaction=False) as ballast:
+            for number in range(4000):
+                ballast.set(f"ballast {number}", b"")
+            await ballast.execute()
+        valkey.kill()
+        starting = asyncio.create_task(asyncio.to_thread(valkey.start))
+        while not (loading := await is_loading(redis)) and not starting.done():  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        assert loading
+        assert await log.append([Write(lease=lease, expected=1, entries=(b"b",))], TTL_S) == [None]
+        assert await log.read("resp_1") == [b"a", b"b"]
+        await starting
+    valkey.end()
 
 
-async def test_a_server_that_hides_its_settings_is_warned_of(own_redis: Redis) -> None:
-    await own_redis.acl_setuser("default", enabled=True, commands=["-config"])
-    (finding,) = await check_settings(own_redis)
-    assert finding.startswith("appendfsync cannot be read")
+async def is_loading(redis: Redis) -> bool:
+    try:
+        await redis.ping()
+    except BusyLoadingError:
+        return True
+    except RedisConnectionError:
+        pass
+    return False

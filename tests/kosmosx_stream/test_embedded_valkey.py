@@ -14,8 +14,8 @@ from urllib.parse import unquote, urlparse
 import pytest
 from redis.asyncio import Redis
 
-from conversation.redis_connection import patiently
-from conversation.redis_log import check_settings, connect
+from conversation.redis_connection import connect, patiently
+from conversation.redis_durability import check_settings
 from kosmosx_stream.embedded_valkey import (
     DataDirInUse,
     EmbeddedValkeyError,
