@@ -26,7 +26,7 @@ are OpenAI's. All codes, by what they are about:
   unsupported_parameter mutually_exclusive_parameters integer_below_min_value
   integer_above_max_value time_has_passed decimal_below_min_value decimal_above_max_value
   string_above_max_length object_above_max_properties array_above_max_length empty_array
-  empty_string too_large request_too_large incomplete_body
+  empty_string too_large request_too_large incomplete_body unsupported_encoding
 - input: unsupported_input_item invalid_image invalid_image_url unsupported_image image_too_large
   image_timeout image_url_unavailable too_many_images context_length_exceeded model_not_found
 - connections: headers_too_large (431) request_timeout (408) too_many_connections (429)

@@ -90,6 +90,18 @@ def document(path: str, content: Any) -> Route:
 
 
 async def read_body(request: Request, limit: int) -> bytes:
+    """The body as it was sent.
+
+    Raises:
+        InvalidRequest: it is packed (it may be a bomb), or broke off.
+        PayloadTooLarge: it has more than `limit` bytes.
+    """
+    if (encoding := request.headers.get("content-encoding", "identity")) != "identity":
+        raise InvalidRequest(
+            f"Bodies are taken as they are, not as '{encoding[:64]}'.",
+            code="unsupported_encoding",
+            param="Content-Encoding",
+        )
     body = bytearray()
     try:
         async for chunk in request.stream():

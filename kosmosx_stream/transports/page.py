@@ -1,5 +1,6 @@
 """The demo page: static files under a strict content security policy."""
 
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
@@ -39,6 +40,8 @@ class Page(StaticFiles):
         super().__init__(directory=web_demo.FOLDER, html=True)
 
     async def get_response(self, path: str, scope: Scope) -> Response:
+        if scope["method"] not in {"GET", "HEAD"}:
+            raise HTTPException(404, "Not Found; the API is below /v1")
         name = path.rpartition("/")[2]
         if "." in name and name != "." and f".{name.rpartition('.')[2]}" not in _PUBLIC_SUFFIXES:
             path = "not-found"

@@ -1,5 +1,6 @@
 """The HTTP API does what its document says, and nothing else: Schemathesis against the server."""
 
+import gzip
 import json
 import subprocess
 import sys
@@ -82,6 +83,21 @@ def test_a_method_that_a_path_has_not(
 def test_a_path_that_is_not_there(wordy_server: ServerProcess, method: str) -> None:
     answer = httpx.request(method, f"{wordy_server.base_url}/v1/embeddings")
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")
+
+
+def test_a_base_url_without_its_version(wordy_server: ServerProcess) -> None:
+    answer = httpx.post(f"{wordy_server.base_url}/responses", json={})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")
+    assert "the API is below /v1" in answer.json()["error"]["message"]
+
+
+def test_a_packed_body_is_not_unpacked(wordy_server: ServerProcess) -> None:
+    answer = httpx.post(
+        f"{wordy_server.base_url}/v1/responses",
+        content=gzip.compress(b"{}"),
+        headers={"Authorization": f"Bearer {wordy_server.key}", "Content-Encoding": "gzip"},
+    )
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "unsupported_encoding")
 
 
 def test_a_websocket_that_is_not_there(wordy_server: ServerProcess) -> None:
