@@ -10,6 +10,7 @@
 | PayloadTooLarge     | 413  | invalid_request_error | 1009  | no    |
 | Unprocessable       | 422  | invalid_request_error | 1008  | no    |
 | RateLimited         | 429  | rate_limit_error      | 1008  | yes   |
+| QuotaExceeded       | 429  | insufficient_quota    | 1008  | no    |
 | ServerError         | 500  | server_error          | 1011  | yes   |
 | Unavailable         | 503  | server_error          | 1013  | yes   |
 
@@ -37,6 +38,7 @@ are OpenAI's. All codes, by what they are about:
   idempotency_key_reused invalid_idempotency_key
 - WebSockets: invalid_message invalid_stream_id websocket_stream_limit_reached
   websocket_connection_limit_reached
+- budgets and plans: insufficient_quota budget_locked too_many_sessions
 - Stripe's events: invalid_signature invalid_event wrong_mode webhook_not_configured
 - load: rate_limit_exceeded server_unavailable store_unavailable log_unavailable server_error
 - logs: log_version_unknown (a server of another version wrote it) log_regressed (it ends before the
