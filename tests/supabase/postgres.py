@@ -22,11 +22,11 @@ def postgres() -> Iterator[str]:
     port = free_port()
     try:
         subprocess.run(
-            [_program("initdb"), "--pgdata", folder, "--auth", "trust", "--username", "postgres",
+            [program("initdb"), "--pgdata", folder, "--auth", "trust", "--username", "postgres",
              "--encoding", "UTF8", "--no-sync"],
             check=True, capture_output=True, user=user, cwd="/",
         )  # fmt: skip
-        control = [_program("pg_ctl"), "--pgdata", folder, "--wait"]
+        control = [program("pg_ctl"), "--pgdata", folder, "--wait"]
         options = f"-p {port} -h 127.0.0.1 -k {folder}"
         subprocess.run(
             [*control, "--log", folder / "log", "--options", options, "start"],
@@ -43,7 +43,7 @@ def postgres() -> Iterator[str]:
         shutil.rmtree(folder)
 
 
-def _program(name: str) -> str:
+def program(name: str) -> str:
     """Its true path: `initdb` looks for its neighbours there."""
     found = shutil.which(name)
     if found is None:
