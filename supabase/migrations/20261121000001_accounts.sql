@@ -152,6 +152,8 @@ end $$;
 
 create function public.delete_account(account_id text, at double precision) returns text
 language plpgsql security definer set search_path = '' as $$
+declare
+    person uuid := (select a.user_id from public.accounts a where a.id = account_id);
 begin
     update public.accounts a
         set deleted_at = coalesce(a.deleted_at, at), name = '', email = null, password_hash = null,
@@ -160,6 +162,7 @@ begin
     update public.api_keys k set revoked_at = coalesce(k.revoked_at, at), label = ''
         where k.account_id = delete_account.account_id;
     update public.sessions s set metadata = '{}' where s.account_id = delete_account.account_id;
+    delete from auth.users u where u.id = person;
     return public.account(delete_account.account_id);
 end $$;
 

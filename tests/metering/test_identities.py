@@ -1,34 +1,49 @@
-"""What every way of signing in must do. A further adapter adds its factory to `FACTORIES`."""
+"""What every way of signing in must do."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import argon2
+import httpx
 import pytest
 
 from metering.accounts import Account
-from metering.errors import EmailTaken
+from metering.errors import EmailTaken, StoreUnavailable
 from metering.identities import MAX_WAITING, Identities, LocalIdentities, TooBusy, WrongPassword
 from metering.passwords import WeakPassword
-from metering.sqlite.store import open_sqlite
 from metering.store import Store
+from metering.supabase.identities import SupabaseIdentities
+from tests.metering.stores import in_files, in_project
+from tests.supabase.project import SupabaseProject
 
 GOOD, EMAIL = "violet ostrich tango", "ada@example.com"
-FACTORIES = [pytest.param(lambda store: LocalIdentities(store.accounts), id="local")]
+
+
+@pytest.fixture(params=["local", "supabase"])
+def project(request: pytest.FixtureRequest) -> SupabaseProject | None:
+    """Where people sign in; None is here."""
+    if request.param == "local":
+        return None
+    supabase: SupabaseProject = request.getfixturevalue("supabase")
+    return supabase
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    store = await open_sqlite(tmp_path / "metering.db")
+async def store(project: SupabaseProject | None, tmp_path: Path) -> AsyncIterator[Store]:
+    open_store = in_files(tmp_path) if project is None else in_project(project)
+    store = await open_store()
     yield store
     await store.close()
 
 
-@pytest.fixture(params=FACTORIES)
-async def identities(request: pytest.FixtureRequest, store: Store) -> AsyncIterator[Identities]:
-    make: Callable[[Store], Identities] = request.param
-    made = make(store)
+@pytest.fixture
+async def identities(project: SupabaseProject | None, store: Store) -> AsyncIterator[Identities]:
+    made: Identities
+    if project is None:
+        made = LocalIdentities(store.accounts)
+    else:
+        made = await SupabaseIdentities.open(project.url, project.service_key)
     yield made
     await made.close()
 
@@ -75,6 +90,7 @@ async def test_nobody_signs_in_to_a_deleted_account(identities: Identities, stor
     assert (await identities.register(account("acct_2"), GOOD)).id == "acct_2"
 
 
+@pytest.mark.parametrize("project", [None])
 async def test_an_old_hash_is_renewed_when_its_password_is_shown(store: Store) -> None:
     old = argon2.PasswordHasher(time_cost=1).hash(GOOD)
     await store.accounts.create_account(account(), old)
@@ -88,6 +104,7 @@ async def test_an_old_hash_is_renewed_when_its_password_is_shown(store: Store) -
     await identities.close()
 
 
+@pytest.mark.parametrize("project", [None])
 async def test_a_crowd_is_turned_away(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     identities = LocalIdentities(store.accounts)
     release = asyncio.Event()
@@ -107,3 +124,32 @@ async def test_a_crowd_is_turned_away(store: Store, monkeypatch: pytest.MonkeyPa
         await asyncio.gather(*running)
     assert await identities._run(lambda: 1) == 1
     await identities.close()
+
+
+@pytest.mark.parametrize("project", ["supabase"], indirect=True)
+async def test_who_was_registered_by_half_registers_again(
+    project: SupabaseProject, identities: SupabaseIdentities
+) -> None:
+    """The server died between Supabase Auth and the books."""
+    person = await identities._new_person(EMAIL, GOOD)
+    assert person is not None
+    with pytest.raises(WrongPassword):
+        await identities.sign_in(EMAIL, GOOD)
+    with pytest.raises(EmailTaken):
+        await identities.register(account(), "another good ostrich")
+    for _ in range(2):
+        assert await identities.register(account(), GOOD) == account()
+    (kept,) = project.rows("accounts")
+    assert (kept["user_id"], kept["password_hash"]) == (person, None)
+    assert await identities.sign_in(EMAIL, GOOD) == account()
+
+
+@pytest.mark.parametrize("project", ["supabase"], indirect=True)
+async def test_without_supabase_auth_nothing_can_be_told(
+    project: SupabaseProject, identities: SupabaseIdentities
+) -> None:
+    identities._http.base_url = httpx.URL("http://127.0.0.1:9/auth/v1/")
+    for attempt in (identities.sign_in(EMAIL, GOOD), identities.register(account(), GOOD)):
+        with pytest.raises(StoreUnavailable):
+            await attempt
+    assert project.rows("accounts") == []

@@ -4,8 +4,11 @@ language plpgsql security definer set search_path = '' set session_replication_r
 declare
     each text;
 begin
-    for each in select tablename from pg_catalog.pg_tables where schemaname = 'public' loop
-        execute format('delete from public.%I', each);
+    for each in
+        select format('%I.%I', schemaname, tablename) from pg_catalog.pg_tables
+            where schemaname in ('public', 'auth')
+    loop
+        execute 'delete from ' || each;
     end loop;
 end $$;
 
