@@ -58,7 +58,6 @@ from kosmosx_stream.transports.endpoint import exception_handlers
 from kosmosx_stream.transports.routes import routes, secret_paths
 from metering.access_tokens import AccessTokens
 from metering.authenticator import Authenticator
-from metering.identities import LocalIdentities
 from metering.issuing import Issuer
 
 logger = logging.getLogger(__name__)
@@ -148,7 +147,7 @@ async def _start_services(
     pepper = bootstrap.load_pepper(settings)
     access_tokens = AccessTokens(pepper, life_s=settings.access_token_s)
     authenticator = Authenticator(store.accounts, pepper, access_tokens, time.monotonic, time.time)
-    identities = LocalIdentities(store.accounts)
+    identities = await bootstrap.open_identities(settings, store)
     stack.push_async_callback(identities.close)
     key_watch = KeyWatch(authenticator, KeyNews(redis), hub.sessions, check_s=settings.key_check_s)
     for work in (note_uses(authenticator), key_watch.run()):

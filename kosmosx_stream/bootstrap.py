@@ -15,10 +15,12 @@ from kosmosx_stream.ids import new_id
 from kosmosx_stream.settings import Settings
 from metering.accounts import Account
 from metering.errors import StoreTooNew, StoreUnavailable
+from metering.identities import Identities, LocalIdentities
 from metering.issuing import Issuer
 from metering.prices import PriceBook, PricesInvalid, default_price_book
 from metering.sqlite.store import open_sqlite
 from metering.store import Store
+from metering.supabase.identities import SupabaseIdentities
 from metering.supabase.store import open_supabase
 
 PEPPER_BYTES = 32
@@ -89,14 +91,25 @@ async def open_store(settings: Settings) -> Store:
         StoreTooNew: a newer version of this program migrated them.
         StoreUnavailable: they cannot be opened; the message names the setting.
     """
-    if settings.supabase_url is None or settings.supabase_service_key is None:
+    project = settings.supabase_project
+    if project is None:
         path = settings.database or settings.data_dir / "kosmosx.db"
         with _naming(f"the books in {path}"):
             return await open_sqlite(path)
-    with _naming(f"SUPABASE_URL={settings.supabase_url} with SUPABASE_SERVICE_KEY"):
-        return await open_supabase(
-            settings.supabase_url, settings.supabase_service_key.get_secret_value()
-        )
+    with _naming(f"SUPABASE_URL={project[0]} with SUPABASE_SERVICE_KEY"):
+        return await open_supabase(*project)
+
+
+async def open_identities(settings: Settings, store: Store) -> Identities:
+    """Where people sign in: with the books' own passwords, or with Supabase Auth.
+
+    Raises:
+        StoreUnavailable: it cannot be reached.
+    """
+    project = settings.supabase_project
+    if project is None:
+        return LocalIdentities(store.accounts)
+    return await SupabaseIdentities.open(*project)
 
 
 @contextlib.contextmanager

@@ -159,6 +159,13 @@ class Settings(BaseSettings):
     allowed_origins: tuple[str, ...] = ()
     """Origins besides the server's own from which browsers may open WebSockets."""
 
+    @property
+    def supabase_project(self) -> tuple[str, str] | None:
+        """Its URL and its secret key; None where the books are in a file."""
+        if self.supabase_url is None or self.supabase_service_key is None:
+            return None
+        return self.supabase_url, self.supabase_service_key.get_secret_value()
+
     @field_validator("supabase_url")
     @classmethod
     def _check_supabase(cls, url: str | None, info: ValidationInfo) -> str | None:

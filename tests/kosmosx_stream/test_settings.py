@@ -28,3 +28,33 @@ def test_urls_that_do_not_fit_are_refused(given: dict[str, Any], expected: str) 
     with pytest.raises(ValidationError, match=expected) as refused:
         Settings(**given)
     assert refused.value.errors()[0]["loc"] == ("engine_urls",)
+
+
+SUPABASE = {"SUPABASE_URL": "https://a.supabase.co/", "SUPABASE_SERVICE_KEY": "sb_secret_1"}
+
+
+def test_a_supabase_project_is_its_url_and_its_key() -> None:
+    assert Settings(**SUPABASE, key_pepper="p" * 16).supabase_project == (
+        "https://a.supabase.co",
+        "sb_secret_1",
+    )
+    assert "sb_secret_1" not in repr(Settings(**SUPABASE, key_pepper="p" * 16))
+    assert Settings().supabase_project is None
+
+
+@pytest.mark.parametrize(
+    ("given", "field", "expected"),
+    [
+        ({"SUPABASE_URL": "a.supabase.co"}, "SUPABASE_URL", "expected https://"),
+        ({"database": "books.db"}, "SUPABASE_URL", "expected without KOSMOSX_DATABASE"),
+        ({"SUPABASE_SERVICE_KEY": None}, "SUPABASE_SERVICE_KEY", "expected with SUPABASE_URL"),
+        ({"SUPABASE_URL": None}, "SUPABASE_SERVICE_KEY", "expected with SUPABASE_URL"),
+        ({"key_pepper": None}, "key_pepper", "a key is good on every host"),
+    ],
+)
+def test_half_of_a_supabase_project_is_refused(
+    given: dict[str, Any], field: str, expected: str
+) -> None:
+    with pytest.raises(ValidationError, match=expected) as refused:
+        Settings(**{**SUPABASE, "key_pepper": "p" * 16, **given})
+    assert field in {error["loc"][0] for error in refused.value.errors()}
