@@ -16,9 +16,11 @@ from starlette.middleware import Middleware
 from conversation.redis_attendance import RedisAttendance
 from conversation.redis_connection import connect
 from conversation.redis_durability import check_settings
+from conversation.redis_erasure import RedisErasure
 from conversation.redis_history import RedisHistory
 from conversation.redis_log import RedisEventLog
 from kosmosx_stream import billing, bootstrap
+from kosmosx_stream.account_deletion import AccountDeletion
 from kosmosx_stream.admission import Admission
 from kosmosx_stream.attempts import Attempts
 from kosmosx_stream.cancelling import end
@@ -150,7 +152,8 @@ async def _start_services(
     identities = await bootstrap.open_identities(settings, store)
     stack.push_async_callback(identities.close)
     key_watch = KeyWatch(authenticator, KeyNews(redis), hub.sessions, check_s=settings.key_check_s)
-    for work in (note_uses(authenticator), key_watch.run()):
+    account_deletion = AccountDeletion(store, RedisErasure(redis), hub.sessions, key_watch)
+    for work in (note_uses(authenticator), key_watch.run(), account_deletion.run()):
         stack.push_async_callback(end, asyncio.create_task(work))
     return Services(
         settings=settings,
@@ -159,6 +162,7 @@ async def _start_services(
         access_tokens=access_tokens,
         attempts=Attempts(redis, pepper),
         key_watch=key_watch,
+        account_deletion=account_deletion,
         issuer=Issuer(store.accounts, pepper),
         client_secrets=ClientSecrets(redis, store.accounts, pepper),
         store=store,

@@ -6,6 +6,7 @@ import msgspec
 
 from conversation import ports
 from conversation.ports import History, Lease, Reservation
+from kosmosx_stream.account_deletion import AccountDeletion
 from kosmosx_stream.admission import Admission
 from kosmosx_stream.attempts import Attempts
 from kosmosx_stream.billing import Billing
@@ -55,6 +56,7 @@ class Services(msgspec.Struct, kw_only=True):
     access_tokens: AccessTokens
     attempts: Attempts
     key_watch: KeyWatch
+    account_deletion: AccountDeletion
     client_secrets: ClientSecrets
     store: Store
     history: History

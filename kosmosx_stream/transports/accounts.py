@@ -10,6 +10,7 @@ from kosmosx_stream.ids import new_id
 from kosmosx_stream.protocol.accounts import (
     AccessTokenObject,
     AccountObject,
+    DeletedAccount,
     account_object,
     decode_account,
     decode_sign_in,
@@ -90,6 +91,18 @@ async def sign_in(request: Request, services: Services, _nobody: Principal) -> A
 async def retrieve(_request: Request, services: Services, principal: Principal) -> Any:
     """`GET /v1/account`: the account that the key or token is of."""
     return account_object(await services.store.accounts.account(principal.account_id))
+
+
+@operation(needs="manage", answer=DeletedAccount)
+async def delete(_request: Request, services: Services, principal: Principal) -> Any:
+    """`DELETE /v1/account`: end keys and sessions, erase its words; the books stay, nameless."""
+    if principal.key_id is not None:
+        raise PermissionDenied(
+            "An account is deleted by its owner, not by a key: sign in, and use the access token.",
+            code="sign_in_required",
+        )
+    await services.account_deletion.delete(principal.account_id)
+    return DeletedAccount(principal.account_id)
 
 
 async def _signed_in(request: Request, services: Services, email: str, password: str) -> Account:
