@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,19 +34,14 @@ ENVIRONMENT = {
 class VllmServer:
     """vLLM's own server on the nano checkpoint; our plugin is found by its entry point."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, command: Callable[[int], list[str]] | None = None) -> None:
+        """`command` takes the port; without one it is that of the README."""
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = folder / f"vllm-{self.port}.out"
-        # `vllm serve` is this module; the script of vLLM's CPU build does not start.
-        command = [
-            sys.executable, "-m", "vllm.entrypoints.launchers.api_server.entry",
-            "--model", str(NANO_CHECKPOINT), "--host", "127.0.0.1", "--port", str(self.port),
-            "--api-key", API_KEY, *OPTIONS,
-        ]  # fmt: skip
         with self._log.open("wb") as out:
             self._process = subprocess.Popen(
-                command, stdout=out, stderr=out, start_new_session=True,
+                (command or _command)(self.port), stdout=out, stderr=out, start_new_session=True,
                 env=os.environ | ENVIRONMENT, cwd=folder,
             )  # fmt: skip
 
@@ -79,6 +75,15 @@ class VllmServer:
         if self._process.poll() is None:
             self.signal(signal.SIGKILL)
             self._process.wait(60)
+
+
+def _command(port: int) -> list[str]:
+    # `vllm serve` is this module; the script of vLLM's CPU build does not start.
+    return [
+        sys.executable, "-m", "vllm.entrypoints.launchers.api_server.entry",
+        "--model", str(NANO_CHECKPOINT), "--host", "127.0.0.1", "--port", str(port),
+        "--api-key", API_KEY, *OPTIONS,
+    ]  # fmt: skip
 
 
 def remote_settings(*servers: VllmServer, **others: Any) -> Settings:

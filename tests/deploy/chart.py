@@ -2,6 +2,7 @@
 
 import logging
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import helm_python
@@ -101,17 +102,17 @@ MATRIX: dict[str, Values] = {
 
 
 @cache
-def _chart() -> helm_python.Chart:
-    return helm_python.Chart.load(CHART)
+def _chart(folder: Path) -> helm_python.Chart:
+    return helm_python.Chart.load(folder)
 
 
-def rendered(values: Values, **options: Any) -> list[Manifest]:
+def rendered(values: Values, folder: Path = CHART) -> list[Manifest]:
     """Every manifest, the notes left out.
 
     Raises:
         helm_python.HelmError: the chart refuses the values.
     """
-    files = _chart().render(values, name=RELEASE, namespace=NAMESPACE, **options)
+    files = _chart(folder).render(values, name=RELEASE, namespace=NAMESPACE)
     return [
         manifest
         for path, text in files.items()
@@ -122,7 +123,7 @@ def rendered(values: Values, **options: Any) -> list[Manifest]:
 
 
 def notes(values: Values) -> str:
-    files = _chart().render(values, name=RELEASE, namespace=NAMESPACE)
+    files = _chart(CHART).render(values, name=RELEASE, namespace=NAMESPACE)
     return files["kosmosx-stream/templates/NOTES.txt"]
 
 
@@ -153,6 +154,17 @@ def gateway(manifests: list[Manifest]) -> Manifest:
     (deployment,) = of_kind(manifests, "Deployment")
     spec: Manifest = deployment["spec"]["template"]["spec"]
     return spec
+
+
+def environment(manifests: list[Manifest]) -> dict[str, Any]:
+    """What a gateway gets by value and by name."""
+    pod = gateway(manifests)
+    (container,) = pod["containers"]
+    (source,) = container["envFrom"]
+    settings = named(manifests, "ConfigMap", source["configMapRef"]["name"])["data"]
+    own = {each["name"]: each.get("value") for each in container["env"]}
+    assert not set(settings) & set(own)
+    return {**settings, **own}
 
 
 RENDERED = {name: rendered(values) for name, values in MATRIX.items()}

@@ -2,7 +2,8 @@
 
 import json
 import shlex
-from typing import Any
+import shutil
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +17,7 @@ from tests.deploy.chart import (
     RENDERED,
     SEVERAL,
     Manifest,
+    environment,
     gateway,
     named,
     notes,
@@ -256,22 +258,25 @@ def test_ray_spans_its_nodes() -> None:
     assert cluster["metadata"]["annotations"]["ray.io/overwrite-container-cmd"] == "true"
 
 
+def test_boards_and_alerts_come_from_the_repository(tmp_path: Path) -> None:
+    folder = shutil.copytree(CHART, tmp_path / "chart")
+    (folder / "dashboards/user_board.json").write_text('{"title": "Users {{ user }}"}')
+    rule = {"alert": "Late", "expr": "late > 1", "annotations": {"summary": "{{ $value }} s"}}
+    alerts = {"groups": [{"name": "users", "rules": [rule]}]}
+    (folder / "dashboards/alerts-users.yaml").write_text(json.dumps(alerts))
+    manifests = rendered(MATRIX["watched"], folder)
+    board = named(manifests, "ConfigMap", f"{NAME}-board-user-board")
+    assert board["metadata"]["labels"]["grafana_dashboard"] == "1"
+    assert json.loads(board["data"]["user_board.json"]) == {"title": "Users {{ user }}"}
+    (found,) = of_kind(manifests, "PrometheusRule")
+    assert found["spec"]["groups"][-1] == alerts["groups"][0]
+
+
 def test_the_notes_lead_to_the_page() -> None:
     assert "port-forward service/demo-kosmosx-stream" in notes({})
     assert "https://chat.example.com/" in notes(MATRIX["routes"])
     assert "keys create" in notes(MATRIX["production"])
     assert "cat /data/first_key" in notes({})
-
-
-def environment(manifests: list[Manifest]) -> dict[str, Any]:
-    """What a gateway gets by value and by name."""
-    pod = gateway(manifests)
-    (container,) = pod["containers"]
-    (source,) = container["envFrom"]
-    settings = named(manifests, "ConfigMap", source["configMapRef"]["name"])["data"]
-    own = {each["name"]: each.get("value") for each in container["env"]}
-    assert not set(settings) & set(own)
-    return {**settings, **own}
 
 
 def needed(manifests: list[Manifest]) -> set[str]:

@@ -128,6 +128,10 @@ REFUSED: dict[str, tuple[Values, str]] = {
         "KOSMOSX_DRAIN_TIMEOUT_S",
     ),
     "a secret without a use": ({"secrets": {"values": {"PASSWORD": "x"}}}, "PASSWORD"),
+    "a password that no URL takes": (
+        {"secrets": {"values": {"VALKEY_PASSWORD": "half@the-password"}}},
+        "/secrets/values/VALKEY_PASSWORD",
+    ),
     "no pause before the end": ({"drain": {"preStopSeconds": 0}}, "/drain/preStopSeconds"),
     "an image without a version": ({"valkey": {"image": "valkey/valkey"}}, "/valkey/image"),
     "an ingress for nobody": ({"ingress": {"enabled": True}}, "/ingress/host"),

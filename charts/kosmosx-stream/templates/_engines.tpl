@@ -38,6 +38,9 @@ exec python3 -m vllm.entrypoints.launchers.api_server.entry
 --enable-scale-out --enable-prompt-tokens-details
 --structured-outputs-config.backend guidance
 --disable-uvicorn-access-log
+{{- if not .Values.model.checkpoint }}{{/* compiling takes longer than a small model ever saves */}}
+--enforce-eager
+{{- end }}
 {{- with .Values.model.maxLength }}
 --max-model-len {{ . }}
 {{- end }}
