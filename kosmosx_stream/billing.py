@@ -45,6 +45,16 @@ class Billing:
         )
         self.reconciler = Reconciler(store.outbox, StripeSummaries(client), time.time)
 
+    async def refusal(self) -> str | None:
+        """Why Stripe does not take our requests; None if it does."""
+        import stripe  # noqa: PLC0415
+
+        try:
+            await self._client.v1.billing.meters.list_async({"limit": 1})
+        except stripe.StripeError as error:
+            return f"{type(error).__name__}: {error.user_message or error}"
+        return None
+
     async def take_event(self, body: bytes, signature: str | None) -> None:
         """Take an event that says that it is Stripe's; one that was taken before changes nothing.
 

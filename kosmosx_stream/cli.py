@@ -17,6 +17,7 @@ import typer
 
 from kosmosx_stream import billing_commands, bootstrap
 from kosmosx_stream.command_line import DataDir, read_settings
+from kosmosx_stream.doctor_command import doctor
 from kosmosx_stream.embedded_valkey import DataDirInUse
 from kosmosx_stream.health_probe import NotReady, check_ready, local_host
 from kosmosx_stream.model_folder import ModelNotFoundError, model_folder
@@ -31,6 +32,7 @@ keys = typer.Typer(no_args_is_help=True, help="API keys.")
 app.add_typer(keys, name="keys")
 app.add_typer(billing_commands.stripe, name="stripe")
 app.command()(billing_commands.reconcile)
+app.command()(doctor)
 
 CLIENTS_DOING = {
     # A handshake that we refused; a 401 is no error of ours.

@@ -1,0 +1,76 @@
+"""`kosmosx doctor` on settings that are right, and on ones that are not."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conversation.redis_connection import connect
+from kosmosx_stream.embedded_valkey import embedded_valkey
+from tests.server_process import KOSMOSX, free_port
+
+NOBODY = "http://127.0.0.1:1"
+
+
+def examine(folder: Path, **environment: str) -> tuple[int, dict[str, dict[str, Any]]]:
+    """Its exit status, and what it found, by what it is about."""
+    command = [KOSMOSX, "doctor", "--json", "--data-dir", folder]
+    ended = subprocess.run(
+        command, env=os.environ | environment, capture_output=True, text=True, check=False
+    )
+    return ended.returncode, {each["about"]: each for each in json.loads(ended.stdout)}
+
+
+def test_a_machine_that_serves_the_defaults_is_well(tmp_path: Path) -> None:
+    status, findings = examine(tmp_path / "data")
+    assert status == 0
+    assert list(findings) == [
+        "data folder",
+        "prices",
+        "redis",
+        "books",
+        "model",
+        "engine",
+        "stripe",
+    ]
+    assert findings["redis"]["verdict"] == findings["model"]["verdict"] == "ok"
+    assert "Kosmos-2" in findings["model"]["found"]
+
+
+def test_what_is_wrong_is_told_and_the_rest_is_looked_at(tmp_path: Path) -> None:
+    prices = tmp_path / "prices.toml"
+    prices.write_text("version = 5")
+    status, findings = examine(
+        tmp_path / "data",
+        KOSMOSX_PRICES=str(prices),
+        KOSMOSX_MODEL=str(tmp_path / "nowhere"),
+        KOSMOSX_ENGINE="remote",
+        KOSMOSX_ENGINE_URLS=NOBODY,
+        REDIS_URL=f"redis://127.0.0.1:{free_port()}",
+        STRIPE_API_KEY="sk_test_x",
+        KOSMOSX_STRIPE_URL=NOBODY,
+    )
+    assert status == 1
+    failed = {about for about, each in findings.items() if each["verdict"] == "failure"}
+    assert failed == {"prices", "redis", "model", "engine", "stripe"}
+    assert all(each["do"] for each in findings.values() if each["verdict"] == "failure")
+    assert "version" in findings["prices"]["found"]
+    assert "0 of 1 servers answer" in findings["engine"]["found"]
+    assert findings["books"]["verdict"] == "warning"  # SQLite, with a Redis that others may share.
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"), [("appendfsync", "everysec"), ("maxmemory-policy", "allkeys-lru")]
+)
+async def test_a_redis_that_may_forget_is_named(tmp_path: Path, setting: str, value: str) -> None:
+    async with embedded_valkey(tmp_path) as url:
+        redis = connect(url)
+        await redis.config_set(setting, value)
+        await redis.aclose()
+        status, findings = examine(tmp_path / "data", REDIS_URL=url)
+    assert status == 1
+    assert findings["redis"]["verdict"] == "failure"
+    assert setting in findings["redis"]["found"]
