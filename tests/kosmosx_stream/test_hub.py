@@ -1,6 +1,7 @@
 """Turns from their beginning to their end, and those who read them."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -84,3 +85,23 @@ async def test_a_session_waits_for_books_that_could_not_be_written(
     assert record.close_reason == "finished"
     assert record.receipt is not None
     assert record.receipt.lines[0].units == len(PROMPT) + LENGTH
+
+
+async def test_readers_beside_the_owner_are_served_from_memory(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those on another instance follow through the log."""
+    read, reads = cluster.log.read, 0
+
+    async def counted(*of: Any) -> list[bytes]:
+        nonlocal reads
+        reads += 1
+        return await read(*of)
+
+    monkeypatch.setattr(cluster.log, "read", counted)
+    async with cluster.instance(Engine()) as owner, cluster.instance(Engine()) as other:
+        await begin(owner)
+        here = await finish(owner)
+        assert reads == 0
+        assert await finish(other) == here
+        assert reads > 0
