@@ -2,12 +2,14 @@
 
 import { isLive, pace, turnCostMicro } from "./conversation.js";
 import { el } from "./dom.js";
-import { whereInWords } from "./grounding.js";
+import { marksOf, whereInWords } from "./grounding.js";
 import { icon } from "./icons.js";
 import { t } from "./i18n.js";
 import { parse, render } from "./markdown.js";
 import { dollars } from "./money.js";
 import { count, endingInWords, errorInWords, seconds } from "./words.js";
+
+export { marksOf };
 
 /** `context`: `{index, pictures, marks, editing, version, busy}`. */
 export function article(turn, context) {

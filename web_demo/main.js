@@ -55,7 +55,7 @@ let frame = null;
 let checks = 0;
 const composer = new Composer({ pictures, page });
 const sidebar = new Sidebar();
-const view = new View({ pictures, composer, sidebar });
+const view = new View({ pictures, composer, sidebar, page });
 sidebar.onDelete = async ({ id, title }) => {
 	const { confirmed } = await sheets();
 	if (await confirmed(t("Delete this conversation?"), title, t("Delete"))) await library.remove(id);
@@ -297,6 +297,10 @@ function onKey(event) {
 	if ((key === "Enter" || key === " ") && target.matches?.(".phrase")) {
 		event.preventDefault();
 		byId("frame").scrollIntoView({ block: "nearest" });
+	}
+	if (key === "Enter" && !event.shiftKey && !event.isComposing && target.matches?.(".editor textarea")) {
+		event.preventDefault();
+		target.form.requestSubmit();
 	}
 	const typing = target.matches?.("input, textarea, select");
 	const shortcut = !typing && !event.ctrlKey && !event.metaKey && !event.altKey && SHORTCUTS[key];

@@ -1,6 +1,5 @@
 /** The picture that is looked at: the next question's, or that of an answer, with its boxes. */
 
-import { Easel } from "./boxes.js";
 import { pictureOf, shownTurns } from "./conversation.js";
 import { el } from "./dom.js";
 import { t } from "./i18n.js";
@@ -10,10 +9,10 @@ const byId = (id) => document.getElementById(id);
 export class Stage {
 	boxes = true;
 	chosen = null; // {turn, picture}: what was picked out by hand
-	#easel = new Easel(byId("frame"));
+	#easel = null;
 
-	constructor({ pictures, marks }) {
-		Object.assign(this, { pictures, marks });
+	constructor({ pictures, marks, page }) {
+		Object.assign(this, { pictures, marks, page });
 	}
 
 	async loadSamples() {
@@ -24,7 +23,7 @@ export class Stage {
 	}
 
 	light(ref) {
-		this.#easel.light(ref);
+		this.#easel?.light(ref);
 	}
 
 	render(state, drafts) {
@@ -35,13 +34,21 @@ export class Stage {
 		const picture = (wanted && this.pictures.get(wanted)) ?? null;
 		byId("stage").toggleAttribute("data-empty", !picture);
 		byId("invitation").hidden = Boolean(picture);
-		this.#easel.show(picture);
 		const marks = picture && wanted === newest ? this.marks(turn) : [];
-		this.#easel.draw(this.boxes ? marks : []);
+		if (picture && !this.#easel) void this.#loadEasel();
+		this.#easel?.show(picture);
+		this.#easel?.draw(this.boxes ? marks : []);
 		byId("toggle-boxes").hidden = marks.length === 0;
 		byId("toggle-boxes").setAttribute("aria-pressed", String(this.boxes));
 		const caption = picture ? `${picture.name} · ${picture.width} × ${picture.height}` : "";
 		if (byId("caption").textContent !== caption) byId("caption").textContent = caption;
+	}
+
+	/** What draws pictures is loaded with the first one. */
+	async #loadEasel() {
+		const { Easel } = await import("./boxes.js");
+		this.#easel ??= new Easel(byId("frame"));
+		this.page.changed();
 	}
 
 	/** The turn whose boxes the picture shows: the chosen one, else the newest with boxes. */

@@ -2,7 +2,6 @@
 
 import { isLive, liveTurn, shownTurns } from "./conversation.js";
 import { el, reconcile, update } from "./dom.js";
-import { marksOf } from "./grounding.js";
 import { t } from "./i18n.js";
 import { Meter } from "./meter.js";
 import { Speech } from "./speech.js";
@@ -22,12 +21,12 @@ export class View {
 	#speech = new Speech(byId("speech"));
 	#drawn = new Map(); // key → what its article was drawn from
 	#marks = new Map(); // key → {text, groundings, marks}
-	#article = null;
+	#answers = null;
 	#failed = null; // key of the turn whose failure was told last
 
-	constructor({ pictures, composer, sidebar }) {
+	constructor({ pictures, composer, sidebar, page }) {
 		Object.assign(this, { pictures, composer, sidebar });
-		this.stage = new Stage({ pictures, marks: (turn) => this.marks(turn) });
+		this.stage = new Stage({ pictures, marks: (turn) => this.marks(turn), page });
 	}
 
 	/** `ui` is what is not part of the conversation; `chat` is null without a key. */
@@ -77,10 +76,11 @@ export class View {
 
 	/** The phrases of a turn; computed once for each change. */
 	marks(turn) {
+		if (!this.#answers) return [];
 		const known = this.#marks.get(turn.key);
 		if (known?.text === turn.text && known.groundings === turn.groundings) return known.marks;
 		const { text, groundings } = turn;
-		const marks = marksOf(turn.key, text, groundings);
+		const marks = this.#answers.marksOf(turn.key, text, groundings);
 		this.#marks.set(turn.key, { text, groundings, marks });
 		return marks;
 	}
@@ -107,7 +107,7 @@ export class View {
 	}
 
 	#log(turns, ui, live, chat) {
-		if (turns.length > 0 && !this.#article) return void this.#loadAnswers(chat);
+		if (turns.length > 0 && !this.#answers) return void this.#loadAnswers(chat);
 		const log = byId("log");
 		const follows = log.scrollHeight - log.scrollTop - log.clientHeight < NEAR_END_PX;
 		log.setAttribute("aria-busy", String(turns.some(isLive)));
@@ -121,7 +121,7 @@ export class View {
 
 	/** What draws answers is loaded with the first one. */
 	async #loadAnswers(chat) {
-		this.#article = (await import("./answers.js")).article;
+		this.#answers = await import("./answers.js");
 		chat.page.changed();
 	}
 
@@ -134,7 +134,7 @@ export class View {
 		if (old?.dataset.key === turn.key && known?.every((each, at) => each === from[at])) return;
 		this.#drawn.set(turn.key, from);
 		const pictures = turn.pictures.map((key) => this.pictures.get(key)).filter(Boolean);
-		const fresh = this.#article(turn, { index, pictures, marks: this.marks(turn), editing, version, busy });
+		const fresh = this.#answers.article(turn, { index, pictures, marks: this.marks(turn), editing, version, busy });
 		if (old?.dataset.key !== turn.key) old ? old.replaceWith(fresh) : log.append(fresh);
 		else update(old, fresh);
 	}

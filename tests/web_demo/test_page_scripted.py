@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -87,6 +88,59 @@ async def test_html_of_the_model_stays_text(demo: Demo, script: Script) -> None:
     assert await answer.text_content() == HOSTILE
     assert await answer.locator("img, script, svg, a").count() == 0
     assert await demo.page.evaluate("window.pwned") is None
+
+
+async def test_no_writing_direction_gets_out_of_an_answer(demo: Demo, script: Script) -> None:
+    tricks = "a \u202eyrt\u2066 b\u202b \u200f(evil"
+    await demo.ask("Turn around.")
+    await script.next()
+    identity = script.begin()
+    phrase = {"phrase": tricks[:6], "start": 0, "end": 6, "boxes": [[0, 0, 0.5, 0.5]]}
+    script.say(tricks, [phrase])
+    script.end("completed", identity)
+    await demo.answered(0)
+    answer = demo.turn(0).locator(".answer")
+    assert await answer.text_content() == tricks
+    for fenced in (".answer", ".phrase", ".question"):
+        isolation = f"getComputedStyle(document.querySelector('{fenced}')).unicodeBidi"
+        assert "isolate" in await demo.page.evaluate(isolation)
+
+
+async def test_nothing_flickers_at_hundreds_of_tokens_a_second(demo: Demo, script: Script) -> None:
+    await demo.ask("Hurry.")
+    await script.next()
+    identity = script.begin()
+    script.say("# Title\n\nFirst **bold** and `code`.\n\n")
+    answer = demo.turn(0).locator(".answer")
+    await expect(answer.locator("strong")).to_have_text("bold")
+    await demo.page.evaluate("""() => {
+        window.kept = [...document.querySelectorAll(".answer h3, .answer strong, .answer code")];
+        window.removed = 0;
+        new MutationObserver((changes) => {
+            for (const { removedNodes } of changes) window.removed += removedNodes.length;
+        }).observe(document.querySelector(".answer"), { subtree: true, childList: true });
+    }""")
+    words = [f"word{number} " for number in range(200)]
+    for word in words:
+        script.say(word)
+    await expect(answer).to_contain_text(words[-1].strip())
+    script.end("completed", identity)
+    await demo.answered(0)
+    assert await demo.page.evaluate("window.removed") == 0
+    assert await demo.page.evaluate("window.kept.every((node) => node.isConnected)")
+    await expect(demo.page.locator("#gaps path")).to_have_attribute("d", re.compile("^M.*L120.0 "))
+
+
+async def test_what_is_left_of_the_budget_is_shown(demo: Demo, script: Script) -> None:
+    left = demo.page.locator('[data-meter="left"]')
+    await expect(left).to_be_hidden()
+    await demo.ask("What does it cost?")
+    await script.next()
+    identity = script.begin()
+    script.say("Much.")
+    budget = {"limit_usd": "5.00", "left_usd": "1.25", "hard": True}
+    script.end("completed", identity, **{"kosmosx:budget": budget})
+    await expect(left).to_have_text("$1.25")
 
 
 async def test_words_and_boxes_are_painted_as_they_arrive(demo: Demo, script: Script) -> None:

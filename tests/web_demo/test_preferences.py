@@ -95,3 +95,25 @@ async def test_usage_is_shown_and_keys_are_made_rotated_and_revoked(
     await row.get_by_role("button", name="Revoke").click()
     await sheet.get_by_role("button", name="Revoke").click()
     await expect(sheet.locator(".own-keys li")).to_have_count(before - 1)
+
+
+async def test_somebody_registers_and_signs_in(page: Page, wordy_server: Any) -> None:
+    demo, sheet = Demo(page, wordy_server.base_url), page.locator("#sheet")
+    await page.goto(wordy_server.base_url)
+    await page.get_by_role("button", name="Sign in with an email instead").click()
+    await sheet.get_by_label("Email").fill("ada@example.com")
+    await sheet.get_by_label("Password").fill("a long and quiet sentence")
+    await sheet.get_by_role("button", name="Sign in").click()
+    await expect(sheet.get_by_role("alert")).to_have_text(
+        "There is no account with this email and password."
+    )
+    await sheet.get_by_role("button", name="Register").click()
+    await expect(sheet).to_be_hidden()
+    await expect(demo.question).to_be_visible()
+    await demo.ask("Who am I?")
+    await demo.answered(0)
+    await demo.menu("Usage and keys")
+    await expect(sheet.locator(".own-keys li")).to_have_count(0)
+    stored = "JSON.stringify([{...localStorage}, {...sessionStorage}, document.cookie])"
+    assert "sentence" not in await page.evaluate(stored)
+    assert [each for each in demo.problems if "401" not in each] == []
