@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from kosmosx_stream import billing_commands, bootstrap
+from kosmosx_stream import account_commands, billing_commands, bootstrap, key_commands
 from kosmosx_stream.command_line import DataDir, read_settings
 from kosmosx_stream.doctor_command import doctor
 from kosmosx_stream.embedded_valkey import DataDirInUse
@@ -28,8 +28,8 @@ from metering.errors import StoreTooNew, StoreUnavailable
 from metering.prices import PricesInvalid
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-keys = typer.Typer(no_args_is_help=True, help="API keys.")
-app.add_typer(keys, name="keys")
+app.add_typer(key_commands.keys, name="keys")
+app.add_typer(account_commands.accounts, name="accounts")
 app.add_typer(billing_commands.stripe, name="stripe")
 app.command()(billing_commands.reconcile)
 app.command()(doctor)
@@ -124,24 +124,6 @@ def _serve(settings: Settings, listener: socket) -> None:
         raise typer.Exit(1)
 
 
-@keys.command("create")
-def create_key(
-    data_dir: DataDir = None,
-    account: Annotated[
-        str | None,
-        typer.Option(help="Id of the account; by default the key gets an account of its own."),
-    ] = None,
-    label: Annotated[str, typer.Option(help="A name to know the key by.")] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,  # noqa: FBT002
-) -> None:
-    """Create a key. It is shown this once."""
-    settings = read_settings(data_dir=data_dir)
-    with _saying_why():
-        bootstrap.prepare_data_dir(settings)
-        issued = asyncio.run(_create_key(settings, account, label))
-    typer.echo(json.dumps(issued) if as_json else issued["key"])
-
-
 @app.command()
 def health(
     host: Annotated[str | None, typer.Option(help="Address that the server listens on.")] = None,
@@ -170,22 +152,6 @@ async def _first_key(settings: Settings) -> str:
         return await bootstrap.first_key(store, settings)
     finally:
         await store.close()
-
-
-async def _create_key(settings: Settings, account_id: str | None, label: str) -> dict[str, str]:
-    from metering.errors import NotFound  # noqa: PLC0415
-    from metering.issuing import Issuer  # noqa: PLC0415
-
-    store = await bootstrap.open_store(settings)
-    try:
-        account_id = account_id or await bootstrap.create_account(store, label or "unnamed")
-        issuer = Issuer(store.accounts, bootstrap.load_pepper(settings))
-        made = await issuer.issue(account_id, at=time.time(), label=label)
-    except NotFound:
-        raise typer.BadParameter(f"no account '{account_id}'", param_hint="--account") from None
-    finally:
-        await store.close()
-    return {"key": made.token, "id": made.record.id, "account_id": account_id}
 
 
 def _url(host: str, port: int) -> str:

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from kosmosx_stream.settings import Settings
 
 DataDir = Annotated[Path | None, typer.Option(help="Folder for everything that is written.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def read_settings(**given: Any) -> Settings:
