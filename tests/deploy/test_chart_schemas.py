@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import helm_python
@@ -62,6 +63,13 @@ def test_lint_finds_nothing(values: Values) -> None:
     assert report["errors"] == []
     # Severity 1 is information: that the chart has no icon.
     assert [each for each in report["messages"] if each["severity"] > 1] == []
+
+
+def test_a_package_has_what_the_links_lead_to(tmp_path: Path) -> None:
+    with helm_python.Chart.load(helm_python.package(CHART, destination=tmp_path)) as packed:
+        files = {file["name"] for file in packed.files()}
+    migrations = (CHART / "migrations").glob("*.sql")
+    assert files >= {"migrate.sh", *(f"migrations/{path.name}" for path in migrations)}
 
 
 @pytest.mark.parametrize("version", [OLDEST, NEWEST])
