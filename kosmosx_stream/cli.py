@@ -15,7 +15,13 @@ from typing import Annotated
 
 import typer
 
-from kosmosx_stream import account_commands, billing_commands, bootstrap, key_commands
+from kosmosx_stream import (
+    account_commands,
+    billing_commands,
+    bootstrap,
+    budget_commands,
+    key_commands,
+)
 from kosmosx_stream.command_line import DataDir, read_settings
 from kosmosx_stream.doctor_command import doctor
 from kosmosx_stream.embedded_valkey import DataDirInUse
@@ -33,6 +39,8 @@ app.add_typer(account_commands.accounts, name="accounts")
 app.add_typer(billing_commands.stripe, name="stripe")
 app.command()(billing_commands.reconcile)
 app.command()(doctor)
+app.add_typer(budget_commands.budgets, name="budgets")
+app.command()(budget_commands.plan)
 
 CLIENTS_DOING = {
     # A handshake that we refused; a 401 is no error of ours.

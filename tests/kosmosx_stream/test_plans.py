@@ -1,7 +1,6 @@
 """Plans as customers meet them, by the real server: headers, refusals, events."""
 
-import sqlite3
-from contextlib import closing
+import subprocess
 from typing import Any
 
 import httpx
@@ -9,19 +8,17 @@ import openai
 import pytest
 
 from tests.kosmosx_stream.clients import MODEL, client, message, picture_url, socket
-from tests.server_process import ServerProcess
+from tests.server_process import KOSMOSX, ServerProcess
 
 
 @pytest.fixture
 def basic_key(wordy_server: ServerProcess) -> str:
     """A key whose account is on the plan `basic`: 60 requests a minute."""
     key = wordy_server.create_key()
-    with closing(sqlite3.connect(wordy_server.database, isolation_level=None)) as books:
-        books.execute(
-            "UPDATE accounts SET plan = 'basic' FROM api_keys"
-            " WHERE api_keys.account_id = accounts.id AND api_keys.id = ?",
-            (key.split("_")[2],),
-        )
+    headers = {"Authorization": f"Bearer {key}"}
+    account = httpx.get(f"{wordy_server.base_url}/v1/account", headers=headers).json()
+    command = [KOSMOSX, "plan", account["id"], "basic", "--data-dir", wordy_server.data_dir]
+    subprocess.run(command, check=True)
     return key
 
 

@@ -2,8 +2,7 @@
 
 import csv
 import io
-import sqlite3
-from contextlib import closing
+import subprocess
 from decimal import Decimal
 from typing import Any
 
@@ -12,7 +11,7 @@ import openai
 import pytest
 
 from tests.kosmosx_stream.clients import MODEL, client, socket
-from tests.server_process import ServerProcess
+from tests.server_process import KOSMOSX, ServerProcess
 
 TOKEN_USD = Decimal("0.0002")
 
@@ -38,6 +37,12 @@ class Customer:
         answer = self.call("PUT", "/v1/budget", json={"limit_usd": limit_usd, "hard": hard})
         assert answer.status_code == 200
         return answer.json()
+
+    def operate(self, group: str, verb: str, *given: str) -> str:
+        """What the operator does to the account, in a shell."""
+        command = [KOSMOSX, group, verb, self.get("/v1/account")["id"], *given]
+        command += ["--data-dir", self.server.data_dir]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
     def say(self, text: str = "Hello", **request: Any) -> Any:
         return self.openai.responses.create(model=MODEL, input=text, **request)
@@ -154,15 +159,12 @@ def test_a_soft_budget_warns_on_a_socket(customer: Customer) -> None:
 
 
 def test_the_operators_budget_is_not_the_customers_to_change(customer: Customer) -> None:
-    customer.set_budget("3")
-    with closing(sqlite3.connect(customer.server.database, isolation_level=None)) as books:
-        books.execute(
-            "UPDATE budgets SET locked = 1 FROM api_keys"
-            " WHERE api_keys.account_id = budgets.account_id AND api_keys.id = ?",
-            (customer.key.split("_")[2],),
-        )
+    assert "hard, 3.00 USD a month: 0.00 spent" in customer.operate("budgets", "set", "3")
     assert customer.get("/v1/budget")["locked"]
     for method in ("PUT", "DELETE"):
         body = {"json": {"limit_usd": "9", "hard": True}} if method == "PUT" else {}
         answer = customer.call(method, "/v1/budget", **body)
         assert (answer.status_code, answer.json()["error"]["code"]) == (403, "budget_locked")
+    customer.operate("budgets", "remove")
+    assert customer.get("/v1/budget")["limit_usd"] is None
+    assert customer.operate("budgets", "show").strip() == "no budget"
