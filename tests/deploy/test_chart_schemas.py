@@ -67,7 +67,7 @@ def test_lint_finds_nothing(values: Values) -> None:
 
 def test_a_package_has_what_the_links_lead_to(tmp_path: Path) -> None:
     with helm_python.Chart.load(helm_python.package(CHART, destination=tmp_path)) as packed:
-        files = {file["name"] for file in packed.files()}
+        files = {file["name"] for file in packed.files}
     migrations = (CHART / "migrations").glob("*.sql")
     assert files >= {"migrate.sh", *(f"migrations/{path.name}" for path in migrations)}
 
