@@ -7,6 +7,9 @@ from math import inf
 from conversation.memory_history import MemoryHistory
 from conversation.ports import Barred, Claim, Conflict, Fenced, Lease, Reservation, Reserved, Write
 
+HANDED_OVER = -inf
+"""When the lease of a response lapsed whose owner let it go."""
+
 
 class MemoryEventLog:
     """The EventLog port on dictionaries; turns go to `history`."""
@@ -22,6 +25,7 @@ class MemoryEventLog:
         self._reserved: dict[str, tuple[str, str]] = {}
         self._begun: dict[str, set[str]] = {}
         self._barred: dict[str, float] = {}
+        self._losses: dict[str, int] = {}
 
     async def acquire(
         self,
@@ -38,6 +42,8 @@ class MemoryEventLog:
         if claim is not None:
             self._history.hold(claim, response_id)
         self._begun.setdefault(session_id, set()).add(response_id)
+        if not held and self._leases.get(response_id, HANDED_OVER) != HANDED_OVER:
+            self._losses[response_id] = self._losses.get(response_id, 0) + 1
         return self._lend(response_id, ttl_s, 0 if held else 1)
 
     async def live_in(self, session_id: str, *, bar_s: float = 0) -> list[str]:
@@ -83,7 +89,7 @@ class MemoryEventLog:
         ours = [self._ours(lease) for lease in leases]
         for lease, held in zip(leases, ours, strict=True):
             if held:
-                self._leases[lease.response_id] = self._clock() + ttl_s
+                self._leases[lease.response_id] = self._clock() + ttl_s if ttl_s else HANDED_OVER
         return ours
 
     async def release(
@@ -115,9 +121,10 @@ class MemoryEventLog:
     def _lend(self, response_id: str, ttl_s: float, epochs: int) -> Lease:
         self._epochs[response_id] = self._epochs.get(response_id, 0) + epochs
         self._leases[response_id] = self._clock() + ttl_s
-        return Lease(response_id, self._epochs[response_id])
+        return Lease(response_id, self._epochs[response_id], self._losses.get(response_id, 0))
 
     def _fence(self, response_id: str) -> None:
+        self._losses.pop(response_id, None)
         self._epochs[response_id] += 1
         self._leases.pop(response_id, None)
 

@@ -9,10 +9,14 @@ from conversation.items import Conversation, Turn
 
 
 class Lease(msgspec.Struct, frozen=True):
-    """The right to write one response's log until it lapses. A newer epoch fences older ones."""
+    """The right to write one response's log until it lapses. A newer epoch fences older ones.
+
+    `losses`: how many owners were lost before, which did not hand the response over.
+    """
 
     response_id: str
     epoch: int
+    losses: int = 0
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):

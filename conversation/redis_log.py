@@ -81,12 +81,15 @@ class RedisEventLog:
         place = (claim.account_id, claim.conversation_id, claim.revision) if claim else ("",) * 3
         own = held.epoch if held else ""
         session = session_id, self._retention_ms
-        epoch = await self._acquire(response_id, milliseconds(ttl_s), *place, own, *session)
-        if epoch == -BARRED:
-            raise Barred(session_id)
-        if epoch < 0:
-            raise (NotFound if -epoch == MISSING else Conflict)(place[1])
-        return Lease(response_id, epoch) if epoch else None
+        match await self._acquire(response_id, milliseconds(ttl_s), *place, own, *session):
+            case [epoch, losses]:
+                return Lease(response_id, epoch, losses)
+            case 0:
+                return None
+            case verdict if verdict == -BARRED:
+                raise Barred(session_id)
+            case verdict:
+                raise (NotFound if -verdict == MISSING else Conflict)(place[1])
 
     async def live_in(self, session_id: str, *, bar_s: float = 0) -> list[str]:
         """Responses that have begun in the session and were not released. See EventLog."""

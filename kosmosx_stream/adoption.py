@@ -83,7 +83,7 @@ class Adoption:
         assert model is not None
         entries = await self._responses.entries(lease.response_id)
         lost = bool(entries) and not isinstance(entries[-1], Ended)
-        if lost and lease.epoch <= 1 + MAX_ADOPTIONS:
+        if lost and lease.losses <= MAX_ADOPTIONS:
             turn = read_lost_turn(entries)
             # The ids in the log have to be the served model's.
             if turn.started.tokens in ("", model.chat_format.tokens):

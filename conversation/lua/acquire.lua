@@ -1,7 +1,8 @@
 -- ARGV: response id, ttl_ms, and the conversation to take with it: account, id ('' for none),
 -- revision; the epoch of a reservation's lease ('' for none), which is gone on with; the session in
 -- which the response begins ('' where it began before), and how long that is known. Returns the
--- epoch, 0 while another owner's lease is alive, or a negative verdict.
+-- epoch and the number of owners that were lost, 0 while another owner's lease is alive, or a negative
+-- verdict.
 local id, now = ARGV[1], now_ms()
 local account, conversation, revision, own = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local session, kept_ms = ARGV[7], ARGV[8]
@@ -22,9 +23,11 @@ if session ~= '' then
   redis.call('SADD', key('live', session), id)
   redis.call('PEXPIRE', key('live', session), kept_ms)
 end
+local losses = key('losses', id)
+if own == '' and lapses and tonumber(lapses) ~= HANDED_OVER then redis.call('INCR', losses) end
 local epoch = own ~= '' and tonumber(own) or redis.call('INCR', key('epoch', id))
 -- Whoever owns a response may yet have to settle it: nothing of it may expire.
 redis.call('PERSIST', key('epoch', id))
 redis.call('PERSIST', key('log', id))
 redis.call('ZADD', LEASES, now + ARGV[2], id)
-return epoch
+return {epoch, tonumber(redis.call('GET', losses) or 0)}

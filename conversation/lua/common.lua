@@ -7,6 +7,7 @@ local function key(kind, id)
 end
 
 local LEASES = KEYS[1] .. 'leases' -- response id by the time (Unix ms) at which its lease lapses
+local HANDED_OVER = 0 -- in place of that time: its owner let it go
 
 -- Leases live by the clock of the store, so that no two owners disagree about it.
 local function now_ms()

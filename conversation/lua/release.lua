@@ -5,6 +5,7 @@ local epoch = key('epoch', id)
 if redis.call('GET', epoch) ~= ARGV[2] then return 0 end
 redis.call('INCR', epoch) -- What the releasing owner has still under way is fenced.
 redis.call('ZREM', LEASES, id)
+redis.call('DEL', key('losses', id))
 if ARGV[4] ~= '' then redis.call('SREM', key('live', ARGV[4]), id) end
 redis.call('PEXPIRE', epoch, retention_ms)
 redis.call('PEXPIRE', key('log', id), retention_ms)

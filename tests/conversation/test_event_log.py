@@ -47,6 +47,21 @@ async def test_renewal_for_no_time_hands_over(log: EventLog) -> None:
     assert (await acquired(log)).epoch == lease.epoch + 1
 
 
+async def test_owners_that_were_lost_are_counted_and_those_that_handed_over_are_not(
+    log: EventLog,
+) -> None:
+    lease = await acquired(log, ttl_s=LAPSED_S)
+    assert lease.losses == 0
+    for losses in (1, 2):
+        lease = await acquired(log, ttl_s=LAPSED_S)
+        assert lease.losses == losses
+    await log.renew([lease], 0)
+    lease = await acquired(log)
+    assert lease.losses == 2
+    await log.release(lease)
+    assert (await acquired(log)).losses == 0
+
+
 async def test_lapsed_responses_are_found_until_released(log: EventLog) -> None:
     leases = [await acquired(log, f"resp_{i}", LAPSED_S) for i in range(3)]
     await acquired(log, "resp_alive")

@@ -7,6 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from conversation.ports import Write
+from kosmosx_stream.adoption import MAX_ADOPTIONS
 from kosmosx_stream.protocol.errors import HandedOver, Unavailable
 from tests.kosmosx_stream.instances import (
     LENGTH,
@@ -103,3 +104,19 @@ async def test_who_comes_too_late_is_sent_away(cluster: Cluster) -> None:
                 pass
             assert not draining.done()  # It sees its guest off.
         await draining
+
+
+async def test_handing_over_is_no_loss(cluster: Cluster) -> None:
+    """However many servers are restarted under an answer, it is finished."""
+    async with cluster.instance(Engine(stalls=[1])) as first:
+        await begin(first)
+        await first.engine.stalled.wait()
+    for position in range(2, 2 + MAX_ADOPTIONS + 1):
+        async with cluster.instance(Engine(stalls=[position])) as instance:
+            await instance.sweeper.sweep()
+            await instance.engine.stalled.wait()
+            await instance.hub.drain.run()
+    async with cluster.instance(Engine()) as last:
+        await last.sweeper.sweep()
+        assert (await finish(last))[-1] == "response.completed"
+    assert await cluster.token_ids() == answer()
