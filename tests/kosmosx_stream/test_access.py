@@ -12,7 +12,11 @@ from kosmosx_stream.transports.routes import endpoints
 from tests.kosmosx_stream.clients import MODEL, client
 from tests.server_process import ServerProcess
 
-PUBLIC = {("POST", "/v1/accounts"), ("POST", "/v1/accounts/sign_in")}
+PUBLIC = {
+    ("POST", "/v1/accounts"),
+    ("POST", "/v1/accounts/sign_in"),
+    ("POST", "/v1/stripe/webhook"),  # Signed by Stripe.
+}
 PATHS = [
     (each.method, re.sub(r"{\w+}", "x_0", each.path))
     for each in endpoints()
