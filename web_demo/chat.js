@@ -105,6 +105,11 @@ export class Chat {
 	async askInstead(key, question, pictures) {
 		const turn = this.turn(key);
 		if (!turn || this.live || this.liveHere || this.closing) return;
+		if (turn.status === "failed" && turn.responseId) {
+			// It was cut off from here; the server may have the answer by now.
+			await this.library.load(turn.conversation, { quietly: true });
+			if (!this.turn(key)) return;
+		}
 		const again = question === turn.question;
 		try {
 			if (turn.status !== "failed") await this.library.fork(turn, parentOf(this.state, turn));
@@ -115,6 +120,12 @@ export class Chat {
 		}
 		const varied = again && turn.status !== "failed";
 		await this.ask(question, pictures ?? turn.pictures, { temperature: varied ? VARIED : 0 });
+	}
+
+	/** The network is back: no need to wait any longer. */
+	async hurry() {
+		if (this.live?.responseId) this.connection.reopen();
+		else await this.library.catchUp();
 	}
 
 	stop() {

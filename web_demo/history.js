@@ -2,7 +2,8 @@
 
 const TITLE_LENGTH = 120;
 const PAGE = 100;
-const ITEMS = "limit=100&order=asc&include[]=message.input_image.image_url";
+const ITEMS = "limit=100&order=asc";
+const PICTURES = "include[]=message.input_image.image_url";
 const CHUNK = 512; // the longest value of metadata
 const CHUNKS = 3;
 
@@ -45,7 +46,7 @@ export class History {
 		return this.api.post(`/v1/conversations/${id}/head`, turnId ? { turn_id: turnId } : {});
 	}
 
-	/** What was said, as turns; pictures come as data: URLs. */
+	/** What was said, as turns; pictures by their ids only. */
 	async turns(id) {
 		const items = [];
 		for (let after = ""; ; after = `&after=${items.at(-1).id}`) {
@@ -55,14 +56,20 @@ export class History {
 		}
 	}
 
-	/** The question of a response that another tab asked. */
+	/** The picture of an item as a data: URL; null if the server no longer has it. */
+	async picture(conversation, { id, item }) {
+		const { content } = await this.api.get(`/v1/conversations/${conversation}/items/${item}?${PICTURES}`);
+		return content.find((part) => part["kosmosx:image_id"] === id)?.image_url ?? null;
+	}
+
+	/** The question of a response that another tab asked, with its pictures. */
 	async question(responseId) {
-		const { data } = await this.api.get(`/v1/responses/${responseId}/input_items?${ITEMS}`);
+		const { data } = await this.api.get(`/v1/responses/${responseId}/input_items?${ITEMS}&${PICTURES}`);
 		return turnsOf(data.map((item) => ({ ...item, "kosmosx:turn_id": responseId })))[0];
 	}
 }
 
-/** Items → `{key, responseId, question, images: [{id, url}], text, groundings, status}`. Pure. */
+/** Items → `{key, responseId, question, images: [{id, item, url}], text, groundings, status}`. Pure. */
 export function turnsOf(items) {
 	const turns = new Map();
 	for (const item of items) {
@@ -73,7 +80,7 @@ export function turnsOf(items) {
 		turns.set(id, turn);
 		if (item.type !== "message") continue;
 		for (const part of item.content) {
-			if (part.type === "input_image") turn.images.push({ id: part["kosmosx:image_id"], url: part.image_url });
+			if (part.type === "input_image") turn.images.push({ id: part["kosmosx:image_id"], item: item.id, url: part.image_url });
 			else if (item.role === "assistant") {
 				turn.text += part.text;
 				turn.groundings.push(...(part["kosmosx:grounding"] ?? []));

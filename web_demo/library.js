@@ -61,20 +61,27 @@ export class Library {
 
 	/** Read a conversation from the server; `quietly`: it is only to be kept in step. */
 	async load(id, { quietly = false } = {}) {
-		await this.#attempt(async () => {
-			const turns = await this.#history.turns(id);
-			for (const turn of turns) await this.#takePictures(turn);
-			this.chat.dispatch({ type: "page:loaded", conversation: id, turns });
-		}, quietly);
+		await this.#attempt(async () => this.#place(id, await this.#read(id)), quietly);
 	}
 
-	async #takePictures(turn) {
-		const images = turn.images.filter(({ url }) => url);
-		for (const { id, url } of images.filter(({ id }) => !this.pictures.has(id))) {
+	async #read(id) {
+		const turns = await this.#history.turns(id);
+		for (const turn of turns) await this.#takePictures(turn, id);
+		return turns;
+	}
+
+	#place(conversation, turns) {
+		this.chat.dispatch({ type: "page:loaded", conversation, turns });
+	}
+
+	/** The pictures of a turn, each fetched once. */
+	async #takePictures(turn, conversation) {
+		for (const image of turn.images.filter(({ id }) => !this.pictures.has(id))) {
 			const { pictureFromDataUrl } = await import("./picture.js");
-			this.pictures.set(id, await pictureFromDataUrl(id, url));
+			const url = image.url ?? (await this.#history.picture(conversation, image));
+			if (url) this.pictures.set(image.id, await pictureFromDataUrl(image.id, url));
 		}
-		turn.pictures = images.map(({ id }) => id);
+		turn.pictures = turn.images.map(({ id }) => id).filter((id) => this.pictures.has(id));
 	}
 
 	/** There is a conversation for what is asked. */
@@ -109,6 +116,10 @@ export class Library {
 
 	async #describe(entry) {
 		await this.#history.describe(entry);
+		this.#note(entry);
+	}
+
+	#note(entry) {
 		this.entries = this.entries.map((each) => (each.id === entry.id ? entry : each));
 		this.page.changed();
 	}
@@ -142,8 +153,11 @@ export class Library {
 			if (!chosen || this.chat.liveHere) return;
 			const head = shownTurns(this.chat.state).findLast((each) => each.responseId && each.status !== "failed");
 			await this.#history.moveHead(entry.id, chosen.head);
-			await this.#describe({ ...entry, branches: leaving(entry.branches, fork, head.responseId, number) });
-			await this.load(entry.id);
+			const next = { ...entry, branches: leaving(entry.branches, fork, head.responseId, number) };
+			await this.#history.describe(next);
+			const turns = await this.#read(entry.id);
+			this.#note(next);
+			this.#place(entry.id, turns);
 			this.#tabs.tell("changed", entry.id);
 		});
 	}
@@ -190,7 +204,7 @@ export class Library {
 		await this.#attempt(async () => {
 			await this.load(conversation, { quietly: true });
 			const asked = await this.#history.question(responseId);
-			await this.#takePictures(asked);
+			await this.#takePictures(asked, conversation);
 			this.#seen += 1;
 			const key = `theirs-${this.#seen}`;
 			const { question, pictures } = asked;

@@ -335,6 +335,7 @@ function wire() {
 	document.addEventListener("visibilitychange", () => {
 		if (!document.hidden) void library?.catchUp();
 	});
+	addEventListener("online", () => library && void chat.hurry());
 	byId("toggle-library").onclick = () => showLibrary(!document.body.hasAttribute("data-library"));
 	byId("change-key").onclick = () => askForKey();
 	byId("close-session").onclick = () => chat.closeSession();

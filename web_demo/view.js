@@ -86,7 +86,7 @@ export class View {
 	}
 
 	#status(ui, live, closed) {
-		const state = closed ? "closed" : live && ui.connection === "open" ? "streaming" : ui.connection;
+		const state = closed ? "closed" : live && (live.theirs || ui.connection === "open") ? "streaming" : ui.connection;
 		byId("status").dataset.state = state;
 		setText(byId("status"), t(CONNECTION[state]));
 	}

@@ -5,7 +5,7 @@ import { asJson, asMarkdown } from "../../web_demo/exports.js";
 import { forkAfter, History, leaving, turnsOf, versionAt } from "../../web_demo/history.js";
 import { masked, snippets } from "../../web_demo/snippets.js";
 
-const said = (turn, role, ...content) => ({ type: "message", role, content, status: "completed", "kosmosx:turn_id": turn });
+const said = (turn, role, ...content) => ({ type: "message", id: "msg_1", role, content, status: "completed", "kosmosx:turn_id": turn });
 const text = (words) => ({ type: "input_text", text: words });
 const picture = { type: "input_image", image_url: "data:image/png;base64,AA==", "kosmosx:image_id": "0a" };
 const box = { phrase: "dog", start: 2, end: 5, boxes: [[0, 0, 1, 1]] };
@@ -20,7 +20,7 @@ test("items become turns by the response that they belong to", () => {
     { ...said("resp_2", "assistant", { type: "output_text", text: "Cut" }), status: "incomplete" },
   ]);
   assert.equal(first.question, "What\nis it?");
-  assert.deepEqual(first.images, [{ id: "0a", url: picture.image_url }]);
+  assert.deepEqual(first.images, [{ id: "0a", item: "msg_1", url: picture.image_url }]);
   assert.deepEqual(first.groundings, [box]);
   assert.deepEqual([second.responseId, second.text, second.status], ["resp_2", "Cut", "incomplete"]);
 });

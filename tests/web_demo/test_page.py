@@ -1,13 +1,14 @@
 """The page in Chromium, against the real server."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from playwright.async_api import Page, WebSocketRoute, expect
+from playwright.async_api import Browser, Page, WebSocketRoute, expect
 
 from tests.web_demo.demo import WATCH, Demo
 
@@ -87,6 +88,29 @@ async def test_phrase_and_box_light_up_together(demo: Demo, server: Any) -> None
     assert "box 1" in (await demo.phrases.first.get_attribute("aria-label") or "")
 
 
+async def test_phrases_are_touched_and_boxes_put_away(browser: Browser, server: Any) -> None:
+    context = await browser.new_context(viewport=PHONE, has_touch=True, is_mobile=True)
+    demo = Demo(await context.new_page(), server.base_url)
+    await demo.open(server.key)
+    await demo.pick_sample()
+    await demo.ask(DESCRIBE)
+    await demo.answered(0)
+    ref = await demo.phrases.last.get_attribute("data-ref")
+    await demo.phrases.last.tap()
+    await expect(demo.page.locator(".box.lit").first).to_have_attribute("data-ref", ref or "")
+    await demo.page.locator(".tag").first.tap()
+    await expect(demo.phrases.first).to_be_focused()
+    await expect(demo.phrases.first).to_have_class(re.compile("lit"))
+    toggle = demo.page.get_by_role("button", name="Boxes", exact=True)
+    await toggle.tap()
+    await expect(demo.boxes).to_have_count(0)
+    await expect(toggle).to_have_attribute("aria-pressed", "false")
+    await toggle.tap()
+    await expect(demo.boxes).not_to_have_count(0)
+    assert demo.problems == []
+    await context.close()
+
+
 async def test_follow_up_usage_and_receipt(demo: Demo, server: Any) -> None:
     await demo.open(server.key)
     await demo.pick_sample(1)
@@ -122,6 +146,9 @@ async def test_follow_up_usage_and_receipt(demo: Demo, server: Any) -> None:
     assert await shown.get_attribute("data-total") == billed
     assert Decimal((await shown.inner_text()).removeprefix("$")) == total
 
+    await receipt.get_by_role("button", name=session_id).click()
+    await expect(demo.page.locator("#sheet pre")).to_contain_text(f'"total_usd": "{billed}"')
+    await demo.page.keyboard.press("Escape")
     await receipt.get_by_role("button", name="New session").click()
     await expect(receipt).to_be_hidden()
     await demo.ask("Hello!")
