@@ -29,6 +29,9 @@ FROM build AS gateway-build
 RUN --mount=type=cache,target=/var/cache/uv \
     /opt/uv/bin/uv pip install --python /opt/kosmosx/bin/python --verify-hashes \
     --constraint locks/cpu.txt --requirement pyproject.toml --extra embedded
+# Of the lock, what this server itself needs: vLLM's CUDA build needs other versions of its own parts.
+RUN /opt/uv/bin/uv pip freeze --python /opt/kosmosx/bin/python > /tmp/has.txt \
+    && awk 'NR == FNR {has[$1]; next} /^[^ ]/ {p = $1 in has} p' /tmp/has.txt locks/cpu.txt > /opt/gateway.txt
 COPY . .
 RUN --mount=type=cache,target=/var/cache/uv \
     /opt/uv/bin/uv pip install --python /opt/kosmosx/bin/python --no-deps .
@@ -104,9 +107,10 @@ USER 0
 SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
 WORKDIR /source
 COPY . .
+COPY --from=gateway-build /opt/gateway.txt /tmp/gateway.txt
 # What the image has in a fitting version stays: vLLM, its torch and CUDA above all.
 RUN --mount=type=cache,target=/root/.cache/uv \
-    uv pip install --system --verify-hashes --constraint locks/cpu.txt ".[gpu]" \
+    uv pip install --system --verify-hashes --constraint /tmp/gateway.txt ".[gpu]" \
     && rm -rf /source/* \
     && groupadd --gid 10001 kosmosx \
     && useradd --uid 10001 --gid 10001 --home-dir /cache --no-create-home --shell /usr/sbin/nologin kosmosx \

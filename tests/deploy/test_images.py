@@ -1,5 +1,8 @@
 """The images, built and run: minutes, gigabytes, and root. The GPU's has a base from elsewhere."""
 
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,10 +10,10 @@ import httpx
 import pytest
 
 from tests.deploy.containers import Buildah, Container
-from tests.deploy.tools import run_tool
+from tests.deploy.tools import ROOT, run_tool
 from tests.vllm_server import API_KEY, VllmServer
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 STRUCTURE = "tests/deploy/structure/image.yaml"
 
@@ -38,14 +41,14 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VllmServer]:
     server.kill()
 
 
-@pytest.mark.parametrize("target", ["gateway", "cpu"])
-def test_structure(buildah: Buildah, request: pytest.FixtureRequest, target: str) -> None:
-    archive = buildah.archive(request.getfixturevalue(target))
+def test_structure(buildah: Buildah, gateway: str) -> None:
+    """Of the stage that both of them are made from."""
+    archive = buildah.archive(gateway)
     run_tool(
         "container-structure-test", "test", "--driver", "tar", "--image", archive,
         "--config", STRUCTURE,
     )  # fmt: skip
-    Path(archive).unlink()
+    archive.unlink()
 
 
 def test_the_gateway_has_no_model(buildah: Buildah, gateway: str) -> None:
@@ -71,6 +74,24 @@ def test_the_cpu_image_is_the_whole_demo(buildah: Buildah, cpu: str) -> None:
     with buildah.serve(cpu) as container:
         assert "<title>" in httpx.get(container.url).text
         answers_and_stops(container)
+
+
+def test_the_packages_of_the_gpu_image_fit_together(tmp_path: Path) -> None:
+    """vLLM's CUDA build with this server's locked packages, for the Python of vLLM's image."""
+    compile_ = [
+        Path(sys.executable).with_name("uv"), "pip", "compile", "--quiet", "pyproject.toml",
+        "--python-version", "3.12", "--python-platform", "x86_64-manylinux_2_31",
+    ]  # fmt: skip
+    own, all_ = tmp_path / "gateway.txt", tmp_path / "gpu.txt"
+    steps = (("embedded", "locks/cpu.txt", own), ("gpu", own, all_))
+    for extra, constraint, output in steps:
+        subprocess.run(
+            [*compile_, "--extra", extra, "--constraint", constraint, "--output-file", output],
+            cwd=ROOT, check=True,
+        )  # fmt: skip
+    packages = re.findall(r"^[a-z0-9._-]+==\S+", all_.read_text(), re.MULTILINE)
+    assert {each for each in packages if each.startswith("vllm==0.32.")}
+    assert set(re.findall(r"^[a-z0-9._-]+==\S+", own.read_text(), re.MULTILINE)) <= set(packages)
 
 
 def answers_and_stops(container: Container) -> None:
