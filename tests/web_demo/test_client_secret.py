@@ -3,16 +3,18 @@
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from playwright.async_api import Browser, Page
-from tests.javascript.packages import node_modules
 
 from tests.conftest import Twins
 from tests.kosmosx_stream.clients import MODEL
+from tests.node import node_modules
 
+JAVASCRIPT = Path(__file__).parents[1] / "javascript"
 REQUEST = {"model": MODEL, "max_output_tokens": 16, "input": "Hi"}
 
 FETCH = """async ([url, token, request]) => {
@@ -61,7 +63,7 @@ class Site(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         page, kind = b"<!doctype html><title>Another site</title>", "text/html"
         if self.path.startswith("/openai/"):
-            page, kind = (node_modules() / self.path[1:]).read_bytes(), "text/javascript"
+            page, kind = (node_modules(JAVASCRIPT) / self.path[1:]).read_bytes(), "text/javascript"
         self.send_response(200)
         self.send_header("Content-Type", kind)
         self.end_headers()
