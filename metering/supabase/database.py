@@ -18,6 +18,7 @@ from metering.errors import (
     StoreTooNew,
     StoreUnavailable,
 )
+from metering.supabase.connection import connect
 
 T = TypeVar("T")
 
@@ -35,7 +36,6 @@ _CONFLICTS = {
 }
 """What "PT409" says in its details."""
 _NO_SUCH_FUNCTION = frozenset({"PGRST202", "PGRST205", "42883"})
-_UNAUTHORIZED = frozenset({401, 403})
 _FAULTY_INPUT = ("22", "23")
 """Classes of errors: data exceptions and broken constraints. They are not mended by waiting."""
 
@@ -60,13 +60,10 @@ class Database:
             StoreTooNew: a newer version of this program migrated it.
             StoreUnavailable: it cannot be reached, refuses the key, or was not migrated.
         """
-        headers = {"apikey": service_key, "Authorization": f"Bearer {service_key}"}
-        http = httpx.AsyncClient(
-            timeout=httpx.Timeout(timeout_s),
-            limits=httpx.Limits(max_connections=MAX_CONNECTIONS, keepalive_expiry=30),
-            event_hooks={"response": [_check_key]},
+        http = connect(url, service_key, timeout_s=timeout_s, max_connections=MAX_CONNECTIONS)
+        rest = AsyncPostgrestClient(
+            f"{url.rstrip('/')}/rest/v1", headers=dict(http.headers), http_client=http
         )
-        rest = AsyncPostgrestClient(f"{url.rstrip('/')}/rest/v1", headers=headers, http_client=http)
         database = cls(http, rest)
         try:
             await database._check_version()
@@ -116,13 +113,6 @@ class Database:
             raise StoreUnavailable(
                 f"the project has schema {version} of {SCHEMA_VERSION}: apply supabase/migrations"
             )
-
-
-async def _check_key(response: httpx.Response) -> None:
-    """Of an answer from before PostgREST, its errors tell neither status nor code."""
-    if response.status_code in _UNAUTHORIZED:
-        await response.aread()
-        raise StoreUnavailable(f"the service key is refused: {response.text[:200]}")
 
 
 def text(value: object) -> str:

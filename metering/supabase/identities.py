@@ -12,6 +12,7 @@ from metering.accounts import Account
 from metering.errors import EmailTaken, StoreUnavailable
 from metering.identities import TooBusy, WrongPassword
 from metering.passwords import WeakPassword, check_strength
+from metering.supabase.connection import connect
 from metering.supabase.database import Database, text
 
 TOO_MANY_REQUESTS = 429
@@ -57,12 +58,7 @@ class SupabaseIdentities:
     async def open(cls, url: str, service_key: str, *, timeout_s: float = 5.0) -> Self:
         """Reach the project; see `Database.open`."""
         database = await Database.open(url, service_key, timeout_s=timeout_s)
-        http = httpx.AsyncClient(
-            base_url=f"{url.rstrip('/')}/auth/v1/",
-            headers={"apikey": service_key, "Authorization": f"Bearer {service_key}"},
-            timeout=httpx.Timeout(timeout_s),
-            limits=httpx.Limits(max_connections=MAX_CONNECTIONS),
-        )
+        http = connect(url, service_key, timeout_s=timeout_s, max_connections=MAX_CONNECTIONS)
         return cls(http, database)
 
     async def register(self, account: Account, password: str) -> Account:
@@ -119,13 +115,13 @@ class SupabaseIdentities:
 
     async def _post(self, path: str, body: dict[str, str]) -> bytes:
         try:
-            answer = await self._http.post(path, json=body)
+            answer = await self._http.post(f"/auth/v1/{path}", json=body)
         except httpx.HTTPError as error:
             raise StoreUnavailable(f"{path}: {error or type(error).__name__}") from error
         if answer.is_success:
             return answer.content
         if answer.status_code == TOO_MANY_REQUESTS:
             raise TooBusy
-        if answer.is_server_error or answer.status_code in {401, 403}:
+        if answer.is_server_error:
             raise StoreUnavailable(f"{path}: {answer.status_code} {answer.text[:200]}")
         raise _Refused(msgspec.json.decode(answer.content, type=_Refusal))

@@ -35,6 +35,7 @@ def process(
         KOSMOSX_DETERMINISTIC_RATE="50",
         KOSMOSX_LEASE_TTL_S="2",
         KOSMOSX_SWEEP_INTERVAL_S="0.2",
+        KOSMOSX_SETTLE_TIMEOUT_S="1",
         **settings(supabase),
     )
     process.data_dir.mkdir()
@@ -115,17 +116,32 @@ def read_and_kill(stream: Any, seen: list[Any], server: ServerProcess) -> None:
         seen.append(event)
 
 
-def test_without_the_project_nobody_is_let_in_until_it_is_back(
+def test_an_answer_goes_on_without_the_project_and_is_billed_when_it_is_back(
     server: ServerProcess, supabase: SupabaseProject
 ) -> None:
-    answer = client(server).responses.create(model=MODEL, input="Hello!")
-    supabase.stop()
-    try:
-        assert ask_until(server, answer.id, 503)["error"]["code"] == "store_unavailable"
-        assert ask_until(server, answer.id, 503)["error"]["code"] == "store_unavailable"
-    finally:
-        supabase.start()
-    assert ask_until(server, answer.id, 200)["id"] == answer.id
+    with client(server).responses.create(model=MODEL, input="Hello!", stream=True) as stream:
+        first = next(iter(stream)).response
+        supabase.stop()
+        try:
+            last = list(stream)[-1].response
+            assert (last.id, last.status) == (first.id, "completed")
+            # Nobody is let in meanwhile.
+            for _ in range(2):
+                refused = ask_until(server, last.id, 503)
+                assert refused["error"]["code"] == "store_unavailable"
+        finally:
+            supabase.start()
+    answer = ask_until(server, last.id, 200)
+    assert answer["output"][0]["content"][0]["text"] == last.output_text
+    rows = rows_when_settled(supabase, last.id)
+    assert [row["raw_units"] for row in rows] == [last.usage.total_tokens]
+
+
+def rows_when_settled(project: SupabaseProject, response_id: str) -> list[Any]:
+    deadline = time.monotonic() + 30
+    while not (rows := project.rows("usage_records", response_id=f"eq.{response_id}")):
+        assert time.monotonic() < deadline
+    return rows
 
 
 def ask_until(server: ServerProcess, response_id: str, status: int) -> dict[str, Any]:
@@ -140,27 +156,35 @@ def ask_until(server: ServerProcess, response_id: str, status: int) -> dict[str,
 
 
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("command", "changed", "said"),
     [
-        ({"SUPABASE_URL": "http://127.0.0.1:9"}, "SUPABASE_URL=http://127.0.0.1:9"),
-        ({"SUPABASE_SERVICE_KEY": SupabaseProject.publishable_key}, "the service key is refused"),
-        ({"SUPABASE_SERVICE_KEY": "sb_secret_wrong"}, "the service key is refused"),
+        (["serve"], {"SUPABASE_URL": "http://127.0.0.1:9"}, "schema_version: All connection"),
+        (["serve"], {"SUPABASE_SERVICE_KEY": "sb_secret_wrong"}, "the service key is refused"),
+        (
+            ["keys", "create"],
+            {"SUPABASE_SERVICE_KEY": SupabaseProject.publishable_key},
+            "the service key is refused",
+        ),
     ],
-    ids=["unreachable", "not the secret key", "a wrong key"],
+    ids=["unreachable", "a wrong key", "not the secret key"],
 )
 def test_it_does_not_start_without_its_books(
-    supabase: SupabaseProject, tmp_path: Path, changed: dict[str, str], said: str
+    supabase: SupabaseProject,
+    tmp_path: Path,
+    command: list[str],
+    changed: dict[str, str],
+    said: str,
 ) -> None:
-    for command in (["serve", "--port", "0"], ["keys", "create"]):
-        done = subprocess.run(
-            [KOSMOSX, *command, "--data-dir", tmp_path / "data"],
-            env=os.environ | settings(supabase, **changed),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
-        assert done.returncode == 1
-        assert done.stderr.startswith("kosmosx: SUPABASE_URL=")
-        assert said in done.stderr
-        assert "Traceback" not in done.stderr
+    environment = settings(supabase, **changed)
+    done = subprocess.run(
+        [KOSMOSX, *command, "--data-dir", tmp_path / "data"],
+        env=os.environ | {"KOSMOSX_PORT": "0"} | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith(
+        f"kosmosx: SUPABASE_URL={environment['SUPABASE_URL']} with SUPABASE_SERVICE_KEY: {said}"
+    )

@@ -148,7 +148,7 @@ async def test_who_was_registered_by_half_registers_again(
 async def test_without_supabase_auth_nothing_can_be_told(
     project: SupabaseProject, identities: SupabaseIdentities
 ) -> None:
-    identities._http.base_url = httpx.URL("http://127.0.0.1:9/auth/v1/")
+    identities._http.base_url = httpx.URL("http://127.0.0.1:9")
     for attempt in (identities.sign_in(EMAIL, GOOD), identities.register(account(), GOOD)):
         with pytest.raises(StoreUnavailable):
             await attempt
