@@ -53,6 +53,7 @@ from kosmosx_stream.runner import Runner
 from kosmosx_stream.sealing import Seal
 from kosmosx_stream.services import Services
 from kosmosx_stream.settings import Settings
+from kosmosx_stream.shared_books import keep_telling
 from kosmosx_stream.spending import Spending
 from kosmosx_stream.sweeper import Sweeper
 from kosmosx_stream.transports.cross_origin import CrossOrigin
@@ -120,6 +121,8 @@ async def _start_services(
     watch = RedisWatch(redis, settings.redis_durability)
     watching = asyncio.create_task(watch.run())
     stack.callback(watching.cancel)
+    if settings.redis_url is not None:
+        stack.push_async_callback(end, asyncio.create_task(keep_telling(redis, settings)))
     log = RedisEventLog(redis, retention_s=settings.retention_s)
     history = RedisHistory(redis, retention_s=settings.retention_s)
     attendance = RedisAttendance(redis, new_id("inst"))

@@ -84,6 +84,11 @@ def load_prices(settings: Settings) -> PriceBook:
         raise PricesInvalid(f"{settings.prices}: {error}") from error
 
 
+def books_path(settings: Settings) -> Path:
+    """The SQLite file of the books, where they are in one."""
+    return settings.database or settings.data_dir / "kosmosx.db"
+
+
 async def open_store(settings: Settings) -> Store:
     """The books of this data folder, or those that it shares.
 
@@ -93,7 +98,7 @@ async def open_store(settings: Settings) -> Store:
     """
     project = settings.supabase_project
     if project is None:
-        path = settings.database or settings.data_dir / "kosmosx.db"
+        path = books_path(settings)
         with _naming(f"the books in {path}"):
             return await open_sqlite(path)
     with _naming(f"SUPABASE_URL={project[0]} with SUPABASE_SERVICE_KEY"):

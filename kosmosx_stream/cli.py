@@ -15,6 +15,7 @@ from typing import Annotated
 
 import typer
 
+from conversation.ports import LogUnavailable
 from kosmosx_stream import (
     account_commands,
     billing_commands,
@@ -30,6 +31,7 @@ from kosmosx_stream.model_folder import ModelNotFoundError, model_folder
 from kosmosx_stream.redis_watch import UnusableRedis, check_named
 from kosmosx_stream.server import bind, build_server
 from kosmosx_stream.settings import Settings
+from kosmosx_stream.shared_books import OtherBooks, check_books
 from metering.errors import StoreTooNew, StoreUnavailable
 from metering.prices import PricesInvalid
 
@@ -82,7 +84,9 @@ def _saying_why() -> Iterator[None]:
     except (
         OSError,
         DataDirInUse,
+        LogUnavailable,
         ModelNotFoundError,
+        OtherBooks,
         PricesInvalid,
         UnusableRedis,
         StoreTooNew,
@@ -109,7 +113,7 @@ def _serve(settings: Settings, listener: socket) -> None:
     bootstrap.keep_temporary_files(settings)
     _log_to_file(settings)
     started = time.monotonic()
-    first_key = asyncio.run(_first_key(settings)) if settings.first_key else None
+    first_key = asyncio.run(_prepare_books(settings))
     application = create_app(settings, progress=_progress)
     server = build_server(application, settings)
 
@@ -154,10 +158,12 @@ def version() -> None:
     typer.echo(package_version("kosmosx-stream"))
 
 
-async def _first_key(settings: Settings) -> str:
+async def _prepare_books(settings: Settings) -> str | None:
+    """See that they can be used; returns the first key, where one is wanted."""
     store = await bootstrap.open_store(settings)
     try:
-        return await bootstrap.first_key(store, settings)
+        await check_books(settings)
+        return await bootstrap.first_key(store, settings) if settings.first_key else None
     finally:
         await store.close()
 
