@@ -9,6 +9,7 @@ const MOST_PICTURES = 8;
 
 export class Composer {
 	drafts = []; // keys of pictures
+	#attaching = Promise.resolve();
 	#field = byId("question");
 
 	/** `page`: `changed()`, `say(notice)`, `submit(question, pictures)`, `busy()`. */
@@ -31,7 +32,9 @@ export class Composer {
 		return this.#field.value.trim();
 	}
 
-	submit() {
+	/** Ask, with the pictures that are still being read. */
+	async submit() {
+		await this.#attaching;
 		const question = this.words;
 		if (question === "" || this.page.busy()) return;
 		const pictures = this.drafts;
@@ -45,7 +48,16 @@ export class Composer {
 		this.#typed();
 	}
 
-	async attach(files, { name, alt } = {}) {
+	attach(files, about) {
+		return this.#inTurn(() => this.#attach(files, about));
+	}
+
+	#inTurn(work) {
+		this.#attaching = this.#attaching.then(work, work);
+		return this.#attaching;
+	}
+
+	async #attach(files, { name, alt } = {}) {
 		const { PictureError, readPicture } = await import("./picture.js");
 		for (const file of files) {
 			if (this.drafts.length >= MOST_PICTURES) return this.page.say(t("At most {n} pictures go with a question.", { n: MOST_PICTURES }));
@@ -63,11 +75,13 @@ export class Composer {
 	}
 
 	/** A sample is looked at alone: it takes the place of the others. */
-	async attachSample(file, alt) {
-		const response = await fetch(file).catch(() => null);
-		if (!response?.ok) return this.page.say(t("This sample can't be loaded."));
-		this.drafts = [];
-		await this.attach([await response.blob()], { name: file.split("/").at(-1), alt });
+	attachSample(file, alt) {
+		return this.#inTurn(async () => {
+			const response = await fetch(file).catch(() => null);
+			if (!response?.ok) return this.page.say(t("This sample can't be loaded."));
+			this.drafts = [];
+			await this.#attach([await response.blob()], { name: file.split("/").at(-1), alt });
+		});
 	}
 
 	remove(key) {

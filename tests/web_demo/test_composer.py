@@ -57,6 +57,16 @@ async def test_several_are_picked_and_huge_ones_made_smaller(demo: Demo) -> None
     await expect(demo.turn(0).locator(".thumb")).to_have_count(2)
 
 
+async def test_who_is_quick_takes_the_picture_along(demo: Demo) -> None:
+    await demo.question.fill("What is it?")
+    await demo.page.evaluate("""() => {
+        document.querySelector("[data-sample]").click();
+        document.querySelector("#composer").requestSubmit();
+    }""")
+    await demo.answered(0)
+    assert len(demo.questions()[0]["input"][0]["content"]) == 2
+
+
 @pytest.mark.parametrize(
     "event",
     [
