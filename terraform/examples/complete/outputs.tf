@@ -6,6 +6,8 @@ output "helm_values" {
       registry   = split("/", module.registry.url)[0]
       repository = join("/", slice(split("/", module.registry.url), 1, length(split("/", module.registry.url))))
     }
+    # ElastiCache keeps no append-only file.
+    gateway = { settings = var.elasticache ? { KOSMOSX_REDIS_DURABILITY = "none" } : {} }
     autoscaling = {
       mode        = "keda"
       minReplicas = module.plan.gateways.min

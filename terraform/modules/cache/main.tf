@@ -1,7 +1,7 @@
 # ElastiCache for Valkey, with TLS, a password and a replica in another zone.
 #
-# It keeps no append-only file: a failover may lose the last writes that were acknowledged, and the
-# server refuses to start on it (README, "Which Valkey").
+# It keeps no append-only file: a failover may lose the last writes that were acknowledged. The server
+# takes it with KOSMOSX_REDIS_DURABILITY=none only (README, "Which Valkey").
 
 variable "name" {
   description = "Name of everything."
