@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import openai
 import pytest
+import websockets
 
 from tests.kosmosx_stream.clients import MODEL, Socket, client, message, picture_url, text_of
 from tests.server_process import ServerProcess
@@ -114,6 +115,32 @@ def test_sigterm_lets_a_turn_finish(mortal_server: ServerProcess) -> None:
     assert seen[-1].type == "response.completed"
     mortal_server.start()
     assert official.responses.retrieve(seen[0].response.id).status == "completed"
+
+
+def test_a_server_that_is_stopped_finishes_and_takes_nothing_new(
+    slow_server: ServerProcess,
+) -> None:
+    official = client(slow_server)
+    asked = {"model": MODEL, "input": "What can you do?", "max_output_tokens": 40}
+    with official.responses.create(**asked, stream=True) as stream:
+        events = iter(stream)
+        seen = [next(events) for _ in range(5)]
+
+        def meanwhile() -> None:
+            while httpx.get(f"{slow_server.base_url}/health/ready").status_code == 200:
+                pass
+            ready = httpx.get(f"{slow_server.base_url}/health/ready")
+            assert (ready.status_code, ready.json()) == (503, {"status": "draining"})
+            with pytest.raises(openai.InternalServerError) as refused:
+                official.responses.create(**asked)
+            assert refused.value.code == "server_unavailable"
+            with pytest.raises(websockets.InvalidStatus) as closed:
+                official.responses.connect(max_retries=0).enter()
+            assert closed.value.response.status_code == 503
+            seen.extend(events)
+
+        assert slow_server.stop_while(meanwhile) == 0
+    assert seen[-1].type in {"response.completed", "response.incomplete"}
 
 
 def test_a_data_folder_takes_one_server(mortal_server: ServerProcess) -> None:
