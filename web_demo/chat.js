@@ -40,6 +40,7 @@ export class Chat {
 		const live = liveTurn(this.state);
 		if (event.type === "page:connection") this.#connectionChanged(event);
 		if (event.type === "error") this.#refused(event, before);
+		if (event.type === "kosmosx:budget.warning") this.page.say(t("Less than a tenth of this month's budget is left."));
 		if (event.type === "page:session_lost") this.#sessionLost();
 		if (event.type === "kosmosx:session.closed") this.#sessionClosed();
 		if (event.type === "response.created" && live && !event.turn) {

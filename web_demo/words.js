@@ -16,7 +16,7 @@ export const CONNECTION = {
 	closed: "Session closed",
 };
 
-const LIMIT = "The budget of this account is used up. Raise it, or use another key.";
+const STORE = "The server can't reach its store right now. Ask again in a moment.";
 const ERRORS = {
 	invalid_api_key: "The server does not accept this key. Check that it is whole, or use another one.",
 	connection_lost: "The connection was lost before the server confirmed the question.",
@@ -26,14 +26,18 @@ const ERRORS = {
 	conversation_locked: "Another answer is being written in this conversation. Wait for it, or stop it.",
 	context_length_exceeded: "This is too long for the model. Shorten the question, or begin a new conversation.",
 	rate_limit_exceeded: "Too many questions at once. Wait a moment, then ask again.",
-	insufficient_quota: LIMIT,
-	budget_exceeded: LIMIT,
+	insufficient_quota: "The budget of this account is used up. Raise it, or use another key.",
 	server_unavailable: "The server takes no questions right now: it is starting, or about to restart. Ask again in a moment.",
+	expired_api_key: "This key has expired. Use another one, or sign in again.",
+	insufficient_scope: "This key may not do that. Use one that may, or sign in.",
+	too_many_attempts: "Too many attempts. Wait a few minutes, then try again.",
+	store_unavailable: STORE,
+	log_unavailable: STORE,
 	wrong_password: "There is no account with this email and password.",
 	email_taken: "There is an account with this email already. Sign in to it.",
 	registration_closed: "This server takes no registrations. Ask who runs it for a key.",
 	session_closed: "This session was closed. Asking again opens a new one.",
-	server_is_overloaded: "The server is busy right now. Ask again in a moment.",
+	server_busy: "The server is busy right now. Ask again in a moment.",
 };
 
 /** An error of the server or of the page → a sentence that a person understands. */
@@ -53,7 +57,7 @@ const ENDINGS = {
 	max_output_tokens: CUT,
 	length: CUT,
 	budget: "Stopped: the budget is used up.",
-	content_filter: "Stopped by a filter.",
+	steered: "Gone on in the next answer.",
 };
 
 /** Why an answer is not whole. */

@@ -13,7 +13,7 @@ function saidByModules() {
   const sources = readdirSync(ROOT).filter((name) => name.endsWith(".js")).map(read);
   const calls = sources.flatMap((source) => [...source.matchAll(/\bt\(([^()]*?"(?:[^"\\]|\\.)*"[^()]*?)[,)]/g)]);
   const inCalls = calls.flatMap(([, inner]) => [...inner.matchAll(/"((?:[^"\\]|\\.)*)"/g)].map(([, text]) => text));
-  const tables = ["words.js", "receipt.js"].map(read).flatMap((source) => [...source.matchAll(/^\t\w+: "((?:[^"\\]|\\.)*)"/gm)]);
+  const tables = ["words.js", "receipt.js"].map(read).flatMap((source) => [...source.matchAll(/^(?:\t\w+:|const [A-Z]+ =) "((?:[^"\\]|\\.)*)"/gm)]);
   const keys = [...read("sheets.js").matchAll(/^\t\["[^"]+", "([^"]+)"\]/gm)];
   const samples = JSON.parse(read("samples.json")).map(({ alt }) => alt);
   return [...[...inCalls, ...tables.map(([, text]) => text), ...keys.map(([, text]) => text)].map(unquoted), ...samples];

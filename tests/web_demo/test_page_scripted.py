@@ -138,7 +138,9 @@ async def test_what_is_left_of_the_budget_is_shown(demo: Demo, script: Script) -
     await script.next()
     identity = script.begin()
     script.say("Much.")
-    budget = {"limit_usd": "5.00", "left_usd": "1.25", "hard": True}
+    budget = {"limit_usd": "15.00", "left_usd": "1.25", "hard": True}
+    script.send("kosmosx:budget.warning", budget=budget)
+    await expect(demo.page.locator("#notice")).to_contain_text("Less than a tenth")
     script.end("completed", identity, **{"kosmosx:budget": budget})
     await expect(left).to_have_text("$1.25")
 
