@@ -89,18 +89,27 @@ class ClientSecrets:
                 f"This client secret is good for the origin '{grant.origin}' only.",
                 code="origin_not_allowed",
             )
-        if not await self._stands(grant):
-            raise _invalid()
+        valid_until = await self._valid_until(grant)
         # Not repeated: a second attempt would find it used.
         self._read(await reply(self._redis.set(name, _USED, xx=True, get=True, keepttl=True)))
-        return Granted(account_id=grant.account_id, key_id=grant.key_id, scopes=SCOPES, grant=grant)
+        return Granted(
+            account_id=grant.account_id,
+            key_id=grant.key_id,
+            scopes=SCOPES,
+            expires_at=valid_until,
+            grant=grant,
+        )
 
-    async def _stands(self, grant: Grant) -> bool:
-        """Whether what it was minted with is still good for it."""
+    async def _valid_until(self, grant: Grant) -> float | None:
+        """When the key that it was minted with expires, if ever; refuse if that is over."""
         if grant.key_id is None:
-            return (await self._accounts.account(grant.account_id)).deleted_at is None
+            if (await self._accounts.account(grant.account_id)).deleted_at is not None:
+                raise _invalid()
+            return None
         issuer = await self._accounts.find_key(grant.key_id)
-        return issuer is not None and issuer.valid(self._clock()) and "generate" in issuer.scopes
+        if issuer is None or not issuer.valid(self._clock()) or "generate" not in issuer.scopes:
+            raise _invalid()
+        return issuer.expires_at
 
     def _read(self, data: object) -> Grant:
         if not isinstance(data, bytes):

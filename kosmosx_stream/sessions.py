@@ -88,6 +88,8 @@ class Sessions:
         principal = Principal(account_id, key_id=None)
         session = self._take_up(session_id, principal, single_turn=single_turn)
         session.adopted = session.adopted or not known
+        if not known:
+            self._spawn(self._recall_key(session))
         return session
 
     def get(self, session_id: str) -> LiveSession:
@@ -207,6 +209,13 @@ class Sessions:
     def forget_all(self) -> None:
         """This instance leaves: its sessions stay open in the books, for others."""
         self._live.clear()
+
+    async def _recall_key(self, session: LiveSession) -> None:
+        """Whose session it is: it ends with the key that opened it, here as well."""
+        account_id = session.principal.account_id
+        with contextlib.suppress(books.NotFound, books.StoreUnavailable):
+            record = await self._ledger.session(account_id, session.id)
+            session.principal = Principal(account_id, record.key_id)
 
     def _take_up(
         self, session_id: str, principal: Principal, *, single_turn: bool = False

@@ -67,6 +67,7 @@ def slow_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerPro
         tmp_path_factory.mktemp("slow"),
         KOSMOSX_ENGINE="deterministic",
         KOSMOSX_DETERMINISTIC_RATE="20",
+        KOSMOSX_REGISTRATION="closed",
     )
 
 

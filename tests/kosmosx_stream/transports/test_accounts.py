@@ -7,6 +7,7 @@ import httpx
 import jwt
 import pytest
 
+from kosmosx_stream.settings import Settings
 from tests.kosmosx_stream.clients import MODEL, client, socket
 from tests.server_process import ServerProcess
 
@@ -147,19 +148,23 @@ def test_no_password_is_written_anywhere(open_server: ServerProcess) -> None:
             assert GOOD.encode() not in path.read_bytes(), path
 
 
-@pytest.fixture(scope="module")
-def closed_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    process = ServerProcess(
-        tmp_path_factory.mktemp("closed") / "data",
-        KOSMOSX_ENGINE="deterministic",
-        KOSMOSX_REGISTRATION="closed",
-    )
-    process.data_dir.mkdir()
-    process.start()
-    yield process
-    process.stop()
-
-
-def test_a_closed_server_takes_no_registrations(closed_server: ServerProcess) -> None:
-    refused = post(closed_server, "accounts", email="ada@example.com", password=GOOD)
+def test_a_closed_server_takes_no_registrations(slow_server: ServerProcess) -> None:
+    refused = post(slow_server, "accounts", email="ada@example.com", password=GOOD)
     assert (refused.status_code, code(refused)) == (403, "registration_closed")
+
+
+@pytest.mark.parametrize(
+    ("host", "registration", "is_open"),
+    [
+        ("127.0.0.1", None, True),
+        ("::1", None, True),
+        ("0.0.0.0", None, False),
+        ("192.168.1.7", None, False),
+        ("0.0.0.0", "open", True),
+        ("127.0.0.1", "closed", False),
+    ],
+)
+def test_registration_is_open_on_this_machine_alone_unless_told_otherwise(
+    host: str, registration: Any, *, is_open: bool
+) -> None:
+    assert Settings(host=host, registration=registration).registration_open is is_open
