@@ -62,6 +62,7 @@ from kosmosx_stream.transports.routes import routes, secret_paths
 from metering.access_tokens import AccessTokens
 from metering.authenticator import Authenticator
 from metering.issuing import Issuer
+from metering.signing import ReceiptSigner
 
 logger = logging.getLogger(__name__)
 
@@ -179,7 +180,8 @@ async def _start_services(
         billing=await stack.enter_async_context(billing.running(settings, store)),
         sockets=Connections(settings.max_connections_per_key, called="WebSockets open"),
         requests=Connections(settings.max_requests_per_key, called="requests under way"),
-        seal=Seal(bootstrap.load_pepper(settings)),
+        seal=Seal(pepper),
+        signer=ReceiptSigner(pepper),
         model_created_at=int(settings.model.stat().st_mtime),
     )
 

@@ -22,6 +22,7 @@ from kosmosx_stream import (
     bootstrap,
     budget_commands,
     key_commands,
+    receipt_commands,
 )
 from kosmosx_stream.command_line import DataDir, read_settings
 from kosmosx_stream.doctor_command import doctor
@@ -39,6 +40,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 app.add_typer(key_commands.keys, name="keys")
 app.add_typer(account_commands.accounts, name="accounts")
 app.add_typer(billing_commands.stripe, name="stripe")
+app.add_typer(receipt_commands.receipts, name="receipts")
 app.command()(billing_commands.reconcile)
 app.command()(doctor)
 app.add_typer(budget_commands.budgets, name="budgets")

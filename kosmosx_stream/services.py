@@ -34,6 +34,7 @@ from metering.authenticator import Authenticator, Principal
 from metering.identities import Identities
 from metering.issuing import Issuer
 from metering.prices import PriceBook
+from metering.signing import ReceiptSigner
 from metering.store import Store
 
 
@@ -71,6 +72,7 @@ class Services(msgspec.Struct, kw_only=True):
     sockets: Connections
     requests: Connections
     seal: Seal
+    signer: ReceiptSigner
     model_created_at: int
     """When the checkpoint was written, in Unix seconds."""
     engine: Engine | None = None

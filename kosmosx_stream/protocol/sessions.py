@@ -10,7 +10,7 @@ import msgspec
 from kosmosx_stream.protocol.fields import decode_object
 from kosmosx_stream.protocol.requests import read_metadata
 from metering.ledger import SessionRecord, SessionState, SessionUsage
-from metering.receipt import Receipt
+from metering.signing import ReceiptSigner, SignedReceipt
 from metering.usage import usd
 
 
@@ -37,7 +37,7 @@ class SessionObject(msgspec.Struct, frozen=True, kw_only=True):
     closed_at: float | None
     close_reason: str | None
     usage: UsageObject
-    receipt: Receipt | None
+    receipt: SignedReceipt | None
     object: Literal["kosmosx.session"] = "kosmosx.session"
 
 
@@ -46,6 +46,13 @@ class SessionClosed(msgspec.Struct, frozen=True, kw_only=True, tag="kosmosx:sess
 
     sequence_number: int
     session: SessionObject
+
+
+class ReceiptKey(msgspec.Struct, frozen=True, kw_only=True):
+    """The public key that receipts are checked with, in base64."""
+
+    algorithm: Literal["Ed25519"] = "Ed25519"
+    public_key: str
 
 
 class SessionList(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,8 +77,10 @@ def decode_session(body: bytes | str) -> dict[str, str]:
     return read_metadata(fields)
 
 
-def session_object(record: SessionRecord, usage: SessionUsage) -> SessionObject:
-    """A session as clients see it."""
+def session_object(
+    record: SessionRecord, usage: SessionUsage, signer: ReceiptSigner
+) -> SessionObject:
+    """A session as clients see it; its receipt is signed."""
     return SessionObject(
         id=record.id,
         status=record.state,
@@ -89,11 +98,13 @@ def session_object(record: SessionRecord, usage: SessionUsage) -> SessionObject:
             detections=usage.detections,
             cost_usd=usd(usage.cost_micro_usd),
         ),
-        receipt=record.receipt,
+        receipt=signer.sign(record),
     )
 
 
-def encode_session_closed(record: SessionRecord, usage: SessionUsage, sequence: int) -> bytes:
+def encode_session_closed(
+    record: SessionRecord, usage: SessionUsage, signer: ReceiptSigner, sequence: int
+) -> bytes:
     """The `kosmosx:session.closed` event."""
-    event = SessionClosed(sequence_number=sequence, session=session_object(record, usage))
+    event = SessionClosed(sequence_number=sequence, session=session_object(record, usage, signer))
     return msgspec.json.encode(event)

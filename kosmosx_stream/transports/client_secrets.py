@@ -49,7 +49,9 @@ async def create(request: Request, services: Services, principal: Principal) -> 
         value=await services.client_secrets.mint(grant),
         expires_at=int(grant.expires_at),
         session=session_object(
-            session, await services.store.ledger.session_usage(session.account_id, session.id)
+            session,
+            await services.store.ledger.session_usage(session.account_id, session.id),
+            services.signer,
         ),
     )
     response = json_response(secret)

@@ -179,5 +179,5 @@ async def _with_receipt(
     record = await services.store.ledger.session(principal.account_id, session_id)
     if record.state == "closed":
         usage = await services.store.ledger.session_usage(principal.account_id, session_id)
-        data = encode_session_closed(record, usage, sequence + 1)
+        data = encode_session_closed(record, usage, services.signer, sequence + 1)
         yield [Event(sequence + 1, "kosmosx:session.closed", data, extension=True)]

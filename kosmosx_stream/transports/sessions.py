@@ -90,4 +90,4 @@ async def _session(services: Services, principal: Principal, session_id: str) ->
 
 async def _session_object(services: Services, record: SessionRecord) -> SessionObject:
     usage = await services.store.ledger.session_usage(record.account_id, record.id)
-    return session_object(record, usage)
+    return session_object(record, usage, services.signer)

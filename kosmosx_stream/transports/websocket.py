@@ -215,7 +215,9 @@ class Connection:
             await asyncio.wait(self._running)
         usage = await self._services.store.ledger.session_usage(record.account_id, record.id)
         await self._socket.send(
-            encode_session_closed(record, usage, self._turns.sequence + 1).decode()
+            encode_session_closed(
+                record, usage, self._services.signer, self._turns.sequence + 1
+            ).decode()
         )
         await self._socket.close(NORMAL_CLOSURE, "session closed")
 

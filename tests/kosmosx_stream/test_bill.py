@@ -10,6 +10,7 @@ import httpx
 import openai
 import pytest
 
+from metering.signing import verify
 from tests.kosmosx_stream.clients import MODEL, client, message, picture_url, socket
 from tests.server_process import ServerProcess
 
@@ -37,7 +38,9 @@ def test_a_short_text_request_pays_the_minimum(server: ServerProcess) -> None:
     response, closed = session_of(server, input="Hi")
     assert response.usage.total_tokens < 100
     assert closed["status"] == "closed"
-    assert closed["receipt"] == {
+    key = httpx.get(f"{server.base_url}/v1/receipts/key").json()["public_key"]
+    assert verify(closed["receipt"], key).session_id == closed["id"]
+    assert {name: closed["receipt"][name] for name in ("lines", "total_usd", "price_version")} == {
         "lines": [
             {
                 "meter": "tokens",

@@ -1,5 +1,6 @@
 """From a turn over HTTP to units at Stripe, and what Stripe and operators say in between."""
 
+import json
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -218,3 +219,23 @@ def test_nothing_starts_with_what_does_not_fit(
 def test_stripe_is_not_asked_without_a_key(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["stripe", "setup", "--data-dir", str(tmp_path)])
     assert (done.exit_code, "STRIPE_API_KEY" in done.output) == (2, True)
+
+
+def test_a_receipt_is_checked_on_the_command_line(shop: Shop, tmp_path: Path) -> None:
+    shop.say()
+    headers = {"Authorization": f"Bearer {shop.server.key}"}
+    listed = httpx.get(f"{shop.server.base_url}/v1/sessions", headers=headers).json()
+    file = tmp_path / "receipt.json"
+    file.write_text(json.dumps(listed["data"][0]))
+    good = shop.command("receipts", "verify", str(file))
+    assert (good.exit_code, good.output.startswith("good: session sess_")) == (0, True)
+    key = shop.command("receipts", "key").output.strip()
+    assert key == httpx.get(f"{shop.server.base_url}/v1/receipts/key").json()["public_key"]
+    assert shop.command("receipts", "verify", str(file), "--key", key).exit_code == 0
+
+    file.write_text(file.read_text().replace('"total_usd": "0.', '"total_usd": "9.'))
+    bad = shop.command("receipts", "verify", str(file))
+    assert (bad.exit_code, "it was changed after it was signed" in bad.output) == (1, True)
+    for text in ("[]", "{", '{"receipt": null}'):
+        file.write_text(text)
+        assert shop.command("receipts", "verify", str(file)).exit_code == 1

@@ -66,7 +66,7 @@ def test_the_same_turn_as_over_responses(wordy_server: ServerProcess) -> None:
     assert choice.finish_reason == chunks[-1].choices[0].finish_reason == "stop"
     assert whole.usage.prompt_tokens == response.usage.input_tokens
     assert whole.usage.completion_tokens == response.usage.output_tokens
-    assert whole_bill["receipt"] == response_bill["receipt"]
+    assert whole_bill["receipt"]["lines"] == response_bill["receipt"]["lines"]
     assert whole_bill["usage"]["output_tokens"] == whole.usage.completion_tokens
     assert getattr(whole, "kosmosx:usage")["cost_usd"] == whole_bill["receipt"]["total_usd"]
 
