@@ -148,16 +148,17 @@ class ResponseLog:
             Unavailable: the log cannot be reached, or its writer fell silent.
         """
         fold = self.fold(projection)
-        position, last = 0, -1
+        position, last, tail = 0, -1, None
         noted = -self._grace_s
         deadline = asyncio.get_running_loop().time() + self._silence_s
         while True:
-            entries = await self.entries(response_id, position, PAGE)
+            entries = await self._entries_after(response_id, position, tail, last)
             position += len(entries)
             if not position:
                 raise response_not_found(response_id)
             events = [event for entry in entries for event in fold.feed(entry)]
             last = events[-1].sequence if events else last
+            tail = entries[-1] if entries else tail
             if 0 < len(entries) < PAGE:
                 _check_cursor(after, last, entries[-1])
             if batch := [event for event in events if event.sequence > after]:
@@ -175,6 +176,21 @@ class ResponseLog:
             elif now > deadline:
                 raise Unavailable("the response's writer fell silent", code="server_unavailable")
             await asyncio.sleep(POLL_INTERVAL_S)
+
+    async def _entries_after(
+        self, response_id: str, position: int, tail: Entry | None, last: int
+    ) -> list[Entry]:
+        """The next page; `tail` is the entry before it, which has to be there still.
+
+        Raises:
+            NotFound: the log is not the one any more that was read.
+        """
+        if tail is None:
+            return await self.entries(response_id, position, PAGE)
+        entries = await self.entries(response_id, position - 1, PAGE + 1)
+        if entries[:1] != [tail]:
+            raise log_regressed(last, None)
+        return entries[1:]
 
     async def _note(self, response_id: str) -> None:
         """Tell the response's owner that it is read here."""

@@ -184,11 +184,15 @@ class HandedOver(Unavailable):
         )
 
 
-def log_regressed(after: int, last: int) -> NotFound:
-    """What was read once is not in the log any more: the store was restored from an older state."""
+def log_regressed(after: int, last: int | None) -> NotFound:
+    """What was read once is not in the log any more: the store was restored from an older state.
+
+    `last`: the event with which the log ends; None if it was lost while it was being read.
+    """
+    end = "the log was set back" if last is None else f"the log ends with event {last}"
     return NotFound(
-        f"There is no event {after} to go on after: the log ends with event {last}. If it was "
-        "read, the store has lost it since.",
+        f"There is no event {after} to go on after: {end}. If it was read, the store has lost it "
+        "since.",
         code="log_regressed",
         param="starting_after",
     )

@@ -19,6 +19,23 @@ async def test_a_log_that_lost_what_was_read_is_not_papered_over(cluster: Cluste
         assert told.value.code == "log_regressed"
 
 
+@pytest.mark.parametrize("left", [0, 3, 4])
+async def test_a_log_that_is_set_back_while_it_is_read(cluster: Cluster, left: int) -> None:
+    """Also where it has grown again, by other tokens."""
+    async with (
+        cluster.instance(Engine(stalls=[5])) as owner,
+        cluster.instance(Engine()) as other,
+    ):
+        await begin(owner)
+        await owner.engine.stalled.wait()
+        events = other.hub.follow("resp")
+        last = (await anext(events))[-1].sequence
+        log = cluster.log._logs["resp"]
+        log[left:] = [pack(Delta((1,), "x"))] * 4 if left == 4 else []
+        with pytest.raises(NotFound, match=f"no event {last} to go on after: the log was set"):
+            await anext(events)
+
+
 async def test_a_live_response_is_not_followed_from_where_it_is_not_yet(cluster: Cluster) -> None:
     async with cluster.instance(Engine(stalls=[5])) as instance:
         await begin(instance)
