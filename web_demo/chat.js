@@ -15,6 +15,7 @@ export class Chat {
 	connection = null;
 	closing = false;
 	#closeTimer = null;
+	#transport = null;
 	#asked = 0;
 
 	/** `page`: `changed()`, `say(notice)`, `connectionChanged(event)`, `sessionClosed()`. */
@@ -29,7 +30,8 @@ export class Chat {
 		this.connection?.end();
 		const { api } = this;
 		const parts = { api, origin: api.origin, key: api.key, cursor: () => cursor(this.state), on: (event) => this.dispatch(event) };
-		const sse = preferences.transport === "sse";
+		this.#transport = preferences.transport;
+		const sse = this.#transport === "sse";
 		const Kind = sse ? (await import("./sse.js")).SseConnection : Connection;
 		this.connection = new Kind(parts);
 	}
@@ -73,6 +75,7 @@ export class Chat {
 
 	async ask(question, pictures = [], { temperature = 0 } = {}) {
 		if (question === "" || this.live || this.liveHere || this.closing) return;
+		if (preferences.transport !== this.#transport) this.ready = this.connect();
 		this.#asked += 1;
 		const key = `turn-${this.#asked}`;
 		this.dispatch({ type: "page:asked", turn: { key, question, pictures, temperature } });

@@ -2,14 +2,16 @@
 
 import { Api } from "./api.js";
 import { Chat } from "./chat.js";
+import { dress, offerChoices } from "./choices.js";
 import { Composer } from "./composer.js";
 import { probe } from "./connection.js";
 import { EMPTY, shownTurns } from "./conversation.js";
 import { drawIcons } from "./icons.js";
-import { LANGUAGES, language, speak, t } from "./i18n.js";
+import { speak, t } from "./i18n.js";
 import { forget, looksLikeKey, remember, rememberedKey, takeKeyFromAddress } from "./key.js";
+import { listenToKeys } from "./keyboard.js";
 import { Library } from "./library.js";
-import { prefer, preferences } from "./preferences.js";
+import { preferences } from "./preferences.js";
 import { Sidebar } from "./sidebar.js";
 import { View } from "./view.js";
 import { errorInWords } from "./words.js";
@@ -286,27 +288,10 @@ function toggleBoxes() {
 	redraw();
 }
 
-function onKey(event) {
-	const { key, target } = event;
-	if (document.querySelector("dialog[open]")) return;
-	if (key === "Escape") {
-		if (ui.editing) ACTS.unedit();
-		else if (document.body.hasAttribute("data-library")) showLibrary(false);
-		else if (chat.live ?? chat.liveHere) chat.stop();
-	}
-	if ((key === "Enter" || key === " ") && target.matches?.(".phrase")) {
-		event.preventDefault();
-		byId("frame").scrollIntoView({ block: "nearest" });
-	}
-	if (key === "Enter" && !event.shiftKey && !event.isComposing && target.matches?.(".editor textarea")) {
-		event.preventDefault();
-		target.form.requestSubmit();
-	}
-	const typing = target.matches?.("input, textarea, select");
-	const shortcut = !typing && !event.ctrlKey && !event.metaKey && !event.altKey && SHORTCUTS[key];
-	if (!shortcut || ui.key === null) return;
-	event.preventDefault();
-	shortcut();
+function escape() {
+	if (ui.editing) ACTS.unedit();
+	else if (document.body.hasAttribute("data-library")) showLibrary(false);
+	else if (chat.live ?? chat.liveHere) chat.stop();
 }
 
 function onSubmit(event) {
@@ -325,7 +310,7 @@ function onSubmit(event) {
 
 function wire() {
 	document.addEventListener("click", onClick);
-	document.addEventListener("keydown", onKey);
+	listenToKeys({ shortcuts: SHORTCUTS, escape, ready: () => ui.key !== null });
 	document.addEventListener("submit", onSubmit);
 	for (const type of ["pointerover", "focusin"]) {
 		document.addEventListener(type, ({ target }) => light(target));
@@ -344,15 +329,6 @@ function wire() {
 	addEventListener("hashchange", () => start(takeKeyFromAddress()));
 }
 
-// -- preferences --
-
-function dress() {
-	document.documentElement.dataset.theme = preferences.theme;
-	byId("theme").value = preferences.theme;
-	byId("transport").value = preferences.transport;
-	byId("language").value = language;
-}
-
 async function talk(wanted) {
 	await speak(wanted);
 	dress();
@@ -360,23 +336,12 @@ async function talk(wanted) {
 	redraw();
 }
 
-function choices() {
-	byId("language").replaceChildren(...Object.entries(LANGUAGES).map(([code, name]) => new Option(name, code)));
-	byId("theme").onchange = ({ target }) => (prefer({ theme: target.value }), dress());
-	byId("language").onchange = ({ target }) => (prefer({ language: target.value }), void talk(target.value));
-	byId("transport").onchange = ({ target }) => {
-		prefer({ transport: target.value });
-		if (ui.key && !chat.live) chat.ready = chat.connect();
-	};
-}
-
 function start(key) {
 	if (key) void useKey(key, { keep: false });
 }
 
 drawIcons(document);
-choices();
-dress();
+offerChoices({ talk });
 start(takeKeyFromAddress() ?? rememberedKey());
 wire();
 void talk(preferences.language ?? navigator.language.split("-")[0]);

@@ -1,10 +1,14 @@
 """The page's pure modules, under Node's own test runner."""
 
+import re
 import subprocess
 from pathlib import Path
 
 import playwright
 import pytest
+
+import web_demo
+from kosmosx_stream.protocol import errors
 
 HERE = Path(__file__).parent
 
@@ -18,3 +22,12 @@ def test_module(file: Path) -> None:
         [NODE, "--test", file], capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_error_that_has_words_exists() -> None:
+    """Codes of the server are listed in one place; the page has two of its own."""
+    words = (web_demo.FOLDER / "words.js").read_text()
+    table = words.partition("const ERRORS = {")[2].partition("};")[0]
+    codes = set(re.findall(r"^\t(\w+):", table, re.MULTILINE))
+    known = set(re.findall(r"\w+", errors.__doc__ or ""))
+    assert codes - known == {"connection_lost", "server_unreachable"}
