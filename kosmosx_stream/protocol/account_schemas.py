@@ -1,7 +1,7 @@
 """JSON Schema of what clients send about their account, its budget and its keys."""
 
 from kosmosx_stream.protocol import accounts, budgets, keys
-from kosmosx_stream.protocol.schema_terms import BOOLEAN, array, body, integer, one_of, says
+from kosmosx_stream.protocol.schema_terms import BOOLEAN, array, body, integer, line, one_of, says
 from kosmosx_stream.protocol.schemas import Schema
 from metering import passwords
 
@@ -28,13 +28,13 @@ ACCOUNT_BODIES: dict[str, Schema] = {
                 _PASSWORD | {"minLength": passwords.SHORTEST}, "Not one that is easily guessed."
             ),
         },
-        name={"type": "string", "maxLength": accounts.MAX_NAME},
+        name=line(accounts.MAX_NAME),
     ),
     "SignIn": body("Who wants in.", {"email": _EMAIL, "password": _PASSWORD}),
     "CreateKey": body(
         "What a key is to be good for.",
         {},
-        label=says({"type": "string", "maxLength": keys.MAX_LABEL}, "A name to know the key by."),
+        label=says(line(keys.MAX_LABEL), "A name to know the key by."),
         scopes=says(
             array(one_of(*keys.SCOPES), least=1),
             "To make and stop responses; to read them; to read what was used; to manage the "

@@ -79,7 +79,7 @@ def decode_account(body: bytes | str) -> CreateAccount:
         message = f"Expected at least {SHORTEST} characters, but got {len(password)}."
         raise weak_password(WeakPassword(message))
     return CreateAccount(
-        email=email, password=password, name=fields.string("name", max_length=MAX_NAME) or ""
+        email=email, password=password, name=fields.line("name", max_length=MAX_NAME) or ""
     )
 
 

@@ -3,6 +3,7 @@
 Null counts as absent. A fault names its field as clients write it: `input[0].content[1].text`.
 """
 
+import unicodedata
 from collections.abc import Sequence
 from typing import Any, TypeVar, cast
 
@@ -102,6 +103,14 @@ class Fields:
         text = check_string(value, self.param(name))
         if max_length is not None and len(text) > max_length:
             raise too_long(self.param(name), "a string", max_length, len(text))
+        return text
+
+    def line(self, name: str, *, max_length: int) -> str | None:
+        """A string without control characters, e.g. a name; not every store takes them."""
+        text = self.string(name, max_length=max_length)
+        if text is not None and any(unicodedata.category(each) == "Cc" for each in text):
+            message = f"Invalid '{self.param(name)}': expected no control characters."
+            raise InvalidRequest(message, code="invalid_value", param=self.param(name))
         return text
 
     def required_string(self, name: str) -> str:

@@ -70,7 +70,7 @@ def decode_key(body: bytes | str, at: float) -> CreateKey:
     fields = decode_object(body or b"{}")
     fields.refuse_extensions()
     return CreateKey(
-        label=fields.string("label", max_length=MAX_LABEL) or "",
+        label=fields.line("label", max_length=MAX_LABEL) or "",
         scopes=_scopes(fields),
         expires_at=_expires_at(fields, at),
     )

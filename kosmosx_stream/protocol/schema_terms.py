@@ -28,6 +28,12 @@ def integer(low: int, high: int = MAX_INTEGER) -> Schema:
     return {"type": "integer", "minimum": low, "maximum": high}
 
 
+def line(most: int) -> Schema:
+    """A string of at most so many characters, no control characters among them."""
+    characters = r"[^\u0000-\u001f\u007f-\u009f]"
+    return {"type": "string", "maxLength": most, "pattern": f"^{characters}{{0,{most}}}$"}
+
+
 def number(low: float, high: float) -> Schema:
     """A number within bounds."""
     return {"type": "number", "minimum": low, "maximum": high}

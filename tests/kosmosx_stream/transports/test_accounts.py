@@ -94,6 +94,7 @@ def test_an_email_registers_once(open_server: ServerProcess, token: str) -> None
         ({"email": "bob@example.com", "password": "password123"}, "password"),
         ({"email": "bob@example.com", "password": "x" * 129}, "password"),
         ({"email": "bob@example.com", "password": GOOD, "name": 1}, "name"),
+        ({"email": "bob@example.com", "password": GOOD, "name": "B\0b"}, "name"),
     ],
 )
 def test_bad_input_is_refused_by_name(

@@ -127,6 +127,7 @@ def test_a_key_rotated_without_overlap_is_told_that_it_expired(
     [
         ({"label": 1}, "label"),
         ({"label": "x" * 65}, "label"),
+        ({"label": "x\0y"}, "label"),
         ({"scopes": "read"}, "scopes"),
         ({"scopes": []}, "scopes"),
         ({"scopes": ["read", "write"]}, "scopes[1]"),
