@@ -102,6 +102,7 @@ class Campaign:
         reader = Reader(self._world, random.Random(0))
         await asyncio.gather(*map(reader.read, readings))
         await reader.close()
+        assert all(r.ended and r.ended["status"] != "failed" for r in readings), readings
         self._readings += readings
         logs = read_ledgers(self._world.store.valkey.url, self._world.books.path).logs
         return {reading.question: logs[str(reading.response_id)] for reading in readings}

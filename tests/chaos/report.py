@@ -30,13 +30,21 @@ class Report:
 
     @property
     def waits_s(self) -> dict[str, list[float]]:
-        """What readers waited because of one fault alone, by its name."""
-        waits: dict[str, list[float]] = {}
+        """How long readers waited for their next token because of one fault alone, by its name.
+
+        One wait, the longest, of each answer that a strike has made wait.
+        """
+        longest: dict[tuple[int, int], float] = {}
         for reading in self.readings:
             for before, after in reading.waits:
                 hits = [strike for strike in self.strikes if strike.hit(before, after)]
                 if len(hits) == 1 and not hits[0].missed:
-                    waits.setdefault(hits[0].name, []).append(after - before)
+                    key = id(reading), hits[0].number
+                    longest[key] = max(longest.get(key, 0.0), after - before)
+        names = {strike.number: strike.name for strike in self.strikes}
+        waits: dict[str, list[float]] = {}
+        for (_, number), wait in longest.items():
+            waits.setdefault(names[number], []).append(wait)
         waits[ALL_KILLS] = [
             wait for name, some in waits.items() if name.startswith(KILLS) for wait in some
         ]
