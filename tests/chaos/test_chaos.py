@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import signal
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from tests.chaos.campaign import READERS, Campaign
 from tests.chaos.faults import FAULTS
+from tests.chaos.reader import SILENCE_S
 from tests.chaos.strike import Fault, Strike
 from tests.chaos.world import World
 
@@ -41,18 +43,28 @@ async def forget_writes(world: World, _strike: Strike) -> None:
     await asyncio.to_thread(world.store.valkey.start)
 
 
+async def make_zombies(world: World, strike: Strike) -> None:
+    """A server that is at work sleeps until others have taken over, and wakes up."""
+    node = strike.rng.choice(world.nodes)
+    await asyncio.sleep(SILENCE_S / 2)  # The readers of the last one come back.
+    async with strike.on(node):
+        node.signal(signal.SIGSTOP)
+        await asyncio.sleep(2.5 * world.lease_ttl_s)
+        node.signal(signal.SIGCONT)
+
+
 @dataclass(frozen=True)
 class Control:
     """A broken rule, the fault that brings it to light, and what is found then."""
 
     rule: str
     fault: str | Fault
-    finding: str
+    findings: str
     options: dict[str, Any] = field(default_factory=dict)
 
 
 CONTROLS = [
-    Control("no_fencing", "freeze server", "mismatches"),
+    Control("no_fencing", make_zombies, "mismatches unsettled", {"at_once": 1}),
     Control("hidden_retries", "lost replies, server to store", "mismatches"),
     Control("early_delivery", "partition, server to store", "mismatches", {"sampled": True}),
     Control("naive_resume", "kill -9 server", "mismatches"),
@@ -70,7 +82,7 @@ STRIKES_OF_A_CONTROL = 6
     [
         pytest.param(
             control,
-            id=control.rule or control.finding,
+            id=control.rule or control.findings,
             marks=() if control.rule in QUICK else pytest.mark.slow,
         )
         for control in CONTROLS
@@ -87,7 +99,7 @@ async def test_the_oracle_notices(control: Control, tmp_path: Path) -> None:
         **control.options,
     )
     verdict = (await campaign.run(STRIKES_OF_A_CONTROL)).verdict
-    assert getattr(verdict, control.finding) > 0, verdict
+    assert any(verdict.faults[name] for name in control.findings.split()), verdict
 
 
 SLOW_FSYNC = Path(__file__).with_name("slow_fsync.c")
