@@ -14,7 +14,7 @@ import httpx
 from tests.chaos.faults import FAULTS
 from tests.chaos.ledgers import Log, read_ledgers, unsettled
 from tests.chaos.oracle import Oracle
-from tests.chaos.reader import Event, Question, Reader, Reading
+from tests.chaos.reader import PATIENCE_S, Event, Question, Reader, Reading
 from tests.chaos.report import Report
 from tests.chaos.strike import Fault, Strike
 from tests.chaos.world import World
@@ -40,6 +40,7 @@ class Campaign:
         faults: Mapping[str, Fault] = FAULTS,
         at_once: int = AT_ONCE,
         settle_s: float = SETTLE_S,
+        patience_s: float = PATIENCE_S,
         forgetful: bool = False,
         sampled: bool = False,
         environment: Mapping[str, str] | None = None,
@@ -47,6 +48,7 @@ class Campaign:
         """`at_once`: faults that may be under way together.
 
         `settle_s`: longest wait for the end of what readers have left.
+        `patience_s`: how long a reader waits for the end of an answer.
         `forgetful`: the readers come back without their cursor.
         `sampled`: chance is in every answer, and not only in each third one.
         """
@@ -54,6 +56,7 @@ class Campaign:
         self._faults = faults
         self._at_once = at_once
         self._settle_s = settle_s
+        self._patience_s = patience_s
         self._forgetful = forgetful
         self._sampled = sampled
         self._world = World(folder, **(environment or {}))
@@ -110,7 +113,7 @@ class Campaign:
     async def _read_on(self, number: int) -> None:
         """One client after another, until the campaign is over."""
         rng = random.Random(f"{self._seed} reader {number}")
-        reader = Reader(self._world, rng, forgetful=self._forgetful)
+        reader = Reader(self._world, rng, patience_s=self._patience_s, forgetful=self._forgetful)
         asked = itertools.islice(self._questions(), number, None)
         while not self._over:
             reading = Reading(next(asked), rng.choice(["sse", "socket"]))

@@ -111,8 +111,16 @@ class Reading:
 class Reader:
     """Reads answers from a world."""
 
-    def __init__(self, world: World, rng: random.Random, *, forgetful: bool = False) -> None:
+    def __init__(
+        self,
+        world: World,
+        rng: random.Random,
+        *,
+        patience_s: float = PATIENCE_S,
+        forgetful: bool = False,
+    ) -> None:
         """`forgetful`: it comes back without its cursor, as no client should."""
+        self._patience_s = patience_s
         self._world = world
         self._rng = rng
         self._forgetful = forgetful
@@ -121,11 +129,11 @@ class Reader:
     async def read(self, reading: Reading) -> Reading:
         """Ask, and read to the end."""
         try:
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(self._patience_s):
                 while not reading.ended:
                     await self._attempt(reading)
         except TimeoutError:
-            reading.broken = f"no end within {PATIENCE_S} s: {reading.failures[-3:]}"
+            reading.broken = f"no end within {self._patience_s} s: {reading.failures[-3:]}"
         except Broken as broken:
             reading.broken = str(broken)
         except (KeyError, TypeError, ValueError) as error:
