@@ -155,6 +155,29 @@ def ask_until(server: ServerProcess, response_id: str, status: int) -> dict[str,
             assert time.monotonic() < deadline, answer.text
 
 
+def test_people_sign_in_by_supabase_auth(server: ServerProcess, supabase: SupabaseProject) -> None:
+    ada = {"email": "ada@example.com", "password": "violet ostrich tango"}
+    with httpx.Client(base_url=f"{server.base_url}/v1/") as asking:
+        account = asking.post("accounts", json=ada).json()
+        assert asking.post("accounts", json=ada).json()["error"]["code"] == "email_taken"
+        (kept,) = supabase.rows("accounts", id=f"eq.{account['id']}")
+        assert kept["password_hash"] is None
+        assert kept["user_id"] is not None
+        wrong = asking.post("accounts/sign_in", json=ada | {"password": "violet ostrich fandango"})
+        assert wrong.status_code == 401
+        token = asking.post("accounts/sign_in", json=ada).json()["access_token"]
+        asking.headers["Authorization"] = f"Bearer {token}"
+        assert asking.get("account").json()["email"] == "ada@example.com"
+        said = client(server, token).responses.create(model=MODEL, input="Hi")
+        assert said.status == "completed"
+        assert asking.delete("account").is_success
+        assert asking.post("accounts/sign_in", json=ada).status_code == 401
+    (row,) = supabase.rows("usage_records", response_id=f"eq.{said.id}")
+    assert row["account_id"] == account["id"]
+    (gone,) = supabase.rows("accounts", id=f"eq.{account['id']}")
+    assert (gone["email"], gone["user_id"]) == (None, None)
+
+
 @pytest.mark.parametrize(
     ("command", "changed", "said"),
     [
