@@ -29,7 +29,10 @@ commit;
 END
 }
 
-run --command 'set client_min_messages = warning' \
+# "if not exists" is no protection from another job that is just making the same.
+run --single-transaction --output /dev/null \
+    --command 'set client_min_messages = warning' \
+    --command "select pg_advisory_xact_lock(hashtext('supabase_migrations'))" \
     --command 'create schema if not exists supabase_migrations' \
     --command 'create table if not exists supabase_migrations.schema_migrations
                (version text primary key, statements text[], name text)'
