@@ -74,8 +74,8 @@ class Ledgers:
 def read_ledgers(store_url: str, books: Path) -> Ledgers:
     with Redis.from_url(store_url) as redis, contextlib.closing(sqlite3.connect(books)) as rows:
         return Ledgers(
-            logs=_logs(redis),
-            unreleased=frozenset(name.decode() for name in redis.zrange(f"{PREFIX}leases", 0, -1)),
+            logs=read_logs(redis),
+            unreleased=unreleased(redis),
             turns={
                 response: (session, tokens)
                 for response, session, tokens in rows.execute(
@@ -100,7 +100,13 @@ def unsettled(store_url: str, books: Path) -> int:
         return int(sessions) + redis.zcard(f"{PREFIX}leases")
 
 
-def _logs(redis: Any) -> dict[str, Log]:
+def unreleased(redis: Any) -> frozenset[str]:
+    """Responses whose leases are held."""
+    return frozenset(name.decode() for name in redis.zrange(f"{PREFIX}leases", 0, -1))
+
+
+def read_logs(redis: Any) -> dict[str, Log]:
+    """Every response's log, as it lies in the store."""
     logs = {}
     for key in redis.scan_iter(f"{LOGS}*", count=1000):
         response_id = key.decode().removeprefix(LOGS)

@@ -72,6 +72,8 @@ class Reading:
     failures: list[str] = field(default_factory=list)
     """Why it had to come back."""
     idempotency_key: str = field(default_factory=lambda: uuid.uuid4().hex)
+    joins: str | None = None
+    """The session that it is asked in, if not in one of its own."""
     _heard: float = 0.0
 
     @property
@@ -166,6 +168,8 @@ class Reader:
         headers = {"Authorization": f"Bearer {self._world.key}"}
         if reading.response_id is None:
             headers["Idempotency-Key"] = reading.idempotency_key
+            if reading.joins is not None:
+                headers["X-Kosmosx-Session"] = reading.joins
             request = self._http.build_request(
                 "POST", url, headers=headers, json=reading.question.body() | {"stream": True}
             )
@@ -191,6 +195,8 @@ class Reader:
                 f"?session_id={reading.session_id}&response_id={reading.response_id}"
                 f"&starting_after={self._after(reading)}"
             )
+        elif reading.joins is not None:
+            url += f"?session_id={reading.joins}"
         headers = {"Authorization": f"Bearer {self._world.key}"}
         async with websockets.connect(
             url, additional_headers=headers, open_timeout=SILENCE_S, close_timeout=0.2, proxy=None

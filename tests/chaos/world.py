@@ -161,10 +161,9 @@ class World:
     def __init__(self, folder: Path, **environment: str) -> None:
         self.store = Store(folder / "valkey")
         self.books = Books(folder / "books.db")
-        shared = QUICK | environment | {
-            "KOSMOSX_DATABASE": str(self.books.path),
-            "KOSMOSX_KEY_PEPPER": "shared by both servers",
-        }  # fmt: skip
+        shared = QUICK | {"KOSMOSX_KEY_PEPPER": "shared by both servers"} | environment
+        if "SUPABASE_URL" not in shared:
+            shared["KOSMOSX_DATABASE"] = str(self.books.path)
         self.lease_ttl_s: float = Settings.model_fields["lease_ttl_s"].default
         self.nodes = tuple(
             Node(folder / name, self.store.valkey.port, shared) for name in ("one", "two")
