@@ -13,7 +13,7 @@ from conversation.ports import LogUnavailable
 from conversation.redis_erasure import RedisErasure
 from kosmosx_stream.key_watch import KeyWatch
 from kosmosx_stream.protocol.errors import ApiError
-from kosmosx_stream.sessions import Sessions
+from kosmosx_stream.turns.sessions import Sessions
 from metering.authenticator import Principal
 from metering.errors import StoreUnavailable
 from metering.store import Store

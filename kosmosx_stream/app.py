@@ -20,14 +20,16 @@ from conversation.redis_erasure import RedisErasure
 from conversation.redis_history import RedisHistory
 from conversation.redis_log import RedisEventLog
 from kosmosx_stream import billing, bootstrap
+from kosmosx_stream.access.attempts import Attempts
+from kosmosx_stream.access.client_secrets import ClientSecrets
+from kosmosx_stream.access.key_news import KeyNews
+from kosmosx_stream.access.key_use import note_uses
 from kosmosx_stream.account_deletion import AccountDeletion
-from kosmosx_stream.admission import Admission
-from kosmosx_stream.attempts import Attempts
+from kosmosx_stream.admission.admission import Admission
+from kosmosx_stream.admission.image_fetcher import ImageFetcher
+from kosmosx_stream.admission.images import DEFAULT_LIMITS, Fetch, ImageLoader
+from kosmosx_stream.admission.sealing import Seal
 from kosmosx_stream.cancelling import end
-from kosmosx_stream.chat_format import ChatFormat
-from kosmosx_stream.chat_template.format import TemplateFormat
-from kosmosx_stream.client_secrets import ClientSecrets
-from kosmosx_stream.connections import Connections
 from kosmosx_stream.embedded_valkey import embedded_valkey
 from kosmosx_stream.engines.checkpoint import Checkpoint
 from kosmosx_stream.engines.deterministic import DeterministicEngine
@@ -36,29 +38,27 @@ from kosmosx_stream.engines.supervisor import Supervisor
 from kosmosx_stream.engines.transformers_local import TransformersEngine
 from kosmosx_stream.engines.vllm_local import VllmEngine
 from kosmosx_stream.engines.vllm_remote import RemoteEngine
-from kosmosx_stream.hub import Hub
+from kosmosx_stream.formats.chat_format import ChatFormat
+from kosmosx_stream.formats.chat_template.format import TemplateFormat
 from kosmosx_stream.ids import new_id
-from kosmosx_stream.image_fetcher import ImageFetcher
-from kosmosx_stream.images import DEFAULT_LIMITS, Fetch, ImageLoader
-from kosmosx_stream.key_news import KeyNews
-from kosmosx_stream.key_use import note_uses
 from kosmosx_stream.key_watch import KeyWatch
 from kosmosx_stream.kosmosx.prompt import Kosmos2Format
-from kosmosx_stream.plans import Plans
-from kosmosx_stream.rate_limits import RateLimits
+from kosmosx_stream.limits.connections import Connections
+from kosmosx_stream.limits.plans import Plans
+from kosmosx_stream.limits.rate_limits import RateLimits
+from kosmosx_stream.limits.spending import Spending
 from kosmosx_stream.redis_watch import RedisWatch
-from kosmosx_stream.reservations import Reservations
-from kosmosx_stream.response_log import ResponseLog
-from kosmosx_stream.runner import Runner
-from kosmosx_stream.sealing import Seal
 from kosmosx_stream.services import Services
 from kosmosx_stream.settings import Settings
 from kosmosx_stream.shared_books import keep_telling
-from kosmosx_stream.spending import Spending
-from kosmosx_stream.sweeper import Sweeper
 from kosmosx_stream.transports.cross_origin import CrossOrigin
 from kosmosx_stream.transports.endpoint import exception_handlers
 from kosmosx_stream.transports.routes import routes, secret_paths
+from kosmosx_stream.turns.hub import Hub
+from kosmosx_stream.turns.reservations import Reservations
+from kosmosx_stream.turns.response_log import ResponseLog
+from kosmosx_stream.turns.runner import Runner
+from kosmosx_stream.turns.sweeper import Sweeper
 from metering.access_tokens import AccessTokens
 from metering.authenticator import Authenticator
 from metering.issuing import Issuer

@@ -16,18 +16,16 @@ from typing import Annotated
 import typer
 
 from conversation.ports import LogUnavailable
-from kosmosx_stream import (
-    account_commands,
-    billing_commands,
-    bootstrap,
-    budget_commands,
-    key_commands,
-    receipt_commands,
-)
-from kosmosx_stream.command_line import DataDir, read_settings
-from kosmosx_stream.doctor_command import doctor
+from kosmosx_stream import bootstrap
+from kosmosx_stream.commands import accounts as account_commands
+from kosmosx_stream.commands import billing as billing_commands
+from kosmosx_stream.commands import budgets as budget_commands
+from kosmosx_stream.commands import keys as key_commands
+from kosmosx_stream.commands import receipts as receipt_commands
+from kosmosx_stream.commands.command_line import DataDir, read_settings
+from kosmosx_stream.commands.doctor import doctor
+from kosmosx_stream.commands.health_probe import NotReady, check_ready, local_host
 from kosmosx_stream.embedded_valkey import DataDirInUse
-from kosmosx_stream.health_probe import NotReady, check_ready, local_host
 from kosmosx_stream.model_folder import ModelNotFoundError, model_folder
 from kosmosx_stream.redis_watch import UnusableRedis, check_named
 from kosmosx_stream.server import bind, build_server

@@ -12,8 +12,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from conversation.ports import LogUnavailable
-from kosmosx_stream.key_news import Changed, KeyNews
-from kosmosx_stream.sessions import Sessions
+from kosmosx_stream.access.key_news import Changed, KeyNews
+from kosmosx_stream.turns.sessions import Sessions
 from metering.authenticator import Authenticator, ExpiredKey, InvalidKey, Principal
 from metering.errors import StoreUnavailable
 

@@ -8,9 +8,9 @@ from typing import Any, cast
 import uvicorn
 from starlette.applications import Starlette
 
-from kosmosx_stream.http_guard import GuardedHttp, HttpLimits
+from kosmosx_stream.limits.http_guard import GuardedHttp, HttpLimits
+from kosmosx_stream.limits.websocket_guard import GuardedWebSocket
 from kosmosx_stream.settings import Settings
-from kosmosx_stream.websocket_guard import GuardedWebSocket
 
 PING_INTERVAL_S = 20.0
 BACKLOG = 2048

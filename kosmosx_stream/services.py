@@ -6,29 +6,29 @@ import msgspec
 
 from conversation import ports
 from conversation.ports import History, Lease, Reservation
+from kosmosx_stream.access.attempts import Attempts
+from kosmosx_stream.access.client_secrets import ClientSecrets
+from kosmosx_stream.access.grant import Granted
 from kosmosx_stream.account_deletion import AccountDeletion
-from kosmosx_stream.admission import Admission
-from kosmosx_stream.attempts import Attempts
+from kosmosx_stream.admission.admission import Admission
+from kosmosx_stream.admission.sealing import Seal
+from kosmosx_stream.admission.unstored import UnstoredTurns
 from kosmosx_stream.billing import Billing
-from kosmosx_stream.chat_format import ChatFormat
-from kosmosx_stream.client_secrets import ClientSecrets
-from kosmosx_stream.connections import Connections
 from kosmosx_stream.engines.port import Engine
-from kosmosx_stream.grant import Granted
-from kosmosx_stream.hub import Hub
+from kosmosx_stream.formats.chat_format import ChatFormat
 from kosmosx_stream.ids import new_id
 from kosmosx_stream.key_watch import KeyWatch
-from kosmosx_stream.plans import Plans
+from kosmosx_stream.limits.connections import Connections
+from kosmosx_stream.limits.plans import Plans
 from kosmosx_stream.protocol.errors import ApiError, Unavailable, response_not_found
 from kosmosx_stream.protocol.models import ModelObject, capabilities, prices
 from kosmosx_stream.protocol.rate_limits import RateLimit
 from kosmosx_stream.protocol.requests import CreateResponse
 from kosmosx_stream.redis_watch import RedisWatch
-from kosmosx_stream.reservations import Reservations
-from kosmosx_stream.response_log import ResponseLog
-from kosmosx_stream.sealing import Seal
 from kosmosx_stream.settings import Settings
-from kosmosx_stream.unstored import UnstoredTurns
+from kosmosx_stream.turns.hub import Hub
+from kosmosx_stream.turns.reservations import Reservations
+from kosmosx_stream.turns.response_log import ResponseLog
 from metering.access_tokens import AccessTokens
 from metering.authenticator import Authenticator, Principal
 from metering.identities import Identities

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from conversation.items import Grounding
-from kosmosx_stream.chat_format import Released
+from kosmosx_stream.formats.chat_format import Released
 
 SIDE = 32
 """Location tokens number the cells of a SIDE x SIDE grid, row by row from the top left."""

@@ -29,10 +29,10 @@ from conversation.items import (
     image_ids,
     is_answer,
 )
-from kosmosx_stream.chat_format import Released
-from kosmosx_stream.item_text import item_text
+from kosmosx_stream.formats.chat_format import Released
+from kosmosx_stream.formats.item_text import item_text
+from kosmosx_stream.formats.plain_text import PlainText, name_of, plain_text_tokenizer
 from kosmosx_stream.kosmosx.grounding import SIDE, GroundingParser, Piece, Tag
-from kosmosx_stream.plain_text import PlainText, name_of, plain_text_tokenizer
 
 _UNKNOWN = "<unk>"
 _MASK = "<mask>"

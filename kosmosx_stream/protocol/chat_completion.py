@@ -12,7 +12,7 @@ import msgspec
 
 from conversation.entries import Ended, Entry, Started
 from conversation.items import Answer, FunctionCall, Grounding, Message
-from kosmosx_stream.answer import AnswerItem, AnswerItems
+from kosmosx_stream.formats.answer import AnswerItem, AnswerItems
 from kosmosx_stream.protocol.chat import (
     CalledFunction,
     ChatCompletion,

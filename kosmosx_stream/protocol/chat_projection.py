@@ -17,7 +17,7 @@ import msgspec
 
 from conversation.entries import Delta, Ended, Entry, Started
 from conversation.items import FunctionCall, Grounding
-from kosmosx_stream.answer import AnswerItems, Argued, Change, Closed, Opened, Said
+from kosmosx_stream.formats.answer import AnswerItems, Argued, Change, Closed, Opened, Said
 from kosmosx_stream.protocol.chat import (
     ChatUsage,
     Chunk,

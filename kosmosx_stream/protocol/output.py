@@ -17,7 +17,7 @@ from typing import assert_never
 import msgspec
 
 from conversation.items import Answer, FunctionCall, Message
-from kosmosx_stream.answer import Argued, Change, Closed, Opened, Said
+from kosmosx_stream.formats.answer import Argued, Change, Closed, Opened, Said
 from kosmosx_stream.protocol import events
 from kosmosx_stream.protocol.events import WireEvent
 from kosmosx_stream.protocol.items import grounding_fields, output_item, output_text

@@ -22,7 +22,7 @@ from typing import Literal, assert_never
 import msgspec
 
 from conversation.entries import Delta, Dropped, Ended, EndReason, Entry, Started
-from kosmosx_stream.answer import AnswerItems, Change
+from kosmosx_stream.formats.answer import AnswerItems, Change
 from kosmosx_stream.protocol import events
 from kosmosx_stream.protocol.counting import CostFn, UsageCounter
 from kosmosx_stream.protocol.events import WireEvent

@@ -5,7 +5,7 @@ from typing import Any
 
 from starlette.requests import Request
 
-from kosmosx_stream.attempts import Allowance
+from kosmosx_stream.access.attempts import Allowance
 from kosmosx_stream.ids import new_id
 from kosmosx_stream.protocol.accounts import (
     AccessTokenObject,

@@ -6,7 +6,7 @@ from typing import Any
 from starlette.requests import Request
 
 from conversation import ports
-from kosmosx_stream.grant import Grant
+from kosmosx_stream.access.grant import Grant
 from kosmosx_stream.ids import new_id
 from kosmosx_stream.protocol.client_secrets import (
     ClientSecretObject,
@@ -16,9 +16,9 @@ from kosmosx_stream.protocol.client_secrets import (
 from kosmosx_stream.protocol.errors import Conflict, NotFound, conversation_not_found
 from kosmosx_stream.protocol.sessions import session_object
 from kosmosx_stream.services import Services
-from kosmosx_stream.sessions import session_closed, session_not_found
 from kosmosx_stream.transports.endpoint import json_response, read_body
 from kosmosx_stream.transports.operation import operation
+from kosmosx_stream.turns.sessions import session_closed, session_not_found
 from metering import errors as books
 from metering.authenticator import Principal
 from metering.ledger import SessionRecord

@@ -5,7 +5,7 @@ from typing import Any
 
 from starlette.requests import Request
 
-from kosmosx_stream.compaction import compact
+from kosmosx_stream.admission.compaction import compact
 from kosmosx_stream.ids import new_id
 from kosmosx_stream.protocol.compacting import (
     CompactedResponse,

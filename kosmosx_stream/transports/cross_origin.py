@@ -11,8 +11,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from kosmosx_stream.auth import bearer
-from kosmosx_stream.client_secrets import is_client_secret
+from kosmosx_stream.access.auth import bearer
+from kosmosx_stream.access.client_secrets import is_client_secret
 
 MAX_AGE_S = 600
 EXPOSED = "x-kosmosx-session, x-should-retry, retry-after"

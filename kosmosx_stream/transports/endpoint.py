@@ -12,7 +12,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from conversation import ports
-from kosmosx_stream.auth import NOBODY, authenticate, require_scope
+from kosmosx_stream.access.auth import NOBODY, authenticate, require_scope
 from kosmosx_stream.protocol.errors import (
     ApiError,
     InvalidRequest,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from starlette.requests import Request
 
 from conversation.ports import Reservation
-from kosmosx_stream.grant import Granted
+from kosmosx_stream.access.grant import Granted
 from kosmosx_stream.protocol import idempotency
 from kosmosx_stream.protocol.errors import ApiError
 from kosmosx_stream.transports.query import Text

@@ -14,10 +14,10 @@ from kosmosx_stream.protocol.sessions import (
     session_object,
 )
 from kosmosx_stream.services import Services
-from kosmosx_stream.sessions import session_not_found
 from kosmosx_stream.transports.endpoint import read_body
 from kosmosx_stream.transports.operation import operation
 from kosmosx_stream.transports.query import AFTER, LIMIT, Choice
+from kosmosx_stream.turns.sessions import session_not_found
 from metering import errors as books
 from metering.authenticator import Principal
 from metering.ledger import SessionRecord, SessionState

@@ -4,11 +4,11 @@ import contextlib
 from collections.abc import Iterator
 from typing import Self
 
-from kosmosx_stream.grant import Granted
+from kosmosx_stream.access.grant import Granted
+from kosmosx_stream.admission.unstored import UnstoredTurns
 from kosmosx_stream.ids import new_id
-from kosmosx_stream.live_session import LiveSession
-from kosmosx_stream.sessions import Sessions
-from kosmosx_stream.unstored import UnstoredTurns
+from kosmosx_stream.turns.live_session import LiveSession
+from kosmosx_stream.turns.sessions import Sessions
 from metering.authenticator import Principal
 
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from conversation.entries import Ended, Entry
-from kosmosx_stream.live_response import LiveResponse
 from kosmosx_stream.protocol import frames
 from kosmosx_stream.protocol.client_events import CreateOnStream, SteerResponse
 from kosmosx_stream.protocol.errors import HandedOver, RateLimited, Unavailable
@@ -25,6 +24,7 @@ from kosmosx_stream.transports.socket_steering import (
     refuse_steer,
     response_stopped,
 )
+from kosmosx_stream.turns.live_response import LiveResponse
 from metering.authenticator import Principal
 
 

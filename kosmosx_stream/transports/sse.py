@@ -16,7 +16,7 @@ from typing import Any
 
 from starlette.types import Message, Receive, Scope, Send
 
-from kosmosx_stream.auth import key_refusal
+from kosmosx_stream.access.auth import key_refusal
 from kosmosx_stream.protocol import frames
 from kosmosx_stream.protocol.errors import ApiError, encode_sse
 from kosmosx_stream.protocol.frames import Event

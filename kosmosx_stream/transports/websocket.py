@@ -11,7 +11,7 @@ from collections.abc import Coroutine
 from starlette.responses import Response
 from starlette.websockets import WebSocket
 
-from kosmosx_stream.auth import (
+from kosmosx_stream.access.auth import (
     SUBPROTOCOL,
     authenticate,
     check_origin,

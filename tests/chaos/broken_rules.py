@@ -9,7 +9,7 @@ from conversation import redis_log
 from conversation.entries import Delta, Entry
 from conversation.ports import LogUnavailable, Write
 from conversation.redis_connection import key, reply
-from kosmosx_stream import live_response, response_log, session
+from kosmosx_stream.turns import live_response, response_log, session
 from metering.ledger import Recorded
 from metering.sqlite import ledger
 from metering.usage import LedgerRow, TurnUsage

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from itertools import pairwise
 
-from kosmosx_stream.adoption import MAX_ADOPTIONS
+from kosmosx_stream.turns.adoption import MAX_ADOPTIONS
 from tests.chaos.ledgers import Ledgers, Log
 from tests.chaos.reader import Event, Question, Reading
 

@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from conversation import redis_log
-from kosmosx_stream import admission, cli, response_log, sessions
+from kosmosx_stream import cli
+from kosmosx_stream.admission import admission
+from kosmosx_stream.turns import response_log, sessions
 from metering.sqlite import ledger
 from tests.chaos.broken_rules import BROKEN_RULES
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from conversation.items import Conversation
-from kosmosx_stream import adoption
+from kosmosx_stream.turns import adoption
 from metering.accounts import Account
 from metering.sqlite.store import open_sqlite
 from tests.kosmosx_stream.instances import Cluster

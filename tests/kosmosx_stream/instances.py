@@ -11,18 +11,18 @@ from conversation.items import Message
 from conversation.memory_attendance import MemoryAttendance
 from conversation.memory_history import MemoryHistory
 from conversation.memory_log import MemoryEventLog
-from kosmosx_stream.chat_format import Released
 from kosmosx_stream.engines.port import Delta, EngineDead, Generate
-from kosmosx_stream.hub import Hub
-from kosmosx_stream.live_response import LiveResponse
+from kosmosx_stream.formats.chat_format import Released
+from kosmosx_stream.limits.spending import Spending
 from kosmosx_stream.protocol.counting import CostFn
 from kosmosx_stream.protocol.fold import Projection
 from kosmosx_stream.protocol.frames import Event
-from kosmosx_stream.response_log import ResponseLog
-from kosmosx_stream.runner import Runner
 from kosmosx_stream.settings import Settings
-from kosmosx_stream.spending import Spending
-from kosmosx_stream.sweeper import Sweeper
+from kosmosx_stream.turns.hub import Hub
+from kosmosx_stream.turns.live_response import LiveResponse
+from kosmosx_stream.turns.response_log import ResponseLog
+from kosmosx_stream.turns.runner import Runner
+from kosmosx_stream.turns.sweeper import Sweeper
 from metering.authenticator import Principal
 from metering.store import Store
 

@@ -8,8 +8,8 @@ import httpx
 import openai
 import pytest
 
-from tests.kosmosx_stream.chat_template import tiny_chat_model as tiny
 from tests.kosmosx_stream.clients import MODEL, client, message, picture_url, socket, text_of
+from tests.kosmosx_stream.formats.chat_template import tiny_chat_model as tiny
 from tests.server_process import ServerProcess
 
 WINDOW = 640

@@ -10,7 +10,7 @@ from conversation.entries import Delta as LogDelta
 from conversation.entries import Ended, Started, pack
 from conversation.ports import Write
 from kosmosx_stream.protocol.errors import Conflict as Refusal
-from kosmosx_stream.sessions import InUseElsewhere
+from kosmosx_stream.turns.sessions import InUseElsewhere
 from tests.kosmosx_stream.instances import (
     PRINCIPAL,
     PROMPT,

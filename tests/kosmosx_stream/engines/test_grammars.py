@@ -8,9 +8,9 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from conversation.entries import Sampling
-from kosmosx_stream import grammar
-from kosmosx_stream.call_reader import Arguments, CallBegins, CallReader
 from kosmosx_stream.engines.port import EngineError, EngineRefused, Generate
+from kosmosx_stream.formats import grammar
+from kosmosx_stream.formats.call_reader import Arguments, CallBegins, CallReader
 from kosmosx_stream.kosmosx.prompt import Kosmos2Format
 from kosmosx_stream.settings import NANO_CHECKPOINT
 from tests.kosmosx_stream.engines.conformance import Subject, answer, ask, ids_of, picture

@@ -12,8 +12,8 @@ from kosmosx_stream.engines.checkpoint import Checkpoint
 from kosmosx_stream.engines.port import EngineRefused, Generate
 from kosmosx_stream.engines.transformers_local import TransformersEngine
 from kosmosx_stream.settings import Settings
-from tests.kosmosx_stream.chat_template import tiny_chat_model as tiny
 from tests.kosmosx_stream.engines.conformance import picture
+from tests.kosmosx_stream.formats.chat_template import tiny_chat_model as tiny
 
 pytestmark = pytest.mark.filterwarnings("default")  # torch's own deprecations
 FAMILIES = ("chatml", "llama3")

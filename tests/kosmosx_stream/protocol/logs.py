@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from conversation.entries import Delta, Ended, Entry, Price
 from conversation.items import Grounding
-from kosmosx_stream.call_reader import said_call
+from kosmosx_stream.formats.call_reader import said_call
 from kosmosx_stream.protocol.projection import Event, Projector
 
 SCHEMAS = {

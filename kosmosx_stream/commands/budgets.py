@@ -1,0 +1,113 @@
+"""`kosmosx budgets …` and `kosmosx plan`: what an account may take, as the operator says."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Annotated, TypeVar, get_args
+
+import typer
+
+from kosmosx_stream import bootstrap
+from kosmosx_stream.commands.command_line import DataDir, read_settings
+from kosmosx_stream.protocol.budgets import micro_usd
+from kosmosx_stream.protocol.errors import InvalidRequest
+from metering.budgets import Budget, Standing
+from metering.errors import NotFound, StoreTooNew, StoreUnavailable
+from metering.plans import PlanName
+from metering.store import Store
+from metering.usage import usd
+
+T = TypeVar("T")
+
+budgets = typer.Typer(no_args_is_help=True, help="What accounts may spend in a month.")
+
+AccountId = Annotated[str, typer.Argument(help="Id of the account.")]
+
+
+@budgets.command("set")
+def set_budget(
+    account: AccountId,
+    limit_usd: Annotated[str, typer.Argument(help="Dollars a month, as in 25.00.")],
+    data_dir: DataDir = None,
+    *,
+    soft: Annotated[bool, typer.Option("--soft", help="Warn only; stop nothing.")] = False,
+    open_: Annotated[
+        bool, typer.Option("--open", help="Let the account's owner change it.")
+    ] = False,
+) -> None:
+    """Set what an account may spend in a month. Its owner cannot change it, unless --open."""
+    try:
+        limit = micro_usd(limit_usd, "limit_usd")
+    except InvalidRequest as error:
+        raise typer.BadParameter(error.message) from None
+    budget = Budget(account_id=account, limit_micro_usd=limit, hard=not soft, locked=not open_)
+
+    async def work(store: Store) -> Standing | None:
+        await store.budgets.set_budget(budget)
+        return await store.budgets.standing(account, time.time())
+
+    _show(_with_store(data_dir, work))
+
+
+@budgets.command("show")
+def show(account: AccountId, data_dir: DataDir = None) -> None:
+    """What the month may cost an account, and has."""
+
+    async def work(store: Store) -> Standing | None:
+        await store.accounts.account(account)
+        return await store.budgets.standing(account, time.time())
+
+    _show(_with_store(data_dir, work))
+
+
+@budgets.command("remove")
+def remove(account: AccountId, data_dir: DataDir = None) -> None:
+    """Let an account spend what it likes."""
+
+    async def work(store: Store) -> None:
+        await store.accounts.account(account)
+        await store.budgets.remove_budget(account)
+
+    _with_store(data_dir, work)
+
+
+def plan(
+    account: AccountId,
+    name: Annotated[str, typer.Argument(help="Plan of the price book; basic, standard, ...")],
+    data_dir: DataDir = None,
+) -> None:
+    """Put an account on a plan: how much its keys may take in a minute."""
+    if name not in get_args(PlanName):
+        raise typer.BadParameter(f"expected {', '.join(get_args(PlanName))}, got '{name}'")
+    _with_store(data_dir, lambda store: store.accounts.set_plan(account, name))
+
+
+def _with_store(data_dir: DataDir, work: Callable[[Store], Awaitable[T]]) -> T:
+    settings = read_settings(data_dir=data_dir)
+
+    async def run() -> T:
+        store = await bootstrap.open_store(settings)
+        try:
+            return await work(store)
+        finally:
+            await store.close()
+
+    try:
+        return asyncio.run(run())
+    except NotFound as error:
+        raise typer.BadParameter(f"there is no {error}") from None
+    except (StoreTooNew, StoreUnavailable) as error:
+        typer.echo(f"kosmosx: {error}", err=True)
+        raise typer.Exit(1) from None
+
+
+def _show(standing: Standing | None) -> None:
+    if standing is None:
+        typer.echo("no budget")
+        return
+    kind = "hard" if standing.hard else "soft"
+    typer.echo(
+        f"{kind}, {usd(standing.limit_micro_usd)} USD a month: "
+        f"{usd(standing.spent_micro_usd)} spent, {usd(standing.held_micro_usd)} held, "
+        f"{usd(standing.left_micro_usd)} left"
+    )

@@ -1,0 +1,1 @@
+"""Between a model's tokens and words: prompts in, items out."""

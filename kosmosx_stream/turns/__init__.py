@@ -1,0 +1,1 @@
+"""Live turns: their state machine, their log, their owners, their ends."""

@@ -1,0 +1,149 @@
+"""Ends a response in its owner's place: one that is to be cancelled, or that kills its owners.
+
+Whoever holds the lease may write the last entry. The lease is taken from its owner, alive or dead,
+and from then on the log refuses what the owner writes; so this works from any instance, at once.
+"""
+
+import time
+from collections.abc import Sequence
+
+from conversation.entries import Ended, EndReason, Entry, Started, pack
+from conversation.ports import Conflict, EventLog, Lease, LogUnavailable, Write
+from kosmosx_stream.formats.chat_format import ChatFormat
+from kosmosx_stream.protocol import errors
+from kosmosx_stream.turns.lost_turn import read_lost_turn
+from kosmosx_stream.turns.response_log import ResponseLog
+from kosmosx_stream.turns.session import Publish, Session, displaced
+from metering.ledger import Ledger
+
+
+class Ending:
+    """Writes the ends of responses that are not live here."""
+
+    def __init__(
+        self, *, log: EventLog, ledger: Ledger, responses: ResponseLog, lease_ttl_s: float
+    ) -> None:
+        self._log = log
+        self._ledger = ledger
+        self._responses = responses
+        self._lease_ttl_s = lease_ttl_s
+        self.chat_format: ChatFormat | None = None
+        """Of the model; there is none until it is loaded."""
+
+    async def cancel(self, account_id: str, response_id: str) -> bool:
+        """Cancel a response wherever it is live; one that has ended stays as it is: False.
+
+        Raises:
+            NotFound: there is none, or it is another account's.
+            Unavailable: the model is not loaded yet, or the log cannot be written.
+        """
+        entries = await self._responses.entries(response_id)
+        match entries:
+            case [Started(account_id=owner), *_] if owner == account_id:
+                pass
+            case _:
+                raise errors.response_not_found(response_id)
+        if isinstance(entries[-1], Ended):
+            return False
+        await self.take_and_end(response_id)
+        return True
+
+    async def take_and_end(self, response_id: str) -> None:
+        """Cancel a response wherever it is live, and settle it; one that is settled stays so.
+
+        Raises:
+            Unavailable: the model is not loaded yet.
+            LogUnavailable: the log cannot be written.
+        """
+        self._loaded()  # Before the owner loses what could not be ended here.
+        lease = await self._log.seize(response_id, self._lease_ttl_s)
+        if lease is not None:
+            # Read once it is ours: the owner may have written until it was dispossessed.
+            await self.end(lease, await self._responses.entries(response_id), "cancelled")
+
+    async def end(
+        self,
+        lease: Lease,
+        entries: Sequence[Entry],
+        reason: EndReason,
+        *,
+        error_code: str | None = None,
+        error_message: str | None = None,
+    ) -> None:
+        """Write the last entry unless it is there, settle by the log, and let go of it.
+
+        Raises:
+            Unavailable: the model is not loaded yet.
+            LogUnavailable: the log cannot be written, or was taken over.
+        """
+        if entries:
+            if not isinstance(entries[-1], Ended):
+                ended = await self._write_end(lease, entries, reason, error_code, error_message)
+                entries = [*entries, ended]
+            await self._settle(lease, entries)
+        else:
+            await self._log.release(lease)
+
+    async def _write_end(
+        self,
+        lease: Lease,
+        entries: Sequence[Entry],
+        reason: EndReason,
+        error_code: str | None,
+        error_message: str | None,
+    ) -> Ended:
+        last = self._last(entries, reason, error_code, error_message)
+        ended = last.entry
+        assert isinstance(ended, Ended)
+        write = Write(lease=lease, expected=len(entries), entries=(pack(ended),), turn=last.turn)
+        (refused,) = await self._log.append([write], self._lease_ttl_s)
+        if isinstance(refused, Conflict):
+            ended = displaced(ended)
+            write = Write(lease=lease, expected=len(entries), entries=(pack(ended),))
+            (refused,) = await self._log.append([write], self._lease_ttl_s)
+        if refused is not None:
+            raise LogUnavailable(f"{lease.response_id}: {refused!r}")
+        return ended
+
+    def _last(
+        self,
+        entries: Sequence[Entry],
+        reason: EndReason,
+        error_code: str | None,
+        error_message: str | None,
+    ) -> Publish:
+        """What the session would have published last."""
+        chat_format = self._loaded()
+        turn = read_lost_turn(entries)
+        machine, now = Session(), time.time()
+        effects = machine.resume(
+            turn.started,
+            turn.deltas,
+            chat_format.decoder(),
+            now,
+            finish_reason=turn.finish_reason(chat_format),
+        )
+        effects += machine.stop(
+            turn.started.response_id,
+            reason,
+            now,
+            error_code=error_code,
+            error_message=error_message,
+        )
+        (last,) = (effect for effect in effects if isinstance(effect, Publish))
+        return last
+
+    def _loaded(self) -> ChatFormat:
+        if self.chat_format is None:
+            raise errors.Unavailable("The model is being loaded.", code="server_unavailable")
+        return self.chat_format
+
+    async def _settle(self, lease: Lease, entries: Sequence[Entry]) -> None:
+        await self._responses.record(entries)
+        started = entries[0]
+        assert isinstance(started, Started)
+        if started.single_turn:
+            await self._ledger.close_session(
+                started.account_id, started.session_id, time.time(), "finished"
+            )
+        await self._responses.release(lease, started)

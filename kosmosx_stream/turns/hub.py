@@ -1,0 +1,254 @@
+"""What the server can do with turns: begin one, stop one, read one, wherever it is live.
+
+A turn's life: 1. `say` takes a lease, its conversation with it, and publishes `Started`. 2. The
+turn's task pulls deltas out of the engine and hands them to the session. 3. What the session
+publishes goes through the group commit, and only then to readers. 4. After the last entry the turn
+is settled in the ledger, its lease is released, and its readers get the end (`live_turns.py`). 5. A
+turn whose owner died before that is adopted by the first instance whose sweeper sees it, and goes
+on after the last token in its log (`adoption.py`).
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Sequence
+
+from conversation.entries import Started
+from conversation.ports import (
+    Attendance,
+    Barred,
+    Claim,
+    Conflict,
+    EventLog,
+    Fenced,
+    Lease,
+    LogUnavailable,
+    NotFound,
+)
+from kosmosx_stream.cancelling import end
+from kosmosx_stream.formats.chat_format import ChatFormat
+from kosmosx_stream.limits.spending import Spending
+from kosmosx_stream.protocol import errors
+from kosmosx_stream.protocol.fold import Projection, Unseen
+from kosmosx_stream.protocol.frames import Event
+from kosmosx_stream.protocol.projection import Projector
+from kosmosx_stream.settings import Settings
+from kosmosx_stream.turns.adoption import Adoption
+from kosmosx_stream.turns.draining import Drain
+from kosmosx_stream.turns.ending import Ending
+from kosmosx_stream.turns.heartbeat import Heartbeat
+from kosmosx_stream.turns.live_response import LiveResponse, LogLost
+from kosmosx_stream.turns.live_session import LiveSession
+from kosmosx_stream.turns.live_turns import LiveTurns, Model, Owe
+from kosmosx_stream.turns.response_log import ResponseLog
+from kosmosx_stream.turns.runner import Runner
+from kosmosx_stream.turns.session import SessionClosed
+from kosmosx_stream.turns.sessions import session_closed
+from metering import errors as books
+from metering.ledger import Ledger
+
+
+class Hub:
+    """The turns of this instance, and those of others. Use inside `running`."""
+
+    def __init__(
+        self,
+        *,
+        log: EventLog,
+        attendance: Attendance,
+        ledger: Ledger,
+        responses: ResponseLog,
+        spending: Spending,
+        owe: Owe,
+        settings: Settings,
+    ) -> None:
+        self._log = log
+        self._ledger = ledger
+        self._responses = responses
+        self._spending = spending
+        self._settings = settings
+        self.ending = Ending(
+            log=log, ledger=ledger, responses=responses, lease_ttl_s=settings.lease_ttl_s
+        )
+        self._turns = LiveTurns(
+            log=log,
+            attendance=attendance,
+            ledger=ledger,
+            responses=responses,
+            ending=self.ending,
+            owe=owe,
+            settings=settings,
+        )
+        self.sessions = self._turns.sessions
+        self.heartbeat = Heartbeat(self._turns.committer, self.sessions, self._turns.all)
+        self.adoption = Adoption(
+            log=log,
+            responses=responses,
+            turns=self._turns,
+            ending=self.ending,
+            lease_ttl_s=settings.lease_ttl_s,
+        )
+        self.drain = Drain(self._turns, timeout_s=settings.drain_timeout_s)
+
+    # -- life ------------------------------------------------------------------------------
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Run the committer and the heartbeats; on leaving, whatever is live is left to others."""
+        async with self._turns.running():
+            beats = [self._turns.spawn(beat) for beat in self._heartbeats()]
+            try:
+                yield
+            finally:
+                await self.drain.hand_over()
+                await end(*beats)
+
+    def _heartbeats(self) -> Sequence[Coroutine[None, None, None]]:
+        settings = self._settings
+        return (
+            self.heartbeat.renew_leases(settings.lease_ttl_s),
+            self.heartbeat.touch_sessions(settings.session_idle_s),
+            self.heartbeat.note_connections(settings.disconnect_grace_s),
+        )
+
+    def serve_with(self, runner: Runner, chat_format: ChatFormat) -> None:
+        """The engine is up: turns can start."""
+        self._turns.model = Model(runner, chat_format)
+        self.ending.chat_format = chat_format
+
+    @property
+    def draining(self) -> bool:
+        """Whether this instance is about to leave."""
+        return self.drain.began.is_set()
+
+    @property
+    def takes_turns(self) -> bool:
+        """Whether a turn can begin here, or go on."""
+        return self._turns.model is not None and not self.draining
+
+    # -- beginning -------------------------------------------------------------------------
+
+    async def say(
+        self, session: LiveSession, started: Started, reserved: Lease | None = None
+    ) -> LiveResponse:
+        """Begin a turn; returns once its admission is committed.
+
+        `reserved`: the lease that its `Idempotency-Key` was reserved with.
+
+        Raises:
+            Unavailable: no engine yet, draining, or the log cannot be written.
+            Conflict: the session is closed, or the conversation is in another turn.
+            NotFound: the conversation was deleted meanwhile.
+            QuotaExceeded: the account's budget has not enough left.
+            StoreUnavailable: what is left of the budget cannot be told.
+        """
+        model = self._turns.model
+        if self.draining or model is None:
+            raise errors.Unavailable("The server takes no turns now.", code="server_unavailable")
+        try:
+            await self._ledger.touch(session.principal.account_id, session.id, time.time())
+            lease = await self._log.acquire(
+                started.response_id,
+                self._settings.lease_ttl_s,
+                _claim(started),
+                reserved,
+                session.id,
+            )
+        except (books.SessionClosed, Barred) as error:
+            raise session_closed(session.id) from error
+        except Conflict as error:
+            raise errors.conversation_locked() from error
+        except NotFound as error:
+            raise errors.conversation_not_found(started.conversation_id) from error
+        except LogUnavailable as error:
+            raise _log_unavailable() from error
+        if lease is None:
+            raise errors.Conflict("The response is live already.", code="conflict")
+        try:
+            started = await self._spending.set_aside(started)
+        except BaseException:
+            await self._log.release(lease, session_id=session.id)
+            raise
+        return await self._begin(session, started, lease, model.chat_format)
+
+    async def _begin(
+        self, session: LiveSession, started: Started, lease: Lease, chat_format: ChatFormat
+    ) -> LiveResponse:
+        live = self._turns.hold(session, started, lease)
+        try:
+            effects = session.machine.say(started, chat_format.decoder())
+            verdicts = self._turns.carry_out(session, effects)
+            await asyncio.shield(verdicts[0])
+        except SessionClosed as error:
+            self._turns.forget(live)
+            await self._log.release(lease, session_id=session.id)
+            await self._spending.give_back(started)
+            raise session_closed(session.id) from error
+        except (Fenced, Conflict, LogUnavailable) as error:
+            raise _log_unavailable() from error
+        return live
+
+    # -- stopping --------------------------------------------------------------------------
+
+    def cancel(self, session: LiveSession, response_id: str) -> None:
+        """Stop a live turn of the session at once."""
+        self._turns.stop(session, response_id, "cancelled")
+
+    def steer(self, session: LiveSession, response_id: str) -> None:
+        """End a live turn as soon as another one can go on from there."""
+        self._turns.carry_out(session, session.machine.steer(response_id, time.time()))
+
+    # -- reading ---------------------------------------------------------------------------
+
+    def live(self, response_id: str) -> tuple[LiveSession, LiveResponse] | None:
+        """A response that is live on this instance, and its session."""
+        live = self._turns.get(response_id)
+        return None if live is None else (self.sessions.get(live.started.session_id), live)
+
+    async def follow(
+        self, response_id: str, after: int = -1, projection: Projection = Projector
+    ) -> AsyncGenerator[Sequence[Event], None]:
+        """Committed events above `after`, to the end, wherever the response lives.
+
+        Raises:
+            NotFound: there is no such response, or it ends before `after`.
+            HandedOver: it goes on, and can be read, elsewhere.
+            Unavailable: the log cannot be reached.
+        """
+        live = self._turns.get(response_id)
+        if live is not None and live.reaches(after, projection):
+            try:
+                async for batch in live.follow(after, projection):
+                    yield batch
+            except LogLost as lost:
+                after = lost.after
+            else:
+                return
+        if self.drain.over.is_set():
+            raise errors.HandedOver(after)
+        async for batch in self._responses.follow(response_id, after, projection):
+            yield batch
+
+    async def until_ended(self, response_id: str) -> None:
+        """Read a response to its end without looking at it.
+
+        Raises:
+            ApiError: as `follow`.
+        """
+        async with contextlib.aclosing(self.follow(response_id, projection=Unseen)) as events:
+            async for _ in events:
+                pass
+
+
+def _claim(started: Started) -> Claim | None:
+    if started.conversation_id is None:
+        return None
+    return Claim(
+        account_id=started.account_id,
+        conversation_id=started.conversation_id,
+        revision=started.conversation_revision,
+    )
+
+
+def _log_unavailable() -> errors.Unavailable:
+    return errors.Unavailable("The log cannot be written now. Try again.", code="log_unavailable")
