@@ -1,20 +1,20 @@
 """A rush: visitors at two servers that are killed meanwhile, then everything closed and paid."""
 
 import asyncio
+import os
 import random
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from typer.testing import CliRunner
-
-from kosmosx_stream.cli import app
 from tests.chaos.faults import FAULTS
 from tests.chaos.oracle import Oracle, Verdict
 from tests.chaos.strike import Strike
 from tests.chaos.world import World
+from tests.server_process import KOSMOSX
 from tests.stripe_standin.app import Fault, StripeStandin
 from tests.supabase.project import SupabaseProject
 from tests.whole.sums import Books, Sum
@@ -198,8 +198,13 @@ class Rush:
         await self._command("stripe", "link", key["account_id"], "--subscribe")
 
     async def _command(self, *words: str) -> None:
-        data = str(self._folder / "one")
-        done = await asyncio.to_thread(
-            CliRunner().invoke, app, [*words, "--data-dir", data], env=self._environment
+        """`kosmosx …`, as an operator says it."""
+        command = [KOSMOSX, *words, "--data-dir", self._folder / "one"]
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            env=os.environ | self._environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
         )
-        assert done.exit_code == 0, done.output
+        said, _ = await process.communicate()
+        assert process.returncode == 0, said

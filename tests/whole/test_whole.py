@@ -53,8 +53,13 @@ async def test_the_sums_are_equal_whatever_is_killed(
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-async def test_two_hundred_sessions_with_a_model_cost_the_same_in_every_book(
-    tmp_path: Path, supabase: SupabaseProject, stripe: StripeStandin, stripe_server: StandinServer
+@pytest.mark.parametrize("engine", ["deterministic", "vllm"])
+async def test_two_hundred_sessions_cost_the_same_in_every_book(
+    tmp_path: Path,
+    supabase: SupabaseProject,
+    stripe: StripeStandin,
+    stripe_server: StandinServer,
+    engine: str,
 ) -> None:
     with stripe_server.serving(stripe):
         outcome = await Rush(
@@ -66,7 +71,7 @@ async def test_two_hundred_sessions_with_a_model_cost_the_same_in_every_book(
             visits=200,
             strikes=STRIKES,
             linked=True,
-            environment={"KOSMOSX_ENGINE": "vllm"},
+            environment={"KOSMOSX_ENGINE": engine},
         ).run()
     judge(outcome, visits=200)
 
