@@ -201,9 +201,13 @@ class Hub:
     # -- reading ---------------------------------------------------------------------------
 
     def live(self, response_id: str) -> tuple[LiveSession, LiveResponse] | None:
-        """A response that is live on this instance, and its session."""
+        """A response that is live on this instance, and its session.
+
+        None too for one whose session has closed with it: nothing is left to be done to it here.
+        """
         live = self._turns.get(response_id)
-        return None if live is None else (self.sessions.get(live.started.session_id), live)
+        session = None if live is None else self.sessions.get(live.started.session_id)
+        return None if live is None or session is None else (session, live)
 
     async def follow(
         self, response_id: str, after: int = -1, projection: Projection = Projector

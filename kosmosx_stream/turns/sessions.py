@@ -92,13 +92,9 @@ class Sessions:
             self._spawn(self._recall_key(session))
         return session
 
-    def get(self, session_id: str) -> LiveSession:
-        """A session that is live here.
-
-        Raises:
-            KeyError: it is not.
-        """
-        return self._live[session_id]
+    def get(self, session_id: str) -> LiveSession | None:
+        """A session that is live here."""
+        return self._live.get(session_id)
 
     @contextlib.contextmanager
     def connection(self, session: LiveSession) -> Iterator[None]:

@@ -56,7 +56,7 @@ async def test_conversations_are_kept_found_renamed_and_deleted(demo: Demo) -> N
     assert demo.questions()[-1]["conversation"] == first
 
     await page.get_by_role("button", name="Rename: What are boats?").click()
-    await page.get_by_label("Title").fill("Boats")
+    await page.get_by_role("textbox", name="Title").fill("Boats")
     await page.keyboard.press("Enter")
     await expect(titles).to_have_text(["Boats"])
     await demo.again()
@@ -120,7 +120,7 @@ async def test_tabs_stay_in_step(context: BrowserContext, slow_server: Any) -> N
     await expect(tabs[1].turn(1).locator(".question")).to_have_text("Two?")
     await stopped_by_the_other(tabs, 1)
     await tabs[0].page.get_by_role("button", name="Rename: One?").click()
-    await tabs[0].page.get_by_label("Title").fill("Uno")
+    await tabs[0].page.get_by_role("textbox", name="Title").fill("Uno")
     await tabs[0].page.keyboard.press("Enter")
     await expect(tabs[1].page.locator("#conversations .title")).to_contain_text(["Uno"])
     await tabs[0].page.get_by_role("button", name="Delete: Uno").click()

@@ -105,3 +105,13 @@ async def test_readers_beside_the_owner_are_served_from_memory(
         assert reads == 0
         assert await finish(other) == here
         assert reads > 0
+
+
+async def test_a_response_whose_session_has_closed_is_not_live_any_more(cluster: Cluster) -> None:
+    async with cluster.instance(Engine(stalls=[3])) as instance:
+        await begin(instance)
+        await instance.engine.stalled.wait()
+        assert instance.hub.live("resp") is not None
+        instance.hub.sessions.forget("sess")
+        assert instance.hub.live("resp") is None
+        instance.engine.go.set()
