@@ -1,18 +1,18 @@
 """`kosmosx budgets …` and `kosmosx plan`: what an account may take, as the operator says."""
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Annotated, TypeVar, get_args
 
 import typer
 
-from kosmosx_stream import bootstrap
 from kosmosx_stream.commands.command_line import DataDir, read_settings
+from kosmosx_stream.commands.operating import stop, with_books
 from kosmosx_stream.protocol.budgets import micro_usd
 from kosmosx_stream.protocol.errors import InvalidRequest
 from metering.budgets import Budget, Standing
-from metering.errors import NotFound, StoreTooNew, StoreUnavailable
+from metering.errors import NotFound
 from metering.plans import PlanName
 from metering.store import Store
 from metering.usage import usd
@@ -46,7 +46,7 @@ def set_budget(
         await store.budgets.set_budget(budget)
         return await store.budgets.standing(account, time.time())
 
-    _show(_with_store(data_dir, work))
+    _show(_with_books(data_dir, work))
 
 
 @budgets.command("show")
@@ -57,7 +57,7 @@ def show(account: AccountId, data_dir: DataDir = None) -> None:
         await store.accounts.account(account)
         return await store.budgets.standing(account, time.time())
 
-    _show(_with_store(data_dir, work))
+    _show(_with_books(data_dir, work))
 
 
 @budgets.command("remove")
@@ -68,7 +68,7 @@ def remove(account: AccountId, data_dir: DataDir = None) -> None:
         await store.accounts.account(account)
         await store.budgets.remove_budget(account)
 
-    _with_store(data_dir, work)
+    _with_books(data_dir, work)
 
 
 def plan(
@@ -79,26 +79,14 @@ def plan(
     """Put an account on a plan: how much its keys may take in a minute."""
     if name not in get_args(PlanName):
         raise typer.BadParameter(f"expected {', '.join(get_args(PlanName))}, got '{name}'")
-    _with_store(data_dir, lambda store: store.accounts.set_plan(account, name))
+    _with_books(data_dir, lambda store: store.accounts.set_plan(account, name))
 
 
-def _with_store(data_dir: DataDir, work: Callable[[Store], Awaitable[T]]) -> T:
-    settings = read_settings(data_dir=data_dir)
-
-    async def run() -> T:
-        store = await bootstrap.open_store(settings)
-        try:
-            return await work(store)
-        finally:
-            await store.close()
-
+def _with_books(data_dir: Path | None, work: Callable[[Store], Awaitable[T]]) -> T:
     try:
-        return asyncio.run(run())
+        return with_books(read_settings(data_dir=data_dir), work)
     except NotFound as error:
-        raise typer.BadParameter(f"there is no {error}") from None
-    except (StoreTooNew, StoreUnavailable) as error:
-        typer.echo(f"kosmosx: {error}", err=True)
-        raise typer.Exit(1) from None
+        raise stop(f"there is no {error}") from None
 
 
 def _show(standing: Standing | None) -> None:
