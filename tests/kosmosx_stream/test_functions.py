@@ -305,6 +305,7 @@ def test_the_bundled_model_keeps_its_boxes_beside_functions(seen: Any) -> None:
     assert "kosmosx:grounding" in beside.output[0].content[0].to_dict()
 
 
+@pytest.mark.slow
 def test_a_call_goes_on_after_kill_9(slow_server: ServerProcess) -> None:
     """In the middle of its arguments, as if nothing had happened."""
     official = client(slow_server)
