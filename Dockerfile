@@ -109,8 +109,8 @@ WORKDIR /source
 COPY . .
 COPY --from=gateway-build /opt/gateway.txt /tmp/gateway.txt
 # What the image has in a fitting version stays: vLLM, its torch and CUDA above all.
-RUN --mount=type=cache,target=/root/.cache/uv \
-    uv pip install --system --verify-hashes --constraint /tmp/gateway.txt ".[gpu]" \
+RUN --mount=type=cache,target=/var/cache/uv \
+    UV_CACHE_DIR=/var/cache/uv uv pip install --system --verify-hashes --constraint /tmp/gateway.txt ".[gpu]" \
     && rm -rf /source/* \
     && groupadd --gid 10001 kosmosx \
     && useradd --uid 10001 --gid 10001 --home-dir /cache --no-create-home --shell /usr/sbin/nologin kosmosx \
