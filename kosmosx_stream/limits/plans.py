@@ -1,7 +1,6 @@
 """The plans of accounts, and what they hold their keys to, on all servers together."""
 
 import contextlib
-import logging
 import time
 from collections import OrderedDict
 
@@ -12,11 +11,10 @@ from kosmosx_stream.limits.rate_limits import RateLimits, Take
 from kosmosx_stream.protocol.errors import RateLimited
 from kosmosx_stream.protocol.rate_limits import RateLimit
 from metering.authenticator import Principal
+from metering.errors import StoreUnavailable
 from metering.plans import Plan
 from metering.prices import PriceBook
 from metering.store import Store
-
-logger = logging.getLogger(__name__)
 
 KNOWN_S = 5.0
 """An account that was put on another plan is held to it after so long."""
@@ -61,7 +59,7 @@ class Plans:
 
     async def owe(self, principal: Principal, output_tokens: int) -> None:
         """Take what a turn has said. That it cannot be written down stops nobody."""
-        with contextlib.suppress(LogUnavailable):
+        with contextlib.suppress(LogUnavailable, StoreUnavailable):
             plan = await self._plan(principal.account_id)
             await self._rates.owe(plan, _holder(principal), Take(tokens=output_tokens))
 

@@ -3,16 +3,26 @@
 import asyncio
 from collections.abc import AsyncIterator
 from itertools import count
+from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from redis.asyncio import Redis
 
 from conversation.redis_connection import connect
 from kosmosx_stream.embedded_valkey import embedded_valkey
+from kosmosx_stream.limits.plans import Plans
 from kosmosx_stream.limits.rate_limits import PERIOD_S, RateLimits, Take
 from kosmosx_stream.protocol.errors import RateLimited
 from kosmosx_stream.protocol.rate_limits import RateLimit, limit_headers
+from metering.accounts import Account
+from metering.authenticator import Principal
+from metering.errors import StoreUnavailable
 from metering.plans import Plan
+from metering.prices import default_price_book
+from metering.sqlite.accounts import SqliteAccounts
+from metering.sqlite.database import Database
+from metering.sqlite.store import sqlite_store
 
 names = (f"key_{number}" for number in count())
 
@@ -93,6 +103,23 @@ async def test_those_who_ask_at_the_same_time_get_no_more_than_there_is(rates: R
     asked = [rates.take(plan, key, Take(1)) for _ in range(40)]
     answers = await asyncio.gather(*asked, return_exceptions=True)
     assert sum(isinstance(answer, tuple) for answer in answers) == 10
+
+
+class Unreachable(SqliteAccounts):
+    async def account(self, account_id: str) -> Account:
+        raise StoreUnavailable("down")
+
+
+async def test_without_the_books_an_answer_ends_all_the_same(
+    rates: RateLimits, tmp_path: Path
+) -> None:
+    database = await Database.open(tmp_path / "books.db")
+    store = replace(sqlite_store(database), accounts=Unreachable(database))
+    plans, caller = Plans(store, default_price_book(), rates), Principal("acct", None)
+    await plans.owe(caller, 5)
+    with pytest.raises(StoreUnavailable):
+        await plans.check_sessions("acct")
+    await database.close()
 
 
 def test_headers_tell_of_all_limits_and_the_nearest() -> None:
