@@ -216,11 +216,10 @@ class LiveTurns:
             task.cancel()  # Maybe from within: then it ends at its next step.
 
     async def _settle(self, session: LiveSession, live: LiveResponse) -> None:
-        """After the last entry: the ledger, then the lease, then the readers."""
+        """After the last entry: the ledger, the lease, the readers, and then the rate limit."""
         if not await live.ended:
             return
         settled = await self._record(live)
-        await self._owe(session.principal, live.output_tokens)
         self.carry_out(session, session.machine.settled(live.started.response_id))
         if session.single_turn and settled:
             self.sessions.end(session, "finished")
@@ -236,6 +235,7 @@ class LiveTurns:
             with contextlib.suppress(LogUnavailable):
                 await self._responses.release(live.lease, live.started)
         live.finish()
+        await self._owe(session.principal, live.output_tokens)
 
     async def _record(self, live: LiveResponse) -> bool:
         try:
