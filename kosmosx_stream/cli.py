@@ -25,6 +25,7 @@ from kosmosx_stream.commands import receipts as receipt_commands
 from kosmosx_stream.commands.command_line import DataDir, read_settings
 from kosmosx_stream.commands.doctor import doctor
 from kosmosx_stream.commands.health_probe import NotReady, check_ready, local_host
+from kosmosx_stream.commands.settings import settings as show_settings
 from kosmosx_stream.embedded_valkey import DataDirInUse
 from kosmosx_stream.model_folder import ModelNotFoundError, model_folder
 from kosmosx_stream.redis_watch import UnusableRedis, check_named
@@ -41,6 +42,7 @@ app.add_typer(billing_commands.stripe, name="stripe")
 app.add_typer(receipt_commands.receipts, name="receipts")
 app.command()(billing_commands.reconcile)
 app.command()(doctor)
+app.command("settings")(show_settings)
 app.add_typer(budget_commands.budgets, name="budgets")
 app.command()(budget_commands.plan)
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from metering.plans import PlanName
@@ -13,10 +13,22 @@ from metering.stripe.mode import Mode, check_mode
 NANO_CHECKPOINT = Path(__file__).parent / "kosmosx" / "nano" / "checkpoint"
 
 
+def _split(given: object) -> object:
+    if not isinstance(given, str):
+        return given
+    return tuple(part.strip() for part in given.split(",") if part.strip())
+
+
+CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+"""A list that stands in one environment variable: `a,b`."""
+
+
 class Settings(BaseSettings):
     """Environment variables carry the prefix `KOSMOSX_`, e.g. `KOSMOSX_PORT=9000`."""
 
-    model_config = SettingsConfigDict(env_prefix="KOSMOSX_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="KOSMOSX_", frozen=True, extra="ignore", use_attribute_docstrings=True
+    )
 
     host: str = "127.0.0.1"
     """Address to listen on."""
@@ -80,7 +92,7 @@ class Settings(BaseSettings):
     """What runs the model. "remote" are vLLM servers elsewhere, at `engine_urls`; "transformers" is
     slow, and runs where vLLM cannot be installed;
     "deterministic" runs none: it says reproducible words, for tests of what is built on it."""
-    engine_urls: Annotated[tuple[str, ...], NoDecode] = Field(default=(), validate_default=True)
+    engine_urls: CommaSeparated = Field(default=(), validate_default=True)
     """Where the remote engine's servers are: `http://a:8000,http://b:8000`."""
     engine_api_key: SecretStr | None = None
     """What the remote engine's servers were given as `--api-key`."""
@@ -154,9 +166,9 @@ class Settings(BaseSettings):
     """Requests that may wait in one lane of a WebSocket; together at most `max_request_bytes`."""
     image_urls: bool = False
     """Whether pictures are fetched from https URLs, public addresses only, besides data: URLs."""
-    image_url_hosts: tuple[str, ...] = ()
+    image_url_hosts: CommaSeparated = ()
     """Hosts, each with all below it, that pictures are fetched from; by default any."""
-    allowed_origins: tuple[str, ...] = ()
+    allowed_origins: CommaSeparated = ()
     """Origins besides the server's own from which browsers may open WebSockets."""
 
     @property
@@ -205,13 +217,6 @@ class Settings(BaseSettings):
         if key is not None and "stripe_mode" in info.data:
             check_mode(key.get_secret_value(), info.data["stripe_mode"])
         return key
-
-    @field_validator("engine_urls", mode="before")
-    @classmethod
-    def _split(cls, given: object) -> object:
-        if not isinstance(given, str):
-            return given
-        return tuple(url.strip() for url in given.split(",") if url.strip())
 
     @field_validator("engine_urls")
     @classmethod
