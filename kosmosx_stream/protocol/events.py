@@ -21,22 +21,32 @@ class WireEvent(msgspec.Struct, kw_only=True):
 
 
 class ResponseCreated(WireEvent, tag="response.created"):
+    """The turn was admitted; the first event of a response."""
+
     response: ResponseObject
 
 
 class ResponseInProgress(WireEvent, tag="response.in_progress"):
+    """The engine is asked, or goes on after another one died."""
+
     response: ResponseObject
 
 
 class ResponseCompleted(WireEvent, tag="response.completed"):
+    """The end: the whole answer, committed and settled."""
+
     response: ResponseObject
 
 
 class ResponseIncomplete(WireEvent, tag="response.incomplete"):
+    """The end of an answer that was cut: by its length, a cancel, a budget, or a steer."""
+
     response: ResponseObject
 
 
 class ResponseFailed(WireEvent, tag="response.failed"):
+    """The end of an answer that could not go on; `error` says why."""
+
     response: ResponseObject
 
 
@@ -64,11 +74,11 @@ class _ItemEvent(WireEvent, kw_only=True):
 
 
 class OutputItemAdded(_ItemEvent, tag="response.output_item.added"):
-    pass
+    """A message or a call begins, empty."""
 
 
 class OutputItemDone(_ItemEvent, tag="response.output_item.done"):
-    pass
+    """A message or a call, whole."""
 
 
 class _PartEvent(WireEvent, kw_only=True):
@@ -78,15 +88,22 @@ class _PartEvent(WireEvent, kw_only=True):
 
 
 class ContentPartAdded(_PartEvent, tag="response.content_part.added", kw_only=True):
+    """A part of a message begins, empty."""
+
     part: OutputTextPart
 
 
 class ContentPartDone(_PartEvent, tag="response.content_part.done", kw_only=True):
+    """A part of a message, whole, with its boxes."""
+
     part: OutputTextPart
 
 
 class OutputTextDelta(_PartEvent, tag="response.output_text.delta", kw_only=True):
-    """`usage` is the bill so far; `grounding` the boxes that became complete with this text."""
+    """The next words.
+
+    `usage` is the bill so far; `grounding` the boxes that became complete with this text.
+    """
 
     delta: str = ""
     logprobs: tuple[()] = ()
@@ -97,6 +114,8 @@ class OutputTextDelta(_PartEvent, tag="response.output_text.delta", kw_only=True
 
 
 class OutputTextDone(_PartEvent, tag="response.output_text.done", kw_only=True):
+    """The whole text of a part."""
+
     text: str
     logprobs: tuple[()] = ()
 
@@ -104,7 +123,7 @@ class OutputTextDone(_PartEvent, tag="response.output_text.done", kw_only=True):
 class FunctionCallArgumentsDelta(
     WireEvent, tag="response.function_call_arguments.delta", kw_only=True
 ):
-    """`usage` is the bill so far."""
+    """The next characters of a call's arguments; `usage` is the bill so far."""
 
     item_id: str
     output_index: int
@@ -115,6 +134,8 @@ class FunctionCallArgumentsDelta(
 class FunctionCallArgumentsDone(
     WireEvent, tag="response.function_call_arguments.done", kw_only=True
 ):
+    """The whole arguments of a call."""
+
     item_id: str
     output_index: int
     arguments: str

@@ -80,7 +80,8 @@ def _operation(action: str, title: str, messages: list[str]) -> dict[str, Any]:
 
 
 def _command(kind: str, schema: Schema) -> Schema:
-    return {"name": kind, "payload": schema}
+    says = schema.get("description") or schema["allOf"][-1]["description"]
+    return {"name": kind, "summary": says, "payload": schema}
 
 
 def _event(event: Any, shape: Schema) -> Schema:
