@@ -5,7 +5,17 @@ from collections.abc import Callable, Sequence
 from math import inf
 
 from conversation.memory_history import MemoryHistory
-from conversation.ports import Barred, Claim, Conflict, Fenced, Lease, Reservation, Reserved, Write
+from conversation.ports import (
+    Barred,
+    Claim,
+    Conflict,
+    Fenced,
+    Lapsed,
+    Lease,
+    Reservation,
+    Reserved,
+    Write,
+)
 
 HANDED_OVER = -inf
 """When the lease of a response lapsed whose owner let it go."""
@@ -103,10 +113,12 @@ class MemoryEventLog:
             self._begun.get(session_id, set()).discard(lease.response_id)
             self._fence(lease.response_id)
 
-    async def expired(self, limit: int) -> list[str]:
+    async def expired(self, limit: int) -> Lapsed:
         now = self._clock()
-        lapsed = sorted((lapses, name) for name, lapses in self._leases.items() if lapses <= now)
-        return [name for _, name in lapsed[:limit]]
+        leases = sorted((lapses, name) for name, lapses in self._leases.items())
+        lapsed = [name for lapses, name in leases if lapses <= now]
+        next_s = leases[len(lapsed)][0] - now if len(lapsed) < len(leases) else None
+        return Lapsed(lapsed[:limit], next_s)
 
     async def read(self, response_id: str, start: int = 0, limit: int | None = None) -> list[bytes]:
         return self._logs.get(response_id, [])[start:][:limit]

@@ -45,6 +45,16 @@ class Reserved(msgspec.Struct, frozen=True):
     started: bool
 
 
+class Lapsed(msgspec.Struct, frozen=True):
+    """Responses whose lease has lapsed before they were released, the longest lapsed first.
+
+    `next_s`: seconds until the next lease lapses, unless it is renewed; None if none is held.
+    """
+
+    response_ids: list[str]
+    next_s: float | None = None
+
+
 class Write(msgspec.Struct, frozen=True, kw_only=True):
     """One response's share of a group commit.
 
@@ -156,8 +166,8 @@ class EventLog(Protocol):
         """
         ...
 
-    async def expired(self, limit: int) -> list[str]:
-        """Responses whose lease lapsed before they were released."""
+    async def expired(self, limit: int) -> Lapsed:
+        """At most `limit` responses that are to be taken over, and when to look again."""
         ...
 
     async def read(self, response_id: str, start: int = 0, limit: int | None = None) -> list[bytes]:

@@ -16,6 +16,7 @@ from conversation.ports import (
     Claim,
     Conflict,
     Fenced,
+    Lapsed,
     Lease,
     NotFound,
     Reservation,
@@ -140,9 +141,11 @@ class RedisEventLog:
         keep_ms = self._retention_ms if keep_s is None else milliseconds(keep_s)
         await self._release(lease.response_id, lease.epoch, keep_ms, session_id)
 
-    async def expired(self, limit: int) -> list[str]:
+    async def expired(self, limit: int) -> Lapsed:
         """Responses whose lease lapsed, the longest lapsed first."""
-        return [name.decode() for name in await self._expired(limit)]
+        names, next_ms = await self._expired(limit)
+        next_s = next_ms / 1000 if next_ms >= 0 else None
+        return Lapsed([name.decode() for name in names], next_s)
 
     async def read(self, response_id: str, start: int = 0, limit: int | None = None) -> list[bytes]:
         """Entries from index `start` on, at most `limit`."""

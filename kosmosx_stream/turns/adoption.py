@@ -6,6 +6,7 @@ twice changes nothing.
 
 import asyncio
 import logging
+import math
 import random
 import time
 from collections.abc import Sequence
@@ -22,6 +23,8 @@ from kosmosx_stream.turns.response_log import ResponseLog
 logger = logging.getLogger(__name__)
 
 BATCH = 1000
+AT_ONCE = 16
+"""So many are taken over side by side: each waits for the store's disk."""
 SECOND_LOOK_S = 0.1
 """Where the store itself stood still, its leases lapsed all at once, and their owners' renewals are
 on their way."""
@@ -46,20 +49,39 @@ class Adoption:
         self._turns = turns
         self._ending = ending
         self._lease_ttl_s = lease_ttl_s
+        self._looked_at = -math.inf
+        """When the store last answered, on the monotonic clock."""
         self._unreadable: set[str] = set()
         """What only servers of another version can go on with."""
 
-    async def take_over_lost(self) -> None:
-        """Take over what has lapsed. The model must be loaded."""
+    async def take_over_lost(self) -> float | None:
+        """Take over what has lapsed. The model must be loaded.
+
+        Returns the seconds until the next lease lapses, unless it is renewed; None if none is held.
+        """
+        found = await self._log.expired(BATCH)
+        unseen_s = time.monotonic() - self._looked_at
+        self._looked_at = time.monotonic()
         # Those of ours are late with their renewals.
-        lapsed = [each for each in await self._log.expired(BATCH) if not self._turns.get(each)]
-        if not lapsed:
-            return
-        await asyncio.sleep(SECOND_LOOK_S)
+        lapsed = [each for each in found.response_ids if not self._turns.get(each)]
+        if lapsed:
+            if unseen_s > self._lease_ttl_s / 2:
+                await asyncio.sleep(SECOND_LOOK_S)
+            await self._take_over_all(lapsed)
+        return found.next_s
+
+    async def _take_over_all(self, lapsed: list[str]) -> None:
         random.shuffle(lapsed)  # Other instances begin elsewhere.
-        for response_id in lapsed:
+        free = asyncio.Semaphore(AT_ONCE)
+        attempts = [self._try(response_id, free) for response_id in lapsed]
+        # One that fails must not break off another that has its lease already.
+        for failed in filter(None, await asyncio.gather(*attempts, return_exceptions=True)):
+            raise failed
+
+    async def _try(self, response_id: str, free: asyncio.Semaphore) -> None:
+        async with free:
             if not await self._is_readable(response_id):
-                continue
+                return
             lease = await self._log.acquire(response_id, self._lease_ttl_s)
             if lease is not None:
                 await self._take_over(lease)

@@ -219,19 +219,28 @@ class Hub:
             HandedOver: it goes on, and can be read, elsewhere.
             Unavailable: the log cannot be reached.
         """
-        live = self._turns.get(response_id)
-        if live is not None and live.reaches(after, projection):
-            try:
-                async for batch in live.follow(after, projection):
+        while True:
+            live = self._turns.get(response_id)
+            if live is not None and live.reaches(after, projection):
+                try:
+                    async for batch in live.follow(after, projection):
+                        yield batch
+                except LogLost as lost:
+                    after = lost.after
+                else:
+                    return
+            if self.drain.over.is_set():
+                raise errors.HandedOver(after)
+            elsewhere = self._responses.follow(response_id, after, projection)
+            async with contextlib.aclosing(elsewhere) as batches:
+                async for batch in batches:
                     yield batch
-            except LogLost as lost:
-                after = lost.after
-            else:
-                return
-        if self.drain.over.is_set():
-            raise errors.HandedOver(after)
-        async for batch in self._responses.follow(response_id, after, projection):
-            yield batch
+                    after = batch[-1].sequence
+                    live = self._turns.get(response_id)
+                    if live is not None and live.reaches(after, projection):
+                        break  # It was adopted here.
+                else:
+                    return
 
     async def until_ended(self, response_id: str) -> None:
         """Read a response to its end without looking at it.

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 
 from conversation.entries import Ended, Entry, Price, Started, UnknownEntryVersion, unpack
 from conversation.ports import Attendance, EventLog, Lease, LogUnavailable
@@ -140,7 +140,7 @@ class ResponseLog:
 
     async def follow(
         self, response_id: str, after: int, projection: Projection = Projector
-    ) -> AsyncIterator[Sequence[Event]]:
+    ) -> AsyncGenerator[Sequence[Event], None]:
         """Events above `after`, replayed and then followed to the end.
 
         Raises:

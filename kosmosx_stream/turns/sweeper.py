@@ -18,6 +18,8 @@ from metering.ledger import Ledger
 logger = logging.getLogger(__name__)
 
 
+AFTER_LAPSE_S = 0.005, 0.025
+"""So soon after a lease has lapsed it is looked at, by one instance after another."""
 BOOKS_INTERVAL_S = 2.0
 """How often the books are looked through, at the most: nobody waits for that."""
 
@@ -40,9 +42,11 @@ class Sweeper:
             books_s = min(BOOKS_INTERVAL_S, settings.session_idle_s / 10)
             tasks.create_task(_repeat(self.sweep, books_s))
 
-    async def _adopt(self) -> None:
-        if self._hub.takes_turns:
-            await self._hub.adoption.take_over_lost()
+    async def _adopt(self) -> float | None:
+        """Returns the seconds until there may be something to adopt, if that is known."""
+        if not self._hub.takes_turns:
+            return None
+        return await self._hub.adoption.take_over_lost()
 
     async def sweep(self) -> None:
         """One round. Sessions close only after their lost turns were taken up again."""
@@ -56,11 +60,18 @@ class Sweeper:
             await self._hub.sessions.close_idle(session, before)
 
 
-async def _repeat(work: Callable[[], Awaitable[None]], interval_s: float) -> None:
-    """Work for ever. The interval is jittered, so that instances take turns."""
+async def _repeat(work: Callable[[], Awaitable[float | None]], interval_s: float) -> None:
+    """Work for ever; sooner than the interval where the work says when it is due.
+
+    Both are jittered, so that instances take turns.
+    """
     while True:
+        pause_s = interval_s * random.uniform(0.5, 1.5)  # noqa: S311
         try:
-            await work()
+            due_s = await work()
         except Exception:
             logger.exception("the sweep failed; it is tried again")
-        await asyncio.sleep(interval_s * random.uniform(0.5, 1.5))  # noqa: S311
+        else:
+            if due_s is not None:
+                pause_s = min(pause_s, due_s + random.uniform(*AFTER_LAPSE_S))  # noqa: S311
+        await asyncio.sleep(pause_s)

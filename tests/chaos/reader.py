@@ -74,6 +74,8 @@ class Reading:
     idempotency_key: str = field(default_factory=lambda: uuid.uuid4().hex)
     joins: str | None = None
     """The session that it is asked in, if not in one of its own."""
+    asked: str | None = None
+    """The address of the server that was asked last: where it began, its first owner."""
     _heard: float = 0.0
 
     @property
@@ -147,6 +149,8 @@ class Reader:
 
     async def _attempt(self, reading: Reading) -> None:
         address = self._rng.choice(self._world.nodes).address
+        if reading.response_id is None:
+            reading.asked = address
         connect = self._sse if reading.transport == "sse" else self._socket
         try:
             async with contextlib.aclosing(connect(reading, address)) as events:

@@ -43,7 +43,7 @@ async def test_renewal_prolongs_only_what_is_ours(log: EventLog) -> None:
 async def test_renewal_for_no_time_hands_over(log: EventLog) -> None:
     lease = await acquired(log)
     assert await log.renew([lease], 0) == [True]
-    assert await log.expired(10) == ["resp_1"]
+    assert (await log.expired(10)).response_ids == ["resp_1"]
     assert (await acquired(log)).epoch == lease.epoch + 1
 
 
@@ -65,18 +65,18 @@ async def test_owners_that_were_lost_are_counted_and_those_that_handed_over_are_
 async def test_lapsed_responses_are_found_until_released(log: EventLog) -> None:
     leases = [await acquired(log, f"resp_{i}", LAPSED_S) for i in range(3)]
     await acquired(log, "resp_alive")
-    assert set(await log.expired(10)) == {"resp_0", "resp_1", "resp_2"}
-    assert len(await log.expired(2)) == 2
+    assert set((await log.expired(10)).response_ids) == {"resp_0", "resp_1", "resp_2"}
+    assert len((await log.expired(2)).response_ids) == 2
     for lease in leases:
         await log.release(lease)
         await log.release(lease)
-    assert await log.expired(10) == []
+    assert (await log.expired(10)).response_ids == []
 
 
 async def test_writing_renews_the_lease(log: EventLog) -> None:
     lease = await acquired(log, ttl_s=LAPSED_S)
     assert await verdict(log, Write(lease=lease, expected=0, entries=(b"a",))) is None
-    assert await log.expired(10) == []
+    assert (await log.expired(10)).response_ids == []
     assert await log.acquire("resp_1", TTL_S) is None
 
 

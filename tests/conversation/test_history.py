@@ -328,7 +328,7 @@ async def test_only_what_was_read_is_claimed(history: History, log: EventLog) ->
     await add_line(history, 1, "conv_1")
     with pytest.raises(Conflict):
         await log.acquire("resp_1", 10, stale)
-    assert await log.expired(10) == []
+    assert (await log.expired(10)).response_ids == []
     for missing in (replace(stale, conversation_id="conv_none"), replace(stale, account_id="b")):
         with pytest.raises(NotFound):
             await log.acquire("resp_1", 10, missing)
