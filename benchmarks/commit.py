@@ -68,10 +68,10 @@ async def floor(redis: Redis) -> Commit:
     return commit
 
 
-async def measure(commits: dict[str, Commit]) -> dict[str, list[float]]:
+async def measure(commits: dict[str, Commit], seconds: float) -> dict[str, list[float]]:
     """Milliseconds of each commit, the contenders in turn."""
     times: dict[str, list[float]] = {name: [] for name in commits}
-    ends = time.perf_counter() + SECONDS
+    ends = time.perf_counter() + seconds
     step = 0
     while time.perf_counter() < ends:
         for name, commit in commits.items():
@@ -87,8 +87,9 @@ def percentile(values: list[float], percent: int) -> float:
     return statistics.quantiles(values, n=100)[percent - 1]
 
 
-async def main() -> None:
-    """Print one line per size and contender, and the ratio of their medians."""
+async def main(seconds: float = SECONDS) -> dict[str, dict[str, float]]:
+    """Print one line per size and contender, and the ratio of their medians; return them."""
+    found: dict[str, dict[str, float]] = {}
     with tempfile.TemporaryDirectory() as folder:
         async with embedded_valkey(Path(folder)) as url, connect(url) as redis:
             for streams in STREAMS:
@@ -97,16 +98,19 @@ async def main() -> None:
                         "fenced log": await fenced_log(redis, streams),
                         "plain XADD": await plain_streams(redis, streams),
                         "one SET": await floor(redis),
-                    }
+                    },
+                    seconds,
                 )
                 for name, ms in times.items():
                     p50, p99 = percentile(ms, 50), percentile(ms, 99)
+                    found[f"{name} x {streams}"] = {"commit_ms_p50": p50, "commit_ms_p99": p99}
                     print(
                         f"{streams:4} streams  {name:10}  p50 {p50:6.2f} ms  p99 {p99:6.2f} ms  "
                         f"({len(ms)} commits)"
                     )
                 ours, peer, _ = (statistics.median(ms) for ms in times.values())
                 print(f"{streams:4} streams  fenced log / plain XADD = {ours / peer:.2f}")
+    return found
 
 
 if __name__ == "__main__":
