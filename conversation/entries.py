@@ -71,7 +71,7 @@ class Started(msgspec.Struct, frozen=True, kw_only=True, tag=0):
     session is this turn's own and closes with it. `stop`: the answer ends before any of these.
     `calls`: the answer's text may hold calls of functions. `grammar`: its text is held to this
     (Lark, as llguidance reads it). `tokens` names what the ids mean. `allowance` is there under a
-    budget.
+    budget. `trace` is the W3C `traceparent` of the turn, with which its trace goes on elsewhere.
     """
 
     response_id: str
@@ -106,6 +106,7 @@ class Started(msgspec.Struct, frozen=True, kw_only=True, tag=0):
     grammar: str | None = None
     tokens: str = ""
     allowance: Allowance | None = None
+    trace: str = ""
 
 
 class Delta(msgspec.Struct, frozen=True, tag=1):

@@ -41,6 +41,7 @@ from kosmosx_stream.engines.vllm_remote import RemoteEngine
 from kosmosx_stream.formats.chat_format import ChatFormat
 from kosmosx_stream.formats.chat_template.format import TemplateFormat
 from kosmosx_stream.ids import new_id
+from kosmosx_stream.introspection import observing
 from kosmosx_stream.key_watch import KeyWatch
 from kosmosx_stream.kosmosx.prompt import Kosmos2Format
 from kosmosx_stream.limits.connections import Connections
@@ -51,8 +52,11 @@ from kosmosx_stream.redis_watch import RedisWatch
 from kosmosx_stream.services import Services
 from kosmosx_stream.settings import Settings
 from kosmosx_stream.shared_books import keep_telling
+from kosmosx_stream.telemetry.sending import make_telemetry, sending
+from kosmosx_stream.telemetry.telemetry import Telemetry
 from kosmosx_stream.transports.cross_origin import CrossOrigin
 from kosmosx_stream.transports.endpoint import exception_handlers
+from kosmosx_stream.transports.observed import Observed
 from kosmosx_stream.transports.routes import routes, secret_paths
 from kosmosx_stream.turns.hub import Hub
 from kosmosx_stream.turns.reservations import Reservations
@@ -78,14 +82,17 @@ def create_app(settings: Settings, progress: Progress = logger.info) -> Starlett
     `app.state.on_ready()` and `app.state.on_failure(reason)` are called when loading ended;
     `await app.state.drain()` before connections are closed.
     """
+    telemetry = make_telemetry(settings)
     app = Starlette(
         routes=routes(),
         exception_handlers=exception_handlers(),
         middleware=[
-            Middleware(CrossOrigin, paths=secret_paths(), allowed_origins=settings.allowed_origins)
+            Middleware(Observed, telemetry=telemetry),
+            Middleware(CrossOrigin, paths=secret_paths(), allowed_origins=settings.allowed_origins),
         ],
         lifespan=partial(_lifespan, settings=settings, progress=progress),
     )
+    app.state.telemetry = telemetry
     app.state.on_ready = lambda: None
     app.state.on_failure = logger.critical
     return app
@@ -96,8 +103,11 @@ async def _lifespan(
     app: Starlette, *, settings: Settings, progress: Progress
 ) -> AsyncIterator[None]:
     async with contextlib.AsyncExitStack() as stack:
-        services = await _start_services(stack, settings, progress)
+        telemetry: Telemetry = app.state.telemetry
+        await stack.enter_async_context(sending(telemetry, settings))
+        services = await _start_services(stack, settings, telemetry, progress)
         app.state.services = services
+        await stack.enter_async_context(observing(services))
         app.state.drain = services.hub.drain.run
         model = asyncio.create_task(_run_model(app, services, progress))
         try:
@@ -107,7 +117,7 @@ async def _lifespan(
 
 
 async def _start_services(
-    stack: contextlib.AsyncExitStack, settings: Settings, progress: Progress
+    stack: contextlib.AsyncExitStack, settings: Settings, telemetry: Telemetry, progress: Progress
 ) -> Services:
     """Store, memory and log; everything but the model."""
     bootstrap.prepare_data_dir(settings)
@@ -131,6 +141,7 @@ async def _start_services(
         log,
         store.ledger,
         attendance,
+        telemetry.meters,
         silence_s=SILENCE_S,
         keep_unstored_s=settings.unstored_retention_s,
         grace_s=settings.disconnect_grace_s,
@@ -145,6 +156,7 @@ async def _start_services(
         spending=Spending(store.budgets, hold_s=settings.hold_s),
         owe=plans.owe,
         settings=settings,
+        telemetry=telemetry,
     )
     await stack.enter_async_context(hub.running())
     sweeper = Sweeper(ledger=store.ledger, hub=hub, settings=settings)
@@ -161,6 +173,7 @@ async def _start_services(
         stack.push_async_callback(end, asyncio.create_task(work))
     return Services(
         settings=settings,
+        telemetry=telemetry,
         authenticator=authenticator,
         identities=identities,
         access_tokens=access_tokens,
@@ -235,7 +248,8 @@ async def _run_model(app: Starlette, services: Services, progress: Progress) -> 
     try:
         chat_format = await asyncio.to_thread(_chat_format, settings.model)
         async with _engine(settings) as engine, ImageLoader(fetch=_fetch(settings)) as images:
-            runner = Runner(engine, services.history, patience_s=settings.engine_patience_s)
+            meters = services.telemetry.meters
+            runner = Runner(engine, services.history, meters, patience_s=settings.engine_patience_s)
             services.hub.serve_with(runner, chat_format)
             services.engine, services.chat_format = engine, chat_format
             services.admission = Admission(

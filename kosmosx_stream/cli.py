@@ -32,6 +32,7 @@ from kosmosx_stream.redis_watch import UnusableRedis, check_named
 from kosmosx_stream.server import bind, build_server
 from kosmosx_stream.settings import Settings
 from kosmosx_stream.shared_books import OtherBooks, check_books
+from kosmosx_stream.telemetry.logs import make_formatter
 from metering.errors import StoreTooNew, StoreUnavailable
 from metering.prices import PricesInvalid
 
@@ -113,7 +114,7 @@ def _serve(settings: Settings, listener: socket) -> None:
     from kosmosx_stream.app import create_app  # noqa: PLC0415
 
     bootstrap.keep_temporary_files(settings)
-    _log_to_file(settings)
+    _write_logs(settings)
     started = time.monotonic()
     first_key = asyncio.run(_prepare_books(settings))
     application = create_app(settings, progress=_progress)
@@ -191,15 +192,13 @@ def _banner(url: str, key: str | None, settings: Settings, seconds: float) -> st
     return f"{ready}#key={key}\n  Key   {key}\n  Try   {command}{stop}"
 
 
-def _log_to_file(settings: Settings) -> None:
-    """Everything into a file, warnings to the terminal too."""
+def _write_logs(settings: Settings) -> None:
+    """Everything into a file; to the terminal warnings, and all of it where programs read it."""
     to_file = logging.FileHandler(settings.data_dir / "logs" / "server.log")
     to_terminal = logging.StreamHandler(sys.stderr)
-    to_terminal.setLevel(logging.WARNING)
+    if settings.log_format == "text":
+        to_terminal.setLevel(logging.WARNING)
+    for handler in (to_file, to_terminal):
+        handler.setFormatter(make_formatter(settings.log_format))
     logging.getLogger("uvicorn.error").addFilter(lambda record: record.msg not in CLIENTS_DOING)
-    logging.basicConfig(
-        level=logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s %(message)s",
-        handlers=[to_file, to_terminal],
-        force=True,
-    )
+    logging.basicConfig(level=logging.INFO, handlers=[to_file, to_terminal], force=True)

@@ -67,6 +67,8 @@ class RedisWatch:
         self._redis = redis
         self._least = least
         self._fault: str | None = None
+        self.reachable = True
+        """Whether the store answered when it was last asked."""
 
     @property
     def well(self) -> bool:
@@ -93,6 +95,7 @@ class RedisWatch:
 
     async def look(self) -> None:
         """Look once. What cannot be asked is as it was: its writes tell."""
+        self.reachable = True
         try:
             await check_settings(self._redis, self._least)
         except UnsuitableRedis as error:
@@ -100,7 +103,7 @@ class RedisWatch:
                 logger.error("redis: %s; no turn begins", error)  # noqa: TRY400
             self._fault = str(error)
         except LogUnavailable:
-            pass
+            self.reachable = False
         else:
             if self._fault is not None:
                 logger.warning("redis: the settings are as expected again")

@@ -58,9 +58,13 @@ def build_server(app: Starlette, settings: Settings) -> Server:
         patience_s=settings.request_timeout_s,
         max_connections=settings.max_connections_per_address,
     )
+
+    def count(code: str) -> None:
+        app.state.telemetry.meters.refused(code, "http")
+
     config = uvicorn.Config(
         app,
-        http=cast("Any", partial(GuardedHttp, limits=limits)),
+        http=cast("Any", partial(GuardedHttp, limits=limits, on_refusal=count)),
         ws=GuardedWebSocket,
         ws_max_size=settings.max_request_bytes,
         ws_ping_interval=PING_INTERVAL_S,

@@ -26,6 +26,8 @@ from kosmosx_stream.protocol.rate_limits import RateLimit
 from kosmosx_stream.protocol.requests import CreateResponse
 from kosmosx_stream.redis_watch import RedisWatch
 from kosmosx_stream.settings import Settings
+from kosmosx_stream.telemetry import names
+from kosmosx_stream.telemetry.telemetry import Telemetry
 from kosmosx_stream.turns.hub import Hub
 from kosmosx_stream.turns.reservations import Reservations
 from kosmosx_stream.turns.response_log import ResponseLog
@@ -51,6 +53,7 @@ class Services(msgspec.Struct, kw_only=True):
     """The running parts. Those that may be None are there once the model is loaded."""
 
     settings: Settings
+    telemetry: Telemetry
     authenticator: Authenticator
     issuer: Issuer
     identities: Identities
@@ -137,15 +140,16 @@ class Services(msgspec.Struct, kw_only=True):
         session = (
             await self.hub.sessions.join(session_id, principal) if session_id is not None else None
         )
-        started = await self.gate().admit(
-            principal,
-            request,
-            session.id if session else new_id("sess"),
-            unstored=session.unstored if session else UnstoredTurns(),
-            response_id=reserved.response_id if reserved else None,
-            single_turn=session is None,
-        )
-        limits = await self.plans.take(principal, started)
+        with self.telemetry.traces.span(names.SPAN_ADMISSION):
+            started = await self.gate().admit(
+                principal,
+                request,
+                session.id if session else new_id("sess"),
+                unstored=session.unstored if session else UnstoredTurns(),
+                response_id=reserved.response_id if reserved else None,
+                single_turn=session is None,
+            )
+            limits = await self.plans.take(principal, started)
         if session is None:
             await self.plans.check_sessions(principal.account_id)
             session = await self.hub.sessions.open(started.session_id, principal, single_turn=True)

@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from metering.plans import PlanName
 from metering.stripe.mode import Mode, check_mode
 
+LAST_PORT = 65535
 NANO_CHECKPOINT = Path(__file__).parent / "kosmosx" / "nano" / "checkpoint"
 
 
@@ -32,7 +33,7 @@ class Settings(BaseSettings):
 
     host: str = "127.0.0.1"
     """Address to listen on."""
-    port: int = Field(default=8000, ge=0, le=65535)
+    port: int = Field(default=8000, ge=0, le=LAST_PORT)
     """Port to listen on; 0 takes a free one."""
     data_dir: Path = Path("data")
     """Everything the server writes lies below this folder."""
@@ -171,6 +172,20 @@ class Settings(BaseSettings):
     allowed_origins: CommaSeparated = ()
     """Origins besides the server's own from which browsers may open WebSockets."""
 
+    log_format: Literal["text", "json"] = "text"
+    """How the server's log is written. As JSON all of it goes to the standard error output too, one
+    object a line; as text warnings only."""
+    metrics: bool = True
+    """Whether `/metrics` is there, for those who come to the server directly: what a proxy forwards
+    gets a 404. Nobody is asked for a key; no account, session or text is in it."""
+    metrics_address: str | None = None
+    """Where metrics are served instead, e.g. `127.0.0.1:9464`: on a port of their own."""
+    otlp_endpoint: str | None = Field(default=None, validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT")
+    """A collector that takes OTLP over HTTP, e.g. `http://collector:4318`: traces and metrics are
+    sent there. OpenTelemetry's other variables hold too (`OTEL_EXPORTER_OTLP_HEADERS`, ...)."""
+    trace_ratio: float = Field(default=0.1, ge=0, le=1)
+    """The part of the traces that is kept, where a client's `traceparent` says nothing of it."""
+
     @property
     def supabase_project(self) -> tuple[str, str] | None:
         """Its URL and its secret key; None where the books are in a file."""
@@ -217,6 +232,25 @@ class Settings(BaseSettings):
         if key is not None and "stripe_mode" in info.data:
             check_mode(key.get_secret_value(), info.data["stripe_mode"])
         return key
+
+    @field_validator("otlp_endpoint")
+    @classmethod
+    def _check_otlp(cls, url: str | None) -> str | None:
+        if not url:
+            return None
+        parts = urlsplit(url)
+        if parts.scheme not in {"http", "https"} or not parts.netloc:
+            raise ValueError(f"expected http://host:4318, got '{url}'")
+        return url.rstrip("/")
+
+    @field_validator("metrics_address")
+    @classmethod
+    def _check_metrics_address(cls, address: str | None) -> str | None:
+        if address is not None:
+            host, _, port = address.rpartition(":")
+            if not host or not port.isdigit() or int(port) > LAST_PORT:
+                raise ValueError(f"expected host:port, got '{address}'")
+        return address
 
     @field_validator("engine_urls")
     @classmethod

@@ -26,6 +26,7 @@ _SECTIONS = {
     "retention_s": "Times",
     "max_request_bytes": "Limits of requests and connections",
     "image_urls": "Pictures by URL, and other origins",
+    "log_format": "Logs, metrics and traces",
 }
 """The first setting of each part of the reference, in the order of the settings."""
 

@@ -44,8 +44,12 @@ def body_deadline_s(received: int, patience_s: float) -> float:
 class GuardedHttp(HttpToolsProtocol):
     """One connection. A request that overstays is answered where it can be, and cut off."""
 
-    def __init__(self, *args: Any, limits: HttpLimits, **options: Any) -> None:
+    def __init__(
+        self, *args: Any, limits: HttpLimits, on_refusal: Callable[[str], None], **options: Any
+    ) -> None:
+        """`on_refusal` is told the code of each refusal."""
         super().__init__(*args, **options)
+        self._on_refusal = on_refusal
         self._limits = limits
         self._refused = False
         self._in_head = True
@@ -155,6 +159,7 @@ class GuardedHttp(HttpToolsProtocol):
         if self._refused or self.transport.is_closing():
             return
         self._refused = True
+        self._on_refusal(code)
         answering = self.cycle is not None and not self.cycle.response_complete
         if not answering or not self.cycle.response_started:
             self.transport.write(_answer(status, code, message))

@@ -332,19 +332,22 @@ SPAN_HTTP = "{method} {route}"
 SPAN_SOCKET = "response.create"
 """A command on a WebSocket, until its answer was sent."""
 SPAN_ADMISSION = "admission"
-"""Images, history, window and prompt; what the key may have; the budget; the lease."""
+"""Images, history, window and prompt; what the key may have."""
+SPAN_LEASE = "lease"
+"""The session, the turn's place in the log and in its conversation, and its budget."""
 SPAN_TURN = "chat {model}"
 """GenAI's: from the lease to the settlement, on one instance. An adopter's is a child of its
 predecessor's, and links to it."""
 SPAN_ENGINE = "engine"
-"""From the prompt's way to the engine to the last token."""
+"""From the prompt's way to the engine to the last token, which it has sent."""
 SPAN_COMMIT = "commit"
-"""From the first write that waited for the log to the last one that is in it."""
+"""From the first write that waited for the log to the last one that is in it: one span for all
+commits of a turn, with their number and durations."""
 SPAN_SETTLEMENT = "settlement"
-"""The ledger's rows and the release of the lease."""
+"""The ledger's rows."""
 
 FIRST_PIECE = "first_token"
-"""On the engine's span."""
+"""On the turn's span: the first tokens are committed."""
 
 # -- attributes --------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ import contextlib
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from kosmosx_stream.protocol.errors import encode_websocket
+from kosmosx_stream.telemetry.meters import Meters
 from kosmosx_stream.transports.failures import to_api_error
 
 NORMAL_CLOSURE = 1000
@@ -25,7 +26,8 @@ class Gone(Exception):
 class ClientSocket:
     """An accepted WebSocket."""
 
-    def __init__(self, socket: WebSocket, *, send_timeout_s: float) -> None:
+    def __init__(self, socket: WebSocket, meters: Meters, *, send_timeout_s: float) -> None:
+        self._meters = meters
         self._socket = socket
         self._send_timeout_s = send_timeout_s
 
@@ -57,6 +59,7 @@ class ClientSocket:
             Gone: as `send`.
         """
         refusal = to_api_error(error)
+        self._meters.refused(refusal.code, "websocket")
         await self.send(encode_websocket(refusal, stream_id=stream_id).decode())
 
     async def close(self, code: int, reason: str, *, last: str | None = None) -> None:

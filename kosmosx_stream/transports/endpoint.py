@@ -132,8 +132,9 @@ def exception_handlers() -> dict[Any, Any]:
     return dict.fromkeys(expected, _refusal) | {HTTPException: _http_refusal}
 
 
-def _refusal(_request: Request, error: Exception) -> Response:
+def _refusal(request: Request, error: Exception) -> Response:
     refusal = to_api_error(error)
+    request.app.state.telemetry.meters.refused(refusal.code, "http")
     response = json_response(encode_http(refusal), refusal.status)
     if isinstance(refusal, RateLimited):
         response.headers.update(limit_headers(refusal.limits))
@@ -150,6 +151,7 @@ def _http_refusal(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     name = HTTPStatus(error.status_code).name.lower()
     refusal = InvalidRequest(f"{request.method} {request.url.path}: {error.detail}", code=name)
+    request.app.state.telemetry.meters.refused(name, "http")
     return Response(
         encode_http(refusal), error.status_code, error.headers, media_type="application/json"
     )

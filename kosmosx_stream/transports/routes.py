@@ -12,6 +12,7 @@ from kosmosx_stream.transports import (
     client_secrets,
     conversations,
     keys,
+    metrics,
     models,
     receipts,
     responses,
@@ -94,6 +95,7 @@ def routes() -> list[BaseRoute]:
         document("/asyncapi.json", asyncapi()),
         Route("/health/live", models.live),
         Route("/health/ready", models.ready),
+        Route("/metrics", metrics.show),
         Mount("/v1", nothing_here),
         Mount("/", Page()),
     ]

@@ -4,6 +4,8 @@ import contextlib
 from collections.abc import Sequence
 
 from msgspec.structs import replace
+from opentelemetry.context import Context
+from opentelemetry.trace import Span, SpanKind
 
 from conversation.entries import Ended, Entry
 from kosmosx_stream.protocol import frames
@@ -14,6 +16,8 @@ from kosmosx_stream.protocol.rate_limits import RateLimit, encode_updated
 from kosmosx_stream.protocol.requests import CreateResponse
 from kosmosx_stream.protocol.steering import SteerError
 from kosmosx_stream.services import Services
+from kosmosx_stream.telemetry import names
+from kosmosx_stream.telemetry.tracing import fail
 from kosmosx_stream.transports.client_socket import ClientSocket, Gone
 from kosmosx_stream.transports.failures import to_api_error
 from kosmosx_stream.transports.socket_session import SocketSession
@@ -54,7 +58,10 @@ class SocketTurns:
         session: SocketSession,
         services: Services,
         principal: Principal,
+        trace: Context,
     ) -> None:
+        """`trace`: what the client's handshake was part of."""
+        self._trace = trace
         self._socket = socket
         self._session = session
         self._services = services
@@ -85,17 +92,28 @@ class SocketTurns:
         """
         said_into: Steers | None = None
         while True:
-            try:
-                live = await self._say_after_queued(create)
-            except Exception as error:  # noqa: BLE001 - the edge of a task
-                self._evict(create)
-                await self._refuse(error, create, said_into)
-                return
-            turn = SocketTurn(self._socket, create, live)
-            await self._follow(turn)
-            if not turn.steers or not await self._goes_on(turn):
+            with self._services.telemetry.traces.span(
+                names.SPAN_SOCKET, parent=self._trace, kind=SpanKind.SERVER
+            ) as span:
+                turn = await self._run_one(create, said_into, span)
+            if turn is None or not turn.steers or not await self._goes_on(turn):
                 return
             create, said_into = turn.successor(), turn.steers
+
+    async def _run_one(
+        self, create: CreateOnStream, said_into: Steers | None, span: Span
+    ) -> SocketTurn | None:
+        """Say it and send its answer; None if it was refused."""
+        try:
+            live = await self._say_after_queued(create)
+        except Exception as error:  # noqa: BLE001 - the edge of a task
+            fail(span, to_api_error(error).code)
+            self._evict(create)
+            await self._refuse(error, create, said_into)
+            return None
+        turn = SocketTurn(self._socket, create, live)
+        await self._follow(turn)
+        return turn
 
     async def resume(self, response_id: str, after: int) -> None:
         """Send a response from an event on, to a client that came back for it.
@@ -168,13 +186,14 @@ class SocketTurns:
 
     async def _say(self, request: CreateResponse) -> LiveResponse:
         with self._session.announced() as opens_session:
-            started = await self._services.gate().admit(
-                self._principal,
-                request,
-                self._session.id,
-                unstored=self._session.unstored,
-                opens_session=opens_session,
-            )
+            with self._services.telemetry.traces.span(names.SPAN_ADMISSION):
+                started = await self._services.gate().admit(
+                    self._principal,
+                    request,
+                    self._session.id,
+                    unstored=self._session.unstored,
+                    opens_session=opens_session,
+                )
             if not self._session.began:
                 await self._services.plans.check_sessions(self._principal.account_id)
             await self._tell_limits(await self._services.plans.take(self._principal, started))
@@ -224,7 +243,9 @@ class SocketTurns:
         if said_into is None:
             await self._socket.refuse(error, create.stream_id)
             return
-        message = to_api_error(error).message
+        refusal = to_api_error(error)
+        self._services.telemetry.meters.refused(refusal.code, "websocket")
+        message = refusal.message
         await said_into.give_back(SteerError(code="successor_creation_failed", message=message))
 
     async def _tell_limits(self, limits: tuple[RateLimit, ...]) -> None:

@@ -35,6 +35,7 @@ from kosmosx_stream.protocol.errors import (
 )
 from kosmosx_stream.protocol.sessions import encode_session_closed
 from kosmosx_stream.services import Services
+from kosmosx_stream.telemetry.tracing import context_of
 from kosmosx_stream.transports.client_socket import (
     GOING_AWAY,
     NORMAL_CLOSURE,
@@ -68,6 +69,7 @@ async def responses_socket(socket: WebSocket) -> None:
             held.enter_context(services.hub.drain.guest())
         except Exception as error:  # noqa: BLE001 - as for any request
             refusal = to_api_error(error)
+            services.telemetry.meters.refused(refusal.code, "websocket")
             body = encode_http(refusal)
             await socket.send_denial_response(
                 Response(body, refusal.status, media_type="application/json")
@@ -83,11 +85,15 @@ class Connection:
     def __init__(self, socket: WebSocket, services: Services, principal: Principal) -> None:
         settings = services.settings
         self._query = socket.query_params
-        self._socket = ClientSocket(socket, send_timeout_s=settings.send_timeout_s)
+        self._socket = ClientSocket(
+            socket, services.telemetry.meters, send_timeout_s=settings.send_timeout_s
+        )
         self._services = services
         self._principal = principal
         self._session = SocketSession(services.hub.sessions, principal)
-        self._turns = SocketTurns(self._socket, self._session, services, principal)
+        self._turns = SocketTurns(
+            self._socket, self._session, services, principal, context_of(socket.headers)
+        )
         self._lanes = Lanes[CreateOnStream](
             max_named=settings.max_lanes,
             max_in_flight=settings.max_in_flight,

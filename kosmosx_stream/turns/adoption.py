@@ -15,6 +15,7 @@ from conversation.entries import Ended, Entry
 from conversation.ports import EventLog, Lease
 from kosmosx_stream.formats.chat_format import ChatFormat
 from kosmosx_stream.protocol.errors import Unavailable
+from kosmosx_stream.telemetry.telemetry import Telemetry
 from kosmosx_stream.turns.ending import Ending
 from kosmosx_stream.turns.live_turns import LiveTurns
 from kosmosx_stream.turns.lost_turn import LostTurn, read_lost_turn
@@ -43,6 +44,7 @@ class Adoption:
         turns: LiveTurns,
         ending: Ending,
         lease_ttl_s: float,
+        telemetry: Telemetry,
     ) -> None:
         self._log = log
         self._responses = responses
@@ -51,6 +53,7 @@ class Adoption:
         self._lease_ttl_s = lease_ttl_s
         self._looked_at = -math.inf
         """When the store last answered, on the monotonic clock."""
+        self._telemetry = telemetry
         self._unreadable: set[str] = set()
         """What only servers of another version can go on with."""
 
@@ -111,6 +114,7 @@ class Adoption:
             if turn.started.tokens in ("", model.chat_format.tokens):
                 logger.warning("adopting %s at entry %d", lease.response_id, len(entries))
                 self._adopt(lease, entries, turn, model.chat_format)
+                self._telemetry.meters.adoptions["continued"].inc()
                 return
         await self._ending.end(
             lease,
@@ -119,6 +123,8 @@ class Adoption:
             error_code="server_error",
             error_message="The server stopped before the answer was finished.",
         )
+        if entries:
+            self._telemetry.meters.adoptions["ended" if lost else "settled"].inc()
 
     def _adopt(
         self, lease: Lease, entries: Sequence[Entry], turn: LostTurn, chat_format: ChatFormat
@@ -128,7 +134,8 @@ class Adoption:
         session = self._turns.sessions.resume(
             started.session_id, started.account_id, single_turn=started.single_turn
         )
-        live = self._turns.hold(session, started, lease, entries)
+        watch = self._telemetry.adopt_turn(started, len(entries))
+        live = self._turns.hold(session, started, lease, watch, entries)
         effects = session.machine.resume(
             started,
             turn.deltas,

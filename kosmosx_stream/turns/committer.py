@@ -6,9 +6,11 @@ neither what an entry means nor who reads it.
 
 import asyncio
 import logging
+import time
 from collections.abc import Sequence
 
-from conversation.ports import EventLog, Lease, LogUnavailable, Write
+from conversation.ports import Conflict, EventLog, Lease, LogUnavailable, Write
+from kosmosx_stream.telemetry.meters import Meters
 
 logger = logging.getLogger(__name__)
 
@@ -18,12 +20,18 @@ Verdict = asyncio.Future[None]
 class Committer:
     """Batches writes for one event log. `run` must be running for anything to be committed."""
 
-    def __init__(self, log: EventLog, lease_ttl_s: float) -> None:
+    def __init__(self, log: EventLog, lease_ttl_s: float, meters: Meters) -> None:
         self._log = log
+        self._meters = meters
         self._lease_ttl_s = lease_ttl_s
         self._pending: list[tuple[Write, Verdict]] = []
         self._wake = asyncio.Event()
         self._committing = asyncio.Lock()
+
+    @property
+    def pending(self) -> int:
+        """Writes that wait for the next commit."""
+        return len(self._pending)
 
     def submit(self, write: Write) -> Verdict:
         """Queue a write. The future raises Fenced, Conflict or LogUnavailable if it was refused."""
@@ -63,6 +71,7 @@ class Committer:
         batch, self._pending = self._pending, []
         if not batch:
             return
+        began = time.perf_counter()
         try:
             outcomes = await self._log.append([write for write, _ in batch], self._lease_ttl_s)
         except LogUnavailable as error:
@@ -71,8 +80,22 @@ class Committer:
             # One bad batch must not end the commits of everybody else.
             logger.exception("a commit failed")
             outcomes = [LogUnavailable("the commit failed")] * len(batch)
+        self._meters.commit_duration.observe(time.perf_counter() - began)
+        self._meters.commit_writes.observe(len(batch))
         for (_, verdict), outcome in zip(batch, outcomes, strict=True):
+            if outcome is not None:
+                self._meters.commit_failures[_reason(outcome)].inc()
             _settle(verdict, outcome)
+
+
+def _reason(refusal: Exception) -> str:
+    match refusal:
+        case Conflict():
+            return "conflict"
+        case LogUnavailable():
+            return "unavailable"
+        case _:
+            return "fenced"
 
 
 def _settle(verdict: Verdict, outcome: Exception | None) -> None:

@@ -33,6 +33,8 @@ from kosmosx_stream.protocol.fold import Projection, Unseen
 from kosmosx_stream.protocol.frames import Event
 from kosmosx_stream.protocol.projection import Projector
 from kosmosx_stream.settings import Settings
+from kosmosx_stream.telemetry import names
+from kosmosx_stream.telemetry.telemetry import Telemetry
 from kosmosx_stream.turns.adoption import Adoption
 from kosmosx_stream.turns.draining import Drain
 from kosmosx_stream.turns.ending import Ending
@@ -61,12 +63,14 @@ class Hub:
         spending: Spending,
         owe: Owe,
         settings: Settings,
+        telemetry: Telemetry,
     ) -> None:
         self._log = log
         self._ledger = ledger
         self._responses = responses
         self._spending = spending
         self._settings = settings
+        self._telemetry = telemetry
         self.ending = Ending(
             log=log, ledger=ledger, responses=responses, lease_ttl_s=settings.lease_ttl_s
         )
@@ -78,6 +82,7 @@ class Hub:
             ending=self.ending,
             owe=owe,
             settings=settings,
+            telemetry=telemetry,
         )
         self.sessions = self._turns.sessions
         self.heartbeat = Heartbeat(self._turns.committer, self.sessions, self._turns.all)
@@ -87,6 +92,7 @@ class Hub:
             turns=self._turns,
             ending=self.ending,
             lease_ttl_s=settings.lease_ttl_s,
+            telemetry=telemetry,
         )
         self.drain = Drain(self._turns, timeout_s=settings.drain_timeout_s)
 
@@ -126,6 +132,21 @@ class Hub:
         """Whether a turn can begin here, or go on."""
         return self._turns.model is not None and not self.draining
 
+    @property
+    def live_turns(self) -> int:
+        """Turns that have begun here and are not settled."""
+        return len(self._turns.all())
+
+    @property
+    def waiting_turns(self) -> int:
+        """Those of them that have no token yet."""
+        return sum(live.watch.waiting for live in self._turns.all())
+
+    @property
+    def pending_writes(self) -> int:
+        """Writes that wait for the next commit."""
+        return self._turns.committer.pending
+
     # -- beginning -------------------------------------------------------------------------
 
     async def say(
@@ -145,6 +166,14 @@ class Hub:
         model = self._turns.model
         if self.draining or model is None:
             raise errors.Unavailable("The server takes no turns now.", code="server_unavailable")
+        with self._telemetry.traces.span(names.SPAN_LEASE):
+            lease, started = await self._take(session, started, reserved)
+        return await self._begin(session, started, lease, model.chat_format)
+
+    async def _take(
+        self, session: LiveSession, started: Started, reserved: Lease | None
+    ) -> tuple[Lease, Started]:
+        """The turn's lease, and what it may spend."""
         try:
             await self._ledger.touch(session.principal.account_id, session.id, time.time())
             lease = await self._log.acquire(
@@ -169,12 +198,13 @@ class Hub:
         except BaseException:
             await self._log.release(lease, session_id=session.id)
             raise
-        return await self._begin(session, started, lease, model.chat_format)
+        return lease, started
 
     async def _begin(
         self, session: LiveSession, started: Started, lease: Lease, chat_format: ChatFormat
     ) -> LiveResponse:
-        live = self._turns.hold(session, started, lease)
+        watch, started = self._telemetry.begin_turn(started)
+        live = self._turns.hold(session, started, lease, watch)
         try:
             effects = session.machine.say(started, chat_format.decoder())
             verdicts = self._turns.carry_out(session, effects)

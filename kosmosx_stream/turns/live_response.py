@@ -5,6 +5,7 @@ turn was settled: whoever has read `response.completed` finds it on the bill.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 
 from conversation.entries import Delta, Ended, Entry, Started, pack
@@ -13,6 +14,7 @@ from conversation.ports import Conflict, Lease, Write
 from kosmosx_stream.protocol.fold import Fold, Projection
 from kosmosx_stream.protocol.frames import Event
 from kosmosx_stream.protocol.projection import Projector
+from kosmosx_stream.telemetry.turn_watch import TurnWatch
 from kosmosx_stream.turns.committer import Committer, Verdict
 from kosmosx_stream.turns.session import displaced
 
@@ -51,6 +53,7 @@ class LiveResponse:
         lease: Lease,
         committer: Committer,
         fold: Callable[[Projection], Fold],
+        watch: TurnWatch,
         *,
         on_unread: Callable[[], None],
         on_lost: Callable[[], None],
@@ -62,6 +65,7 @@ class LiveResponse:
         self.entries: list[Entry] = list(entries)
         """What is committed, in order."""
         self.readers = 0
+        self.watch = watch
         self._fold = fold
         self._committer = committer
         self.on_unread = on_unread
@@ -73,6 +77,7 @@ class LiveResponse:
         self._finished = False
         self._lost = False
         self._changed = asyncio.Event()
+        self._changed_at = 0.0
         self.ended: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         """True once the last entry is committed, False if the log was lost before that."""
 
@@ -86,6 +91,7 @@ class LiveResponse:
         """Append an entry; its events are readable once it is committed."""
         write = Write(lease=self.lease, expected=self._submitted, entries=(pack(entry),), turn=turn)
         self._submitted += 1
+        self.watch.submitted()
         verdict = self._committer.submit(write)
         verdict.add_done_callback(lambda done: self._committed(entry, done))
         return verdict
@@ -121,6 +127,7 @@ class LiveResponse:
         """
         view = self._view(projection)
         position = sum(event.sequence <= after for event in view.events)
+        news_at: float | None = None
         self.readers += 1
         try:
             while True:
@@ -129,12 +136,16 @@ class LiveResponse:
                     position += len(batch)
                     after = batch[-1].sequence
                     yield batch
+                    if news_at is not None:
+                        self.watch.sent(news_at)
+                        news_at = None
                 elif self._finished:
                     return
                 elif self._lost:
                     raise LogLost(after)
                 else:
                     await self._changed.wait()
+                    news_at = self._changed_at
         finally:
             self.readers -= 1
             if not self.readers:
@@ -156,6 +167,7 @@ class LiveResponse:
             self.lose()
             return
         self.entries.append(entry)
+        self.watch.committed(0 if isinstance(entry, Started) else len(entry.token_ids))
         if isinstance(entry, Ended):
             if not self.ended.done():
                 self.ended.set_result(True)
@@ -169,5 +181,6 @@ class LiveResponse:
         self.publish(displaced(entry))
 
     def _wake(self) -> None:
+        self._changed_at = time.perf_counter()
         self._changed.set()
         self._changed = asyncio.Event()

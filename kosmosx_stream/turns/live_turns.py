@@ -17,6 +17,8 @@ from kosmosx_stream.cancelling import end
 from kosmosx_stream.engines.port import Delta
 from kosmosx_stream.formats.chat_format import ChatFormat
 from kosmosx_stream.settings import Settings
+from kosmosx_stream.telemetry.telemetry import Telemetry
+from kosmosx_stream.telemetry.turn_watch import TurnWatch
 from kosmosx_stream.turns.committer import Committer, Verdict
 from kosmosx_stream.turns.elsewhere import Elsewhere
 from kosmosx_stream.turns.ending import Ending
@@ -57,8 +59,9 @@ class LiveTurns:
         ending: Ending,
         owe: Owe,
         settings: Settings,
+        telemetry: Telemetry,
     ) -> None:
-        self.committer = Committer(log, settings.lease_ttl_s)
+        self.committer = Committer(log, settings.lease_ttl_s, telemetry.meters)
         self.sessions = Sessions(
             ledger,
             self.carry_out,
@@ -117,6 +120,7 @@ class LiveTurns:
         session: LiveSession,
         started: Started,
         lease: Lease,
+        watch: TurnWatch,
         entries: Sequence[Entry] = (),
     ) -> LiveResponse:
         """Take a turn in. `entries`: what its log has already."""
@@ -129,6 +133,7 @@ class LiveTurns:
             lease,
             self.committer,
             self._responses.fold,
+            watch,
             on_unread=lambda: self._unread.watch(live, stop),
             on_lost=lambda: self._give_up(session, live),
             entries=entries,
@@ -139,6 +144,7 @@ class LiveTurns:
 
     def forget(self, live: LiveResponse) -> None:
         """It is not this instance's any more."""
+        live.watch.end(live.entries)
         self._live.pop(live.started.response_id, None)
         self._generating.pop(live.started.response_id, None)
         if not self._live:
@@ -161,6 +167,7 @@ class LiveTurns:
     def _give_up(self, session: LiveSession, live: LiveResponse) -> None:
         """The log went to another owner, or away: what is committed is settled from there."""
         self.carry_out(session, session.machine.abandon(live.started.response_id))
+        live.watch.lost()
         self.forget(live)
         if session.single_turn:
             self.sessions.forget(session.id)
@@ -208,7 +215,8 @@ class LiveTurns:
         running = self.model.runner.run(
             started, lambda: session.machine.answer_ids(response_id), on_delta, on_failure
         )
-        self._generating[response_id] = self.spawn(running)
+        watched = self._live[response_id].watch.generating(running)
+        self._generating[response_id] = self.spawn(watched)
 
     def _abort(self, response_id: str) -> None:
         task = self._generating.get(response_id)
@@ -240,7 +248,8 @@ class LiveTurns:
     async def _record(self, live: LiveResponse) -> bool:
         try:
             async with asyncio.timeout(self._settle_timeout_s):
-                await self._responses.record(live.entries)
+                with live.watch.settling():
+                    await self._responses.record(live.entries)
         except Exception:
             # The lease stays: when it lapses, a sweeper settles the response from its log.
             logger.exception("could not settle %s", live.started.response_id)

@@ -15,6 +15,8 @@ from kosmosx_stream.protocol.frames import Event
 from kosmosx_stream.protocol.projection import Projector
 from kosmosx_stream.protocol.responses import ResponseObject
 from kosmosx_stream.settlement import thaw, turn_usage
+from kosmosx_stream.telemetry.meters import Meters
+from kosmosx_stream.telemetry.settlements import note_settlement
 from metering.ledger import Ledger, Recorded
 from metering.usage import ledger_rows, live_cost_micro_usd
 
@@ -36,6 +38,7 @@ class ResponseLog:
         log: EventLog,
         ledger: Ledger,
         attendance: Attendance,
+        meters: Meters,
         *,
         silence_s: float,
         keep_unstored_s: float,
@@ -47,6 +50,7 @@ class ResponseLog:
         `grace_s`: a response goes on for so long after its last follower has left.
         """
         self._log = log
+        self._meters = meters
         self._attendance = attendance
         self._grace_s = grace_s
         self._keep_unstored_s = keep_unstored_s
@@ -203,7 +207,13 @@ class ResponseLog:
         usage = turn_usage(entries)
         started = entries[0]
         assert isinstance(started, Started)
-        recorded = await self._ledger.record_turn(usage, ledger_rows(usage, thaw(started.price)))
+        rows = ledger_rows(usage, thaw(started.price))
+        try:
+            recorded = await self._ledger.record_turn(usage, rows)
+        except BaseException:  # A deadline, too.
+            self._meters.settlements["failed"].inc()
+            raise
+        note_settlement(self._meters, entries, usage, rows, recorded)
         if recorded is Recorded.LATE:
             logger.error("%s was settled after its session closed", usage.response_id)
 

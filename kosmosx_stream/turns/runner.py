@@ -20,6 +20,7 @@ from kosmosx_stream.engines.port import (
     Generate,
     ImageInput,
 )
+from kosmosx_stream.telemetry.meters import Meters
 from kosmosx_stream.turns.committer import Verdict
 
 logger = logging.getLogger(__name__)
@@ -39,8 +40,11 @@ Answered = Callable[[], tuple[int, ...]]
 class Runner:
     """Runs turns on one engine."""
 
-    def __init__(self, engine: Engine, history: History, *, patience_s: float) -> None:
+    def __init__(
+        self, engine: Engine, history: History, meters: Meters, *, patience_s: float
+    ) -> None:
         """`patience_s`: how long a turn waits for a dead engine to come back."""
+        self._meters = meters
         self._engine = engine
         self._history = history
         self._patience_s = patience_s
@@ -72,6 +76,7 @@ class Runner:
                             # Backpressure: the next step is taken when this one is durable.
                             await asyncio.shield(verdict)
             except EngineDead:
+                self._meters.engine_losses.inc()
                 if death == MAX_DEATHS or not await self._engine_is_back():
                     raise
                 logger.warning("%s goes on with another engine", started.response_id)

@@ -54,6 +54,11 @@ class Sessions:
         self._grace = GracePeriods(grace_s)
         self._live: dict[str, LiveSession] = {}
 
+    @property
+    def active(self) -> int:
+        """How many are open on this instance."""
+        return len(self._live)
+
     async def open(
         self, session_id: str, principal: Principal, *, single_turn: bool = False
     ) -> LiveSession:

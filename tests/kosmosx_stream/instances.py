@@ -18,6 +18,7 @@ from kosmosx_stream.protocol.counting import CostFn
 from kosmosx_stream.protocol.fold import Projection
 from kosmosx_stream.protocol.frames import Event
 from kosmosx_stream.settings import Settings
+from kosmosx_stream.telemetry.telemetry import Telemetry
 from kosmosx_stream.turns.hub import Hub
 from kosmosx_stream.turns.live_response import LiveResponse
 from kosmosx_stream.turns.response_log import ResponseLog
@@ -158,13 +159,17 @@ class Cluster:
         self.owed += tokens
 
     @contextlib.asynccontextmanager
-    async def instance(self, engine: Engine) -> AsyncIterator[Instance]:
+    async def instance(
+        self, engine: Engine, telemetry: Telemetry | None = None
+    ) -> AsyncIterator[Instance]:
+        telemetry = telemetry or Telemetry.off()
         self.instances += 1
         attendance = Watched(self.attended, str(self.instances))
         responses = ResponseLog(
             self.log,
             self.store.ledger,
             attendance,
+            telemetry.meters,
             silence_s=5,
             keep_unstored_s=1,
             grace_s=self.settings.disconnect_grace_s,
@@ -177,10 +182,12 @@ class Cluster:
             spending=Spending(self.store.budgets, hold_s=60),
             owe=self.owe,
             settings=self.settings,
+            telemetry=telemetry,
         )
         sweeper = Sweeper(ledger=self.store.ledger, hub=hub, settings=self.settings)
         async with hub.running():
-            hub.serve_with(Runner(engine, self.history, patience_s=1), Format())
+            runner = Runner(engine, self.history, telemetry.meters, patience_s=1)
+            hub.serve_with(runner, Format())
             yield Instance(engine, hub, sweeper, attendance)
 
     def lapse(self) -> None:

@@ -1,16 +1,20 @@
 """What may be asked for again by itself, and what was billed."""
 
 import pytest
+from starlette.applications import Starlette
 from starlette.requests import Request
 
 from kosmosx_stream.protocol.errors import ApiError, Unavailable
+from kosmosx_stream.telemetry.telemetry import Telemetry
 from kosmosx_stream.transports.endpoint import exception_handlers
 from kosmosx_stream.transports.repeating import once_billed
 
 
 def should_retry(error: ApiError) -> str | None:
     """What OpenAI's clients are told of the failure."""
-    answer = exception_handlers()[ApiError](Request({"type": "http"}), error)
+    app = Starlette()
+    app.state.telemetry = Telemetry.off()
+    answer = exception_handlers()[ApiError](Request({"type": "http", "app": app}), error)
     assert answer.status_code == error.status
     return answer.headers.get("x-should-retry")
 

@@ -1,0 +1,47 @@
+"""Shows the state of the running parts to whoever reads the metrics."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from kosmosx_stream.cancelling import end
+from kosmosx_stream.services import Services
+from kosmosx_stream.telemetry import names
+from kosmosx_stream.telemetry.watches import watch_books, watch_loop, watch_readiness
+
+
+@contextlib.asynccontextmanager
+async def observing(services: Services) -> AsyncIterator[None]:
+    """Show the services' state, and look at what has to be asked, until this is left."""
+    meters = services.telemetry.meters
+    if not meters.enabled:
+        yield
+        return
+    hub, watch = services.hub, services.redis_watch
+    meters.show(
+        {
+            names.SESSIONS_ACTIVE: lambda: hub.sessions.active,
+            names.TURNS_LIVE: lambda: hub.live_turns,
+            names.TURNS_WAITING: lambda: hub.waiting_turns,
+            names.COMMIT_PENDING: lambda: hub.pending_writes,
+            names.DRAINING: lambda: hub.draining,
+            names.REDIS_UP: lambda: watch.reachable,
+            names.REDIS_DURABLE: lambda: watch.well,
+        }
+    )
+
+    async def engine_ready() -> bool:
+        return services.engine is not None and await services.engine.ready()
+
+    tasks = [
+        asyncio.create_task(work)
+        for work in (
+            watch_loop(meters),
+            watch_books(meters, services.store.outbox),
+            watch_readiness(meters, engine_ready, services.ready),
+        )
+    ]
+    try:
+        yield
+    finally:
+        await end(*tasks)

@@ -1,0 +1,137 @@
+"""The instruments: one for each metric of `names`, bound to its labels before it is used.
+
+They are prometheus_client's, not OpenTelemetry's: recording is ten times as cheap (0.6 us against
+5), and their exemplars reach Prometheus. `otlp_metrics` reads the same registry.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any, TypeVar, cast, get_args
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+)
+
+from conversation.entries import EndReason
+from kosmosx_stream.telemetry import names
+from kosmosx_stream.telemetry.names import Metric
+
+PROVIDER_NAME = "kosmosx"
+TRANSPORTS = ("http", "websocket")
+
+_Kind = TypeVar("_Kind", Counter, Gauge, Histogram)
+_Value = TypeVar("_Value", Counter, Gauge)
+
+
+class Meters:
+    """Every instrument of one server; those of a server that measures nothing do nothing."""
+
+    def __init__(self, *, model: str, version: str, enabled: bool = True) -> None:
+        """`model`: the served model's name."""
+        self.enabled = enabled
+        self.registry = CollectorRegistry()
+        gen_ai = ("chat", PROVIDER_NAME, model)
+        self.turns = self._counters(names.TURNS, get_args(EndReason))
+        self.time_to_first_token = self._histogram(names.TIME_TO_FIRST_TOKEN).labels(*gen_ai)
+        self.time_per_output_token = self._histogram(names.TIME_PER_OUTPUT_TOKEN).labels(*gen_ai)
+        durations = self._histogram(names.REQUEST_DURATION)
+        self.request_duration: Callable[[str], Histogram] = partial(durations.labels, *gen_ai)
+        self.inter_token_gap = self._histogram(names.INTER_TOKEN_GAP)
+        self.follow_lag = self._histogram(names.FOLLOW_LAG)
+        self.refusals = self._counter(names.REFUSALS)
+        self.http_duration = self._histogram(names.HTTP_DURATION)
+        self.connections = self._each(self._gauge(names.CONNECTIONS_OPEN), TRANSPORTS)
+        self.engine_losses = self._counter(names.ENGINE_LOSSES)
+        self.commit_duration = self._histogram(names.COMMIT_DURATION)
+        self.commit_writes = self._histogram(names.COMMIT_WRITES)
+        self.commit_failures = self._counters(
+            names.COMMIT_FAILURES, ("fenced", "conflict", "unavailable")
+        )
+        self.tokens_committed = self._counter(names.TOKENS_COMMITTED)
+        self.adoptions = self._counters(names.ADOPTIONS, ("continued", "ended", "settled"))
+        self.turns_lost = self._counter(names.TURNS_LOST)
+        self.loop_lag = self._histogram(names.LOOP_LAG)
+        self.tokens = self._counters(names.TOKENS, ("input", "output"))
+        self.tokens_cached = self._counter(names.TOKENS_CACHED)
+        self.images = self._counter(names.IMAGES)
+        self.detections = self._counter(names.DETECTIONS)
+        self.cost_micro_usd = self._counter(names.COST)
+        self.settlements = self._counters(
+            names.SETTLEMENTS, ("recorded", "repeated", "late", "failed")
+        )
+        self.books_up = self._gauge(names.BOOKS_UP)
+        self.outbox_rows = self._each(
+            self._gauge(names.OUTBOX_ROWS), ("pending", "ambiguous", "dead", "expired")
+        )
+        self.outbox_unlinked = self._gauge(names.OUTBOX_UNLINKED)
+        self.outbox_age = self._gauge(names.OUTBOX_AGE)
+        self.reconcile_hours = self._gauge(names.RECONCILE_HOURS)
+        self.reconcile_delta = self._gauge(names.RECONCILE_DELTA)
+        self.ready = self._gauge(names.READY)
+        self.engine_ready = self._gauge(names.ENGINE_READY)
+        self._gauge(names.BUILD).labels(version).set(1)
+        if enabled:
+            ProcessCollector(registry=self.registry)
+            PlatformCollector(registry=self.registry)
+            GCCollector(registry=self.registry)
+
+    def show(self, states: Mapping[Metric, Callable[[], float]]) -> None:
+        """Have these gauges read whenever somebody asks for them."""
+        for metric, read in states.items():
+            self._gauge(metric).set_function(read)
+
+    def refused(self, code: str, transport: str) -> None:
+        """Count a refusal."""
+        self.refusals.labels(code, transport).inc()
+
+    # -- making ----------------------------------------------------------------------------
+
+    def _counter(self, metric: Metric) -> Counter:
+        return self._make(Counter, metric)
+
+    def _gauge(self, metric: Metric) -> Gauge:
+        return self._make(Gauge, metric)
+
+    def _histogram(self, metric: Metric) -> Histogram:
+        return self._make(Histogram, metric, buckets=metric.bounds)
+
+    def _counters(self, metric: Metric, values: Iterable[str]) -> dict[str, Counter]:
+        return self._each(self._counter(metric), values)
+
+    @staticmethod
+    def _each(metric: _Value, values: Iterable[str]) -> dict[str, _Value]:
+        """Its series, all there from the beginning: the first event is a rise too."""
+        return {value: metric.labels(value) for value in values}
+
+    def _make(self, kind: type[_Kind], metric: Metric, **options: Any) -> _Kind:
+        if not self.enabled:
+            return cast("_Kind", _NOTHING)
+        labels = [label.prometheus for label in metric.labels]
+        name, about = metric.prometheus, metric.description
+        return kind(name, about, labels, registry=self.registry, **options)
+
+
+class _Nothing:
+    """An instrument of a server that measures nothing."""
+
+    def labels(self, *_values: str) -> "_Nothing":
+        return self
+
+    def inc(self, _amount: float = 1) -> None: ...
+    def dec(self, _amount: float = 1) -> None: ...
+    def set(self, _value: float) -> None: ...
+    def set_function(self, _read: Callable[[], float]) -> None: ...
+    def observe(self, _value: float, _exemplar: Mapping[str, str] | None = None) -> None: ...
+
+
+_NOTHING = _Nothing()
+
+# When a series began is of no use to anybody, and doubles what is scraped.
+disable_created_metrics()  # type: ignore[no-untyped-call]

@@ -1,0 +1,19 @@
+"""Who it is that sends: the same for metrics and traces."""
+
+import os
+import socket
+from importlib.metadata import version
+
+from opentelemetry.sdk.resources import Resource
+
+
+def resource() -> Resource:
+    """`OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` overrule what is known here."""
+    known = {
+        "service.name": os.environ.get("OTEL_SERVICE_NAME", "kosmosx"),
+        "service.version": version("kosmosx-stream"),
+        "service.instance.id": f"{socket.gethostname()}-{os.getpid()}",
+    }
+    environment = Resource.create().attributes
+    named = {name: value for name, value in environment.items() if name != "service.name"}
+    return Resource({**known, **named})

@@ -1,0 +1,67 @@
+"""Telemetry as the settings want it: what is measured, where it is served, where it is sent."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from importlib.metadata import version
+
+from prometheus_client import start_http_server
+
+from kosmosx_stream.settings import Settings
+from kosmosx_stream.telemetry.meters import Meters
+from kosmosx_stream.telemetry.telemetry import Telemetry
+from kosmosx_stream.telemetry.tracing import Traces, make_provider
+
+EXPORT_TIMEOUT_S = 5.0
+"""A collector has so long to take a batch, also when the server goes down."""
+
+
+def make_telemetry(settings: Settings) -> Telemetry:
+    """Meters, and traces if there is a collector to send them to."""
+    endpoint = settings.otlp_endpoint
+    meters = Meters(
+        model=settings.model_name,
+        version=version("kosmosx-stream"),
+        enabled=settings.metrics or endpoint is not None,
+    )
+    if endpoint is None:
+        return Telemetry(meters, Traces())
+    # It takes a while to import, and most who try the server out have no collector.
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415
+        OTLPSpanExporter,
+    )
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+
+    exporter = OTLPSpanExporter(f"{endpoint}/v1/traces", timeout=EXPORT_TIMEOUT_S)
+    provider = make_provider(BatchSpanProcessor(exporter), ratio=settings.trace_ratio)
+    return Telemetry(meters, Traces(provider))
+
+
+@contextlib.asynccontextmanager
+async def sending(telemetry: Telemetry, settings: Settings) -> AsyncIterator[None]:
+    """Serve and send until this is left; then what is left is sent."""
+    with _served(telemetry.meters, settings):
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(telemetry.traces.close)
+
+
+@contextlib.contextmanager
+def _served(meters: Meters, settings: Settings) -> Iterator[None]:
+    """At an address of their own, if they have one.
+
+    Raises:
+        OSError: it cannot be had.
+    """
+    if not settings.metrics or settings.metrics_address is None:
+        yield
+        return
+    host, _, port = settings.metrics_address.rpartition(":")
+    server, thread = start_http_server(int(port), host.strip("[]"), meters.registry)
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
