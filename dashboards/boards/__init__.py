@@ -1,0 +1,1 @@
+"""Grafana's three boards; `__main__` writes them as JSON."""
