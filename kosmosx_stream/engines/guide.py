@@ -11,6 +11,7 @@ import numpy.typing as npt
 from llguidance import LLMatcher, LLTokenizer
 
 from kosmosx_stream.engines.checkpoint import Checkpoint
+from kosmosx_stream.engines.guide_tokens import readable
 from kosmosx_stream.engines.port import EngineRefused, Generate
 
 Mask = npt.NDArray[np.bool_]
@@ -58,7 +59,7 @@ class Guides:
         checkpoint = self._checkpoint
         text = (checkpoint.folder / "tokenizer.json").read_text()
         try:
-            return LLTokenizer(text, checkpoint.vocab_size, list(checkpoint.ends))
+            return LLTokenizer(readable(text), checkpoint.vocab_size, list(checkpoint.ends))
         except ValueError as error:
             raise EngineRefused(
                 f"this model's tokenizer takes no grammar, so tools and formats: {error}"

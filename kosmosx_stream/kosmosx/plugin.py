@@ -15,7 +15,8 @@ def register() -> None:
     """
     from vllm import ModelRegistry  # noqa: PLC0415  # only when vLLM is there already
 
-    from kosmosx_stream.engines import vllm_grammar  # noqa: PLC0415
+    from kosmosx_stream.engines import guide_tokens, vllm_grammar  # noqa: PLC0415
 
     vllm_grammar.install()
+    guide_tokens.install()
     ModelRegistry.register_model(ARCHITECTURE, MODEL)

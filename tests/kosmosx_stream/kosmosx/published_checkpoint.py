@@ -122,6 +122,7 @@ CORPUS = (
     "What is in the picture? A red ball and a blue box are in the picture.",
     "Question: What color is the ball? Answer: It is red. Question: Where is it? Answer: Here.",
     "Describe this image in detail: the image shows two puppies that sit in a field of grass.",
+    '{"in": "the picture", "at": 1234567890}',
 )
 
 
@@ -138,7 +139,7 @@ class Published:
 def write(published: Published, folder: Path) -> Path:
     """Write the whole folder, and give it back."""
     folder.mkdir(parents=True, exist_ok=True)
-    tokenizer = _tokenizer(folder)
+    tokenizer = tokenizer_in(folder)
     shape = Shape(
         tied=published.tied,
         vocab_size=tokenizer.get_vocab_size(),
@@ -180,7 +181,7 @@ def _add_head(file: Path) -> None:
     save_file(weights, file, metadata={"format": "pt"})
 
 
-def _tokenizer(folder: Path) -> Tokenizer:
+def tokenizer_in(folder: Path) -> Tokenizer:
     """XLM-R's kind, from a SentencePiece model that is trained here."""
     pieces = _sentencepiece(folder / "sentencepiece.bpe.model")
     # SentencePiece's own first three make room for fairseq's four.
@@ -214,7 +215,7 @@ def _sentencepiece(file: Path) -> Any:
         sentence_iterator=iter(CORPUS),
         model_writer=written,
         model_type="unigram",
-        vocab_size=90,
+        vocab_size=110,
         hard_vocab_limit=False,
         character_coverage=1.0,
         normalization_rule_name="nmt_nfkc",

@@ -1,14 +1,18 @@
 """A folder laid out as the published Kosmos-2 loads unchanged, and says what transformers says."""
 
 import io
+import json
 from pathlib import Path
 from typing import Any
 
+import llguidance.hf
+import msgspec
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from llguidance import LLMatcher
 from PIL import Image as Pillow
 from transformers import AutoProcessor, AutoTokenizer, Kosmos2ForConditionalGeneration
 
@@ -17,6 +21,8 @@ from conversation.items import Image, Message, Text
 from kosmosx_stream.engines.checkpoint import Checkpoint
 from kosmosx_stream.engines.port import Generate, ImageInput
 from kosmosx_stream.engines.transformers_local import TransformersEngine
+from kosmosx_stream.formats import grammar
+from kosmosx_stream.kosmosx.plugin import register
 from kosmosx_stream.kosmosx.prompt import Kosmos2Format
 from kosmosx_stream.settings import Settings
 from tests.kosmosx_stream.kosmosx import published_checkpoint as published
@@ -139,6 +145,37 @@ async def test_the_engine_answers_as_generate_does(
             )
             deltas = [delta async for delta in engine.generate(request)]
             assert [token for delta in deltas for token in delta.token_ids] == generated[seed]
+        held = msgspec.structs.replace(request, max_tokens=400, grammar=TOLD)
+        deltas = [delta async for delta in engine.generate(held)]
+        assert_told(chat, [token for delta in deltas for token in delta.token_ids])
+
+
+PLACE = {
+    "type": "object",
+    "properties": {"in": {"enum": ["the picture", "a red ball"]}, "at": {"type": "integer"}},
+    "required": ["in", "at"],
+    "additionalProperties": False,
+}
+TOLD = grammar.of_answer(functions={}, required=False, most=1, text=PLACE)
+
+
+def assert_told(chat: Kosmos2Format, ids: list[int]) -> None:
+    """The answer is the JSON that the grammar allows, blanks and all."""
+    decoder = chat.decoder()
+    text = decoder.feed(ids).text + decoder.finish().text
+    assert json.loads(text)["in"] in {"the picture", "a red ball"}
+
+
+def test_vllm_reads_its_tokens_for_a_grammar(folder: Path, checkpoint: Checkpoint) -> None:
+    """As vLLM's structured output asks for them, once our plugin is in."""
+    register()
+    tokens = llguidance.hf.from_tokenizer(
+        AutoTokenizer.from_pretrained(folder), n_vocab=checkpoint.vocab_size
+    )
+    matcher = LLMatcher(tokens, TOLD, log_level=0)
+    assert not matcher.is_error()
+    spelled = tokens.tokenize_str('{"in":"the picture","at":7}')
+    assert matcher.try_consume_tokens(spelled) == len(spelled)
 
 
 def test_vllm_answers_as_transformers_do(folder: Path, chat: Kosmos2Format) -> None:
