@@ -150,7 +150,7 @@ def show(streams: int, figures: dict[str, dict[str, float]]) -> None:
 
 async def main(seconds: float = SECONDS, parent: Path | None = None) -> dict[str, dict[str, float]]:
     """Print and return the figures of each contender and size; `seconds` are each size's."""
-    found = {}
+    found: dict[str, dict[str, float]] = {}
     with tempfile.TemporaryDirectory(dir=parent) as folder:
         async with embedded_valkey(Path(folder)) as url, connect(url) as redis:
             for streams in STREAMS:

@@ -7,7 +7,7 @@ from typing import Any
 
 from conversation import redis_log
 from conversation.entries import Delta, Entry
-from conversation.ports import LogUnavailable, Write
+from conversation.ports import Lease, LogUnavailable, Write
 from conversation.redis_connection import key, reply
 from kosmosx_stream.turns import live_response, response_log, session
 from metering.ledger import Recorded
@@ -33,8 +33,15 @@ async def _push(log: redis_log.RedisEventLog, write: Write, attempts: int = 1) -
 
 
 def no_fencing() -> None:
-    """Whoever writes is believed, whatever epoch and length it goes by."""
+    """Whoever writes is believed, whatever epoch and length it goes by, and told that it owns."""
+
+    async def renew(
+        _self: redis_log.RedisEventLog, leases: Sequence[Lease], _ttl_s: float
+    ) -> list[bool]:
+        return [True] * len(leases)
+
     _append_by(_push)
+    _replace(redis_log.RedisEventLog, "renew", renew)
 
 
 def hidden_retries() -> None:

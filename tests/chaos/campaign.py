@@ -178,8 +178,12 @@ class Campaign:
 
             async def fetch(response_id: str) -> Event:
                 async with free:
-                    shown: Event = (await http.get(f"/responses/{response_id}")).json()
-                    return shown
+                    try:
+                        answer = await http.get(f"/responses/{response_id}")
+                    except httpx.TransportError as error:
+                        return {"error": repr(error)}  # As it is not shown, the oracle finds.
+                shown: Event = answer.json()
+                return shown
 
             ids = [str(reading.response_id) for reading in self._readings if reading.ended]
             found = await asyncio.gather(*map(fetch, ids))
