@@ -5,10 +5,8 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
-from typing import assert_never
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -31,13 +29,8 @@ from kosmosx_stream.admission.images import DEFAULT_LIMITS, Fetch, ImageLoader
 from kosmosx_stream.admission.sealing import Seal
 from kosmosx_stream.cancelling import end
 from kosmosx_stream.embedded_valkey import embedded_valkey
+from kosmosx_stream.engines import factory
 from kosmosx_stream.engines.checkpoint import Checkpoint
-from kosmosx_stream.engines.deterministic import DeterministicEngine
-from kosmosx_stream.engines.port import Engine
-from kosmosx_stream.engines.supervisor import Supervisor
-from kosmosx_stream.engines.transformers_local import TransformersEngine
-from kosmosx_stream.engines.vllm_local import VllmEngine
-from kosmosx_stream.engines.vllm_remote import RemoteEngine
 from kosmosx_stream.formats.chat_format import ChatFormat
 from kosmosx_stream.formats.chat_template.format import TemplateFormat
 from kosmosx_stream.ids import new_id
@@ -80,7 +73,8 @@ def create_app(settings: Settings, progress: Progress = logger.info) -> Starlett
     """The ASGI application. It listens at once, and is ready when the model is loaded.
 
     `app.state.on_ready()` and `app.state.on_failure(reason)` are called when loading ended;
-    `await app.state.drain()` before connections are closed.
+    `await app.state.drain()` before connections are closed. `app.state.start_engine(settings)` is
+    what starts the engine.
     """
     telemetry = make_telemetry(settings)
     app = Starlette(
@@ -93,6 +87,7 @@ def create_app(settings: Settings, progress: Progress = logger.info) -> Starlett
         lifespan=partial(_lifespan, settings=settings, progress=progress),
     )
     app.state.telemetry = telemetry
+    app.state.start_engine = factory.running
     app.state.on_ready = lambda: None
     app.state.on_failure = logger.critical
     return app
@@ -208,21 +203,6 @@ async def _redis_url(settings: Settings) -> AsyncIterator[str]:
         yield url
 
 
-def _engine(settings: Settings) -> AbstractAsyncContextManager[Engine]:
-    match settings.engine:
-        case "vllm":
-            # It has a process of its own, which may die or hang without the server.
-            return Supervisor.running(partial(VllmEngine.running, settings))
-        case "remote":
-            return RemoteEngine.running(settings)
-        case "transformers":
-            return TransformersEngine.running(settings)
-        case "deterministic":
-            return DeterministicEngine.running(settings)
-        case never:
-            assert_never(never)
-
-
 def _chat_format(model: Path) -> ChatFormat:
     """The words of the model in this folder: Kosmos-2's, or those of its own chat template."""
     checkpoint = Checkpoint.read(model)
@@ -247,7 +227,10 @@ async def _run_model(app: Starlette, services: Services, progress: Progress) -> 
         progress(f"loading {settings.model} (about 20 s) ...")
     try:
         chat_format = await asyncio.to_thread(_chat_format, settings.model)
-        async with _engine(settings) as engine, ImageLoader(fetch=_fetch(settings)) as images:
+        async with (
+            app.state.start_engine(settings) as engine,
+            ImageLoader(fetch=_fetch(settings)) as images,
+        ):
             meters = services.telemetry.meters
             runner = Runner(engine, services.history, meters, patience_s=settings.engine_patience_s)
             services.hub.serve_with(runner, chat_format)

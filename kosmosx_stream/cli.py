@@ -3,11 +3,10 @@
 import asyncio
 import contextlib
 import json
-import logging
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.metadata import version as package_version
 from pathlib import Path
 from socket import socket
@@ -30,9 +29,9 @@ from kosmosx_stream.embedded_valkey import DataDirInUse
 from kosmosx_stream.model_folder import ModelNotFoundError, model_folder
 from kosmosx_stream.redis_watch import UnusableRedis, check_named
 from kosmosx_stream.server import bind, build_server
+from kosmosx_stream.server_log import write_logs
 from kosmosx_stream.settings import Settings
 from kosmosx_stream.shared_books import OtherBooks, check_books
-from kosmosx_stream.telemetry.logs import make_formatter
 from metering.errors import StoreTooNew, StoreUnavailable
 from metering.prices import PricesInvalid
 
@@ -47,18 +46,6 @@ app.command("settings")(show_settings)
 app.add_typer(budget_commands.budgets, name="budgets")
 app.command()(budget_commands.plan)
 
-CLIENTS_DOING = {
-    # A handshake that we refused; a 401 is no error of ours.
-    "ASGI callable returned without completing handshake.",
-    # With a traceback, for every frame that a client cares to send.
-    "Invalid UTF-8 sequence received from client.",
-    # With the query, where somebody will put a key sooner or later.
-    '%s - "WebSocket %s" [accepted]',
-    '%s - "WebSocket %s" 403',
-    '%s - "WebSocket %s" %d',
-}
-"""What uvicorn logs of clients, though it is nobody's business here."""
-
 
 @app.command()
 def serve(
@@ -69,9 +56,10 @@ def serve(
         Path | None,
         typer.Option(help="Checkpoint to serve: its folder, or its name on the Hugging Face hub."),
     ] = None,
+    workers: Annotated[int | None, typer.Option(help="Serving processes, sharing it all.")] = None,
 ) -> None:
     """Run the server: memory, log, books and model start with it."""
-    settings = read_settings(host=host, port=port, data_dir=data_dir, model=model)
+    settings = read_settings(host=host, port=port, data_dir=data_dir, model=model, workers=workers)
     with _saying_why():
         bootstrap.load_prices(settings)
     with _saying_why(), _listener(settings) as listener, bootstrap.owned(settings):
@@ -110,22 +98,30 @@ def _listener(settings: Settings) -> socket:
 
 
 def _serve(settings: Settings, listener: socket) -> None:
-    # The model's libraries take seconds to import; the other commands do without.
-    from kosmosx_stream.app import create_app  # noqa: PLC0415
-
-    bootstrap.keep_temporary_files(settings)
-    _write_logs(settings)
     started = time.monotonic()
+    bootstrap.keep_temporary_files(settings)
+    write_logs(settings)
     first_key = asyncio.run(_prepare_books(settings))
-    application = create_app(settings, progress=_progress)
-    server = build_server(application, settings)
 
     def announce() -> None:
         url = _url(settings.host, listener.getsockname()[1])
         typer.echo(_banner(url, first_key, settings, time.monotonic() - started))
 
+    serve_here = _serve_alone if settings.workers == 1 else _serve_by_workers
+    if not serve_here(settings, listener, announce):
+        raise typer.Exit(1)
+
+
+def _serve_alone(settings: Settings, listener: socket, announce: Callable[[], None]) -> bool:
+    """Serve in this process; whether it ended well."""
+    # The model's libraries take seconds to import; the other commands do without.
+    from kosmosx_stream.app import create_app  # noqa: PLC0415
+
+    application = create_app(settings, progress=_progress)
+    server = build_server(application, settings)
+
     def fail(reason: str) -> None:
-        typer.echo(f"kosmosx: {reason}", err=True)
+        _complain(reason)
         server.should_exit = True
         server.failed = True
 
@@ -135,8 +131,17 @@ def _serve(settings: Settings, listener: socket) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     signal.signal(signal.SIGINT, lambda *_: sys.exit(0))
     server.run([listener])
-    if server.failed or not server.started:
-        raise typer.Exit(1)
+    return server.started and not server.failed
+
+
+def _serve_by_workers(settings: Settings, listener: socket, announce: Callable[[], None]) -> bool:
+    """Serve by several processes; whether they ended well."""
+    from kosmosx_stream.workers import host  # noqa: PLC0415
+
+    reason = host.run(settings, listener, progress=_progress, on_ready=announce)
+    if reason is not None:
+        _complain(reason)
+    return reason is None
 
 
 @app.command()
@@ -177,6 +182,10 @@ def _url(host: str, port: int) -> str:
     return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
 
 
+def _complain(reason: str) -> None:
+    typer.echo(f"kosmosx: {reason}", err=True)
+
+
 def _progress(message: str) -> None:
     typer.echo(f"  {message}")
 
@@ -190,15 +199,3 @@ def _banner(url: str, key: str | None, settings: Settings, seconds: float) -> st
     headers = f"-H 'Authorization: Bearer {key}' -H 'Content-Type: application/json'"
     command = f"curl -N {url}/v1/responses {headers} -d '{body}'"
     return f"{ready}#key={key}\n  Key   {key}\n  Try   {command}{stop}"
-
-
-def _write_logs(settings: Settings) -> None:
-    """Everything into a file; to the terminal warnings, and all of it where programs read it."""
-    to_file = logging.FileHandler(settings.data_dir / "logs" / "server.log")
-    to_terminal = logging.StreamHandler(sys.stderr)
-    if settings.log_format == "text":
-        to_terminal.setLevel(logging.WARNING)
-    for handler in (to_file, to_terminal):
-        handler.setFormatter(make_formatter(settings.log_format))
-    logging.getLogger("uvicorn.error").addFilter(lambda record: record.msg not in CLIENTS_DOING)
-    logging.basicConfig(level=logging.INFO, handlers=[to_file, to_terminal], force=True)

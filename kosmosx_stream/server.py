@@ -53,6 +53,12 @@ def bind(host: str, port: int, *, send_timeout_s: float) -> socket:
 
 def build_server(app: Starlette, settings: Settings) -> Server:
     """A server for the app, not yet listening."""
+    # `drain` is there only once the lifespan has begun.
+    return Server(server_config(app, settings), lambda: app.state.drain())  # noqa: PLW0108
+
+
+def server_config(app: Starlette, settings: Settings) -> uvicorn.Config:
+    """How connections are served, and the limits that they are held to."""
     limits = HttpLimits(
         max_head_bytes=settings.max_header_bytes,
         patience_s=settings.request_timeout_s,
@@ -62,7 +68,7 @@ def build_server(app: Starlette, settings: Settings) -> Server:
     def count(code: str) -> None:
         app.state.telemetry.meters.refused(code, "http")
 
-    config = uvicorn.Config(
+    return uvicorn.Config(
         app,
         http=cast("Any", partial(GuardedHttp, limits=limits, on_refusal=count)),
         ws=GuardedWebSocket,
@@ -77,5 +83,3 @@ def build_server(app: Starlette, settings: Settings) -> Server:
         server_header=False,
         timeout_graceful_shutdown=CLOSE_TIMEOUT_S,
     )
-    # `drain` is there only once the lifespan has begun.
-    return Server(config, lambda: app.state.drain())  # noqa: PLW0108

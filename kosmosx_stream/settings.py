@@ -35,6 +35,9 @@ class Settings(BaseSettings):
     """Address to listen on."""
     port: int = Field(default=8000, ge=0, le=LAST_PORT)
     """Port to listen on; 0 takes a free one."""
+    workers: int = Field(default=1, ge=1, le=64)
+    """Serving processes on this host. They share the port, one Valkey, one set of books and one
+    engine; limits per key and per address are those of each of them."""
     data_dir: Path = Path("data")
     """Everything the server writes lies below this folder."""
     redis_url: SecretStr | None = Field(default=None, validation_alias="REDIS_URL")

@@ -5,16 +5,14 @@ this file names is made here, so this is where such a process can be settled bef
 anything else. Imports neither vLLM nor torch.
 """
 
-import ctypes
 import json
 import logging
 import multiprocessing
 import os
-import signal
 import sys
 from pathlib import Path
 
-PR_SET_PDEATHSIG = 1  # prctl(2)
+from kosmosx_stream.parent import die_with_parent
 
 
 def write_config(log: Path) -> Path:
@@ -35,23 +33,13 @@ def handler(path: str) -> logging.Handler:
     """The handler for vLLM's records in this process, which is the server or one of vLLM's."""
     parent = multiprocessing.parent_process()
     if parent is not None:
-        _die_with_parent()
+        die_with_parent()  # The engine's process would outlive a server that was killed.
         if not parent.is_alive():  # it died before the request to die with it was heard
             os._exit(1)
         # Ctrl-C goes to the terminal's whole group; the engine ends when the drain is done.
         os.setpgid(0, 0)
         _redirect_output(path)
     return logging.FileHandler(path)
-
-
-def _die_with_parent() -> None:
-    """Have the kernel kill this process when its parent ends, however that ends.
-
-    The engine's process would outlive a server that was killed. "Parent" is the thread that
-    started this process.
-    """
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _redirect_output(path: str) -> None:

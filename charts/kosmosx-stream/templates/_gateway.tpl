@@ -7,6 +7,7 @@
   "KOSMOSX_MODEL_NAME" .Values.model.name
   "KOSMOSX_DRAIN_TIMEOUT_S" (toString .Values.drain.longestTurnSeconds)
   "KOSMOSX_MAX_CONNECTIONS_PER_ADDRESS" "0"
+  "KOSMOSX_WORKERS" (toString .Values.gateway.workers)
 -}}
 {{- with .Values.model.checkpoint }}{{ $_ := set $settings "KOSMOSX_MODEL" . }}{{ end -}}
 {{- with .Values.model.maxLength }}{{ $_ := set $settings "KOSMOSX_MAX_MODEL_LEN" (toString .) }}{{ end -}}

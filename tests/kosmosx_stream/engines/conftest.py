@@ -2,16 +2,20 @@
 
 # ruff: noqa: PLC0415  # importing vLLM takes seconds; collecting the tests should not
 
+import contextlib
 import gc
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from socket import socketpair
 from types import AsyncGeneratorType
 
 import pytest
 
 from kosmosx_stream.engines import vllm_http
 from kosmosx_stream.engines.deterministic import DeterministicEngine
+from kosmosx_stream.engines.engine_host import EngineHost
+from kosmosx_stream.engines.hosted_engine import HostedEngine
 from kosmosx_stream.engines.port import Generate
 from kosmosx_stream.engines.transformers_local import TransformersEngine
 from kosmosx_stream.engines.vllm_local import VllmEngine
@@ -115,6 +119,30 @@ def live_deterministic_answers() -> int:
     return names.count(DeterministicEngine.generate.__qualname__)
 
 
+@contextlib.asynccontextmanager
+async def running_hosted(settings: Settings) -> AsyncIterator[HostedEngine]:
+    """A deterministic engine, used over a link as by another process."""
+    host = EngineHost()
+    wire, other_end = socketpair()
+    async with DeterministicEngine.running(settings) as engine, host.offering(engine):
+        await host.attach(wire)
+        async with HostedEngine.running(other_end) as hosted:
+            yield hosted
+
+
+@pytest.fixture(scope="session")
+async def hosted(folder: Path) -> AsyncIterator[Subject]:
+    settings = Settings(data_dir=folder, deterministic_length=20)
+    async with running_hosted(settings) as engine:
+        yield Subject(
+            engine=engine,
+            start=running_hosted,
+            unending=ignore_the_end_in_deterministic,
+            unfinished=live_deterministic_answers,
+            hears_within_s=10,
+        )
+
+
 @pytest.fixture(scope="session")
 def vllm_server(folder: Path) -> Iterator[VllmServer]:
     server = VllmServer(folder)
@@ -155,7 +183,7 @@ def ignore_the_end_in_remote(patch: pytest.MonkeyPatch) -> None:
 REMOTE = pytest.param("remote", marks=pytest.mark.slow)
 
 
-@pytest.fixture(scope="session", params=["vllm", REMOTE, "transformers", "deterministic"])
+@pytest.fixture(scope="session", params=["vllm", REMOTE, "transformers", "deterministic", "hosted"])
 def subject(request: pytest.FixtureRequest) -> Subject:
     """Each engine in turn."""
     found: Subject = request.getfixturevalue(request.param)

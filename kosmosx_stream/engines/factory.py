@@ -1,0 +1,29 @@
+"""Which engine the settings mean; the one place that names the adapters."""
+
+from contextlib import AbstractAsyncContextManager
+from functools import partial
+from typing import assert_never
+
+from kosmosx_stream.engines.deterministic import DeterministicEngine
+from kosmosx_stream.engines.port import Engine
+from kosmosx_stream.engines.supervisor import Supervisor
+from kosmosx_stream.engines.transformers_local import TransformersEngine
+from kosmosx_stream.engines.vllm_local import VllmEngine
+from kosmosx_stream.engines.vllm_remote import RemoteEngine
+from kosmosx_stream.settings import Settings
+
+
+def running(settings: Settings) -> AbstractAsyncContextManager[Engine]:
+    """Start the engine, and end it on leaving."""
+    match settings.engine:
+        case "vllm":
+            # It has a process of its own, which may die or hang without the server.
+            return Supervisor.running(partial(VllmEngine.running, settings))
+        case "remote":
+            return RemoteEngine.running(settings)
+        case "transformers":
+            return TransformersEngine.running(settings)
+        case "deterministic":
+            return DeterministicEngine.running(settings)
+        case never:
+            assert_never(never)

@@ -1,0 +1,154 @@
+"""The process that was started, where there are workers: it has what they share, and keeps them.
+
+It has the port, the Valkey and the engine, and knows nothing of turns. When it ends, so do all.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from socket import socket
+
+import uvloop
+
+from kosmosx_stream.cancelling import end
+from kosmosx_stream.embedded_valkey import embedded_valkey
+from kosmosx_stream.engines import factory
+from kosmosx_stream.engines.engine_host import EngineHost
+from kosmosx_stream.settings import Settings
+from kosmosx_stream.workers.crew import Crew
+from kosmosx_stream.workers.door import Door
+from kosmosx_stream.workers.worker import Worker
+
+logger = logging.getLogger(__name__)
+
+LATECOMERS_S = 5.0
+"""At the start, so long after the first worker is ready connections wait for the others."""
+
+Progress = Callable[[str], None]
+
+
+def run(
+    settings: Settings, listener: socket, *, progress: Progress, on_ready: Callable[[], None]
+) -> str | None:
+    """Serve by `settings.workers` processes until SIGTERM; returns what went wrong, if anything."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(Host(settings, listener, progress, on_ready).serve())
+
+
+class Host:
+    """Runs once."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        listener: socket,
+        progress: Progress,
+        on_ready: Callable[[], None],
+    ) -> None:
+        self._settings = settings
+        self._progress = progress
+        # vLLM servers elsewhere are reached from each worker.
+        self._engines = None if settings.engine == "remote" else EngineHost()
+        self._environment = dict(os.environ)
+        self._crew = Crew(
+            settings.workers, self._start_worker, on_ready=on_ready, on_failure=self._end
+        )
+        self._waited = False
+        self._door = Door(listener, lambda: self._crew.workers)
+        self._over: asyncio.Future[str | None]
+
+    async def serve(self) -> str | None:
+        """Until a signal comes; the workers end first, then the engine, then the store."""
+        self._over = asyncio.get_running_loop().create_future()
+        self._heed_signals()
+        async with self._store() as url:
+            self._environment |= worker_settings(self._settings, url)
+            self._progress("memory and log are up")
+            async with self._engine(), self._crew.running(drain_s=self._settings.drain_timeout_s):
+                return await self._over
+
+    def _heed_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self._end, None)
+        loop.add_signal_handler(signal.SIGINT, self._interrupt)
+
+    def _interrupt(self) -> None:
+        """Ctrl-C; the second time it is in a hurry."""
+        if self._over.done():
+            self._crew.send(signal.SIGINT)
+        self._end(None)
+
+    def _end(self, reason: str | None) -> None:
+        if not self._over.done():
+            self._over.set_result(reason)
+
+    @contextlib.asynccontextmanager
+    async def _store(self) -> AsyncIterator[str]:
+        if self._settings.redis_url is not None:
+            yield self._settings.redis_url.get_secret_value()
+            return
+        async with embedded_valkey(self._settings.data_dir) as url:
+            yield url
+
+    @contextlib.asynccontextmanager
+    async def _engine(self) -> AsyncIterator[None]:
+        """Load it while the workers start."""
+        if self._engines is None:
+            self._progress(f"waiting for a model at {' or '.join(self._settings.engine_urls)} ...")
+            yield
+            return
+        self._progress(f"loading {self._settings.model} (about 20 s) ...")
+        running = asyncio.create_task(self._run_engine(self._engines))
+        try:
+            yield
+        finally:
+            await end(running)
+
+    async def _run_engine(self, engines: EngineHost) -> None:
+        try:
+            async with factory.running(self._settings) as engine, engines.offering(engine):
+                await asyncio.Event().wait()
+        except Exception as error:
+            logger.exception("the model failed")
+            self._end(f"the model in {self._settings.model} cannot be served: {error}")
+
+    async def _start_worker(self, place: int) -> Worker:
+        environment = self._environment | metrics_settings(self._settings, place)
+        return await Worker.start(environment, self._engines, self._heard)
+
+    def _heard(self) -> None:
+        """A worker has reported."""
+        self._crew.heard()
+        if self._crew.assembling and not self._waited:
+            # All clients of before come back at once: the first who is ready would get them all.
+            self._door.shut()
+            asyncio.get_running_loop().call_later(LATECOMERS_S, self._wait_no_longer)
+        else:
+            self._door.open()
+
+    def _wait_no_longer(self) -> None:
+        self._waited = True
+        self._door.open()
+
+
+def worker_settings(settings: Settings, redis_url: str) -> dict[str, str]:
+    """What the command line or the host has decided, as the environment says it."""
+    return {
+        "KOSMOSX_HOST": settings.host,
+        "KOSMOSX_PORT": str(settings.port),
+        "KOSMOSX_DATA_DIR": str(settings.data_dir.absolute()),
+        "KOSMOSX_MODEL": str(settings.model),
+        "REDIS_URL": redis_url,
+    }
+
+
+def metrics_settings(settings: Settings, place: int) -> dict[str, str]:
+    """Each worker has metrics of its own: on a port of its own, or else nowhere."""
+    if settings.metrics_address is None:
+        return {"KOSMOSX_METRICS": "false"}
+    host, _, port = settings.metrics_address.rpartition(":")
+    own = int(port) + place if int(port) else 0
+    return {"KOSMOSX_METRICS_ADDRESS": f"{host}:{own}"}

@@ -1,0 +1,153 @@
+"""A server with two workers is one server: whoever of them answers, is killed, or comes later."""
+
+import itertools
+import signal
+import socket
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
+from threading import Barrier
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+from typer.testing import CliRunner
+
+from kosmosx_stream.cli import app
+from metering.prices import default_price_book
+from tests.kosmosx_stream.clients import MODEL, client, text_of
+from tests.server_process import ServerProcess
+from tests.worker_processes import clients_of, family, lives, until, workers
+
+
+@pytest.fixture(scope="module")
+def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    process = ServerProcess(
+        tmp_path_factory.mktemp("workers") / "data",
+        KOSMOSX_WORKERS="2",
+        KOSMOSX_ENGINE="deterministic",
+        KOSMOSX_DETERMINISTIC_RATE="40",
+        KOSMOSX_DETERMINISTIC_LENGTH="1000000",
+        KOSMOSX_SWEEP_INTERVAL_S="0.2",
+    )
+    process.data_dir.mkdir()
+    yield process
+    process.stop()
+
+
+@pytest.fixture
+def server(process: ServerProcess) -> ServerProcess:
+    process.ensure_running()
+    return process
+
+
+def test_connections_are_shared_evenly(server: ServerProcess) -> None:
+    with ExitStack() as stack:
+        ours = set()
+        for _ in range(12):
+            connection = socket.create_connection(("127.0.0.1", server.port), timeout=10)
+            stack.enter_context(connection)
+            ours.add(connection.getsockname()[1])
+        until(lambda: len(_held(server, ours)) == 12)
+        one, two = (len(clients_of(worker, server) & ours) for worker in workers(server))
+    assert min(one, two) >= 5  # The client that asked whether it was ready may just have left.
+
+
+def _held(server: ServerProcess, ours: set[int]) -> set[int]:
+    return {port for worker in workers(server) for port in clients_of(worker, server)} & ours
+
+
+def test_an_answer_goes_on_when_its_worker_is_killed(server: ServerProcess) -> None:
+    openai_client = client(server)
+    asked: dict[str, Any] = {"model": MODEL, "input": "Say something.", "max_output_tokens": 40}
+    undisturbed = openai_client.responses.create(**asked)
+    with openai_client.responses.create(**asked, stream=True) as stream:
+        seen = list(itertools.islice(stream, 8))
+        killed = _owner(server)
+        killed.send_signal(signal.SIGKILL)
+    response_id, after = seen[0].response.id, seen[-1].sequence_number
+    with openai_client.responses.retrieve(response_id, stream=True, starting_after=after) as rest:
+        seen += rest
+    assert [event.sequence_number for event in seen] == list(range(len(seen)))
+    assert text_of(seen) == undisturbed.output_text
+    assert seen[-1].response.usage == undisturbed.usage
+    until(lambda: len(workers(server)) == 2)
+    assert killed not in workers(server)
+
+
+def _owner(server: ServerProcess) -> psutil.Process:
+    """The worker that has connections: the client has one at a time."""
+    (owner,) = (worker for worker in workers(server) if clients_of(worker, server))
+    return owner
+
+
+def test_a_budget_is_one_for_all_workers(server: ServerProcess) -> None:
+    """Turns at the same time cannot spend the same money twice, nor lose any of it."""
+    headers = {"Authorization": f"Bearer {server.key}"}
+    prices = default_price_book()
+    turn_usd = Decimal(prices.minimum_tokens * prices.token_micro_usd) / 10**6
+    connect = partial(httpx.Client, base_url=f"{server.base_url}/v1", headers=headers, timeout=60)
+
+    def ask(number: int) -> int:
+        """A turn that costs the least there is, on a connection of its own."""
+        said = {"model": MODEL, "input": f"Say {number}.", "max_output_tokens": 30}
+        with connect() as api:
+            return api.post("/responses", json=said).status_code
+
+    with connect() as api, ThreadPoolExecutor(16) as pool:
+        before = used_usd(api)
+        limit = {"limit_usd": str(before + 5 * turn_usd), "hard": True}
+        api.put("/budget", json=limit).raise_for_status()
+        assert Counter(pool.map(ask, range(16))) == {200: 5, 429: 11}
+        assert used_usd(api) == before + 5 * turn_usd
+        assert Decimal(api.get("/budget").json()["spent_usd"]) == before + 5 * turn_usd
+        api.delete("/budget").raise_for_status()
+
+
+def used_usd(api: httpx.Client) -> Decimal:
+    """What the ledger has."""
+    rows = api.get("/usage", params={"group_by": "session_id"}).json()["data"]
+    return sum((Decimal(each["cost_usd"]) for each in rows), Decimal(0))
+
+
+def test_all_workers_finish_what_they_have_begun(server: ServerProcess) -> None:
+    """SIGTERM: no new turns, live ones end, and nobody stays."""
+    openai_client = client(server)
+    asked: dict[str, Any] = {"model": MODEL, "input": "Say it.", "max_output_tokens": 40}
+    everybody = family(server)
+    with ThreadPoolExecutor(4) as pool:
+        begun = Barrier(5)
+
+        def read(_: int) -> list[Any]:
+            with openai_client.responses.create(**asked, stream=True) as stream:
+                first = next(stream)
+                begun.wait(30)
+                return [first, *stream]
+
+        answers = [pool.submit(read, number) for number in range(4)]
+        begun.wait(30)
+        status = server.stop_while(lambda: [each.result(60) for each in answers])
+    assert status == 0
+    for each in answers:
+        assert each.result()[-1].response.usage.output_tokens == 40
+    assert not any(map(lives, everybody))
+
+
+def test_nobody_outlives_the_host(server: ServerProcess) -> None:
+    """`kill -9` of the process that was started."""
+    everybody = family(server)
+    assert len(everybody) >= 4  # The workers and the store are there.
+    server.kill()
+    until(lambda: not any(map(lives, everybody)))
+
+
+def test_a_number_of_workers_that_cannot_be_is_refused(tmp_path: Path) -> None:
+    for number, expected in (("0", "greater than or equal to 1"), ("100", "less than or equal to")):
+        done = CliRunner().invoke(app, ["serve", "--workers", number, "--data-dir", str(tmp_path)])
+        assert done.exit_code == 2
+        assert f"kosmosx: workers: Input should be {expected}" in done.output
