@@ -259,9 +259,9 @@ class Hub:
                     after = lost.after
                 else:
                     return
-            if self.drain.over.is_set():
-                raise errors.HandedOver(after)
-            elsewhere = self._responses.follow(response_id, after, projection)
+            elsewhere = self._responses.follow(
+                response_id, after, projection, leaving=self.drain.over
+            )
             async with contextlib.aclosing(elsewhere) as batches:
                 async for batch in batches:
                     yield batch

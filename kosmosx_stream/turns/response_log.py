@@ -9,7 +9,12 @@ from conversation.entries import Ended, Entry, Price, Started, UnknownEntryVersi
 from conversation.ports import Attendance, EventLog, Lease, LogUnavailable
 from kosmosx_stream.protocol.chat import ChatCompletion
 from kosmosx_stream.protocol.chat_completion import completion
-from kosmosx_stream.protocol.errors import Unavailable, log_regressed, response_not_found
+from kosmosx_stream.protocol.errors import (
+    HandedOver,
+    Unavailable,
+    log_regressed,
+    response_not_found,
+)
 from kosmosx_stream.protocol.fold import Fold, Projection
 from kosmosx_stream.protocol.frames import Event
 from kosmosx_stream.protocol.projection import Projector
@@ -143,12 +148,18 @@ class ResponseLog:
         await self._log.delete(response_id)
 
     async def follow(
-        self, response_id: str, after: int, projection: Projection = Projector
+        self,
+        response_id: str,
+        after: int,
+        projection: Projection = Projector,
+        *,
+        leaving: asyncio.Event,
     ) -> AsyncGenerator[Sequence[Event], None]:
-        """Events above `after`, replayed and then followed to the end.
+        """Events above `after`, replayed and then followed to the end, or until this server leaves.
 
         Raises:
             NotFound: there is no such log, or it ends before `after`.
+            HandedOver: this server leaves.
             Unavailable: the log cannot be reached, or its writer fell silent.
         """
         fold = self.fold(projection)
@@ -156,10 +167,10 @@ class ResponseLog:
         noted = -self._grace_s
         deadline = asyncio.get_running_loop().time() + self._silence_s
         while True:
+            if leaving.is_set():
+                raise HandedOver(max(after, last))
             entries = await self._entries_after(response_id, position, tail, last)
             position += len(entries)
-            if not position:
-                raise response_not_found(response_id)
             events = [event for entry in entries for event in fold.feed(entry)]
             last = events[-1].sequence if events else last
             tail = entries[-1] if entries else tail
@@ -187,10 +198,12 @@ class ResponseLog:
         """The next page; `tail` is the entry before it, which has to be there still.
 
         Raises:
-            NotFound: the log is not the one any more that was read.
+            NotFound: there is no log, or not the one any more that was read.
         """
         if tail is None:
-            return await self.entries(response_id, position, PAGE)
+            if not (entries := await self.entries(response_id, position, PAGE)):
+                raise response_not_found(response_id)
+            return entries
         entries = await self.entries(response_id, position - 1, PAGE + 1)
         if entries[:1] != [tail]:
             raise log_regressed(last, None)

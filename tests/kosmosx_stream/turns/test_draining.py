@@ -72,6 +72,22 @@ async def test_a_reader_learns_how_far_it_came(cluster: Cluster) -> None:
                 await anext(late)
 
 
+async def test_a_reader_of_another_instances_answer_is_sent_on_too(cluster: Cluster) -> None:
+    """It would be cut off with its server's connections, seconds later and without a word."""
+    async with (
+        cluster.instance(Engine(stalls=[5])) as owner,
+        cluster.instance(Engine()) as leaving,
+    ):
+        await begin(owner)
+        events = leaving.hub.follow("resp")
+        await owner.engine.stalled.wait()
+        last = (await anext(events))[-1].sequence
+        reading = asyncio.create_task(anext(events))
+        await leaving.hub.drain.run()
+        with pytest.raises(HandedOver, match=f"after event {last}\\."):
+            await reading
+
+
 async def test_sessions_stay_open_for_those_who_come_back(cluster: Cluster) -> None:
     """Those who do not are billed once, as soon as a later instance finds them idle."""
     cluster.settings = cluster.settings.model_copy(update={"session_idle_s": 0.001})
