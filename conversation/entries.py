@@ -26,13 +26,17 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Price(msgspec.Struct, frozen=True, kw_only=True):
-    """The prices frozen at admission, in micro-dollars, so that cost is a sum over the log."""
+    """The prices frozen at admission, in micro-dollars, so that cost is a sum over the log.
+
+    `tier`: those of the served model, or of the cheaper one.
+    """
 
     version: str
     token_micro_usd: int
     image_micro_usd: int
     detection_micro_usd: int
     minimum_tokens: int
+    tier: Literal["main", "fallback"] = "main"
 
 
 class Allowance(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,13 +44,15 @@ class Allowance(msgspec.Struct, frozen=True, kw_only=True):
 
     `left_micro_usd` was left of the month's `limit_micro_usd` when it began. `granted_micro_usd` is
     what it may cost at most, None under a soft budget; `shortens` says that its `max_tokens` are
-    fewer for it.
+    fewer for it. `fallback`: the budget had ended, the cheaper model answers, and limit and left
+    are with what that may cost on top.
     """
 
     limit_micro_usd: int
     left_micro_usd: int
     granted_micro_usd: int | None
     shortens: bool = False
+    fallback: bool = False
 
 
 class Dropped(msgspec.Struct, frozen=True):

@@ -30,6 +30,7 @@ from kosmosx_stream.admission.sealing import Seal
 from kosmosx_stream.cancelling import end
 from kosmosx_stream.embedded_valkey import embedded_valkey
 from kosmosx_stream.engines import factory
+from kosmosx_stream.engines.port import Engine
 from kosmosx_stream.engines.checkpoint import Checkpoint
 from kosmosx_stream.formats.chat_format import ChatFormat
 from kosmosx_stream.formats.chat_template.format import TemplateFormat
@@ -42,7 +43,7 @@ from kosmosx_stream.limits.plans import Plans
 from kosmosx_stream.limits.rate_limits import RateLimits
 from kosmosx_stream.limits.spending import Spending
 from kosmosx_stream.redis_watch import RedisWatch
-from kosmosx_stream.services import Services
+from kosmosx_stream.services import ServedModel, Services
 from kosmosx_stream.settings import Settings
 from kosmosx_stream.shared_books import keep_telling
 from kosmosx_stream.telemetry.sending import make_telemetry, sending
@@ -52,6 +53,7 @@ from kosmosx_stream.transports.endpoint import exception_handlers
 from kosmosx_stream.transports.observed import Observed
 from kosmosx_stream.transports.routes import routes, secret_paths
 from kosmosx_stream.turns.hub import Hub
+from kosmosx_stream.turns.models import Model
 from kosmosx_stream.turns.reservations import Reservations
 from kosmosx_stream.turns.response_log import ResponseLog
 from kosmosx_stream.turns.runner import Runner
@@ -59,6 +61,7 @@ from kosmosx_stream.turns.sweeper import Sweeper
 from metering.access_tokens import AccessTokens
 from metering.authenticator import Authenticator
 from metering.issuing import Issuer
+from metering.prices import PriceBook
 from metering.signing import ReceiptSigner
 
 logger = logging.getLogger(__name__)
@@ -74,7 +77,7 @@ def create_app(settings: Settings, progress: Progress = logger.info) -> Starlett
 
     `app.state.on_ready()` and `app.state.on_failure(reason)` are called when loading ended;
     `await app.state.drain()` before connections are closed. `app.state.start_engine(settings)` is
-    what starts the engine.
+    what starts the main engine.
     """
     telemetry = make_telemetry(settings)
     app = Starlette(
@@ -190,7 +193,6 @@ async def _start_services(
         requests=Connections(settings.max_requests_per_key, called="requests under way"),
         seal=Seal(pepper),
         signer=ReceiptSigner(pepper),
-        model_created_at=int(settings.model.stat().st_mtime),
     )
 
 
@@ -220,32 +222,61 @@ def _fetch(settings: Settings) -> Fetch | None:
 
 async def _run_model(app: Starlette, services: Services, progress: Progress) -> None:
     """Load the model, open the gate for turns, and hold the model until cancelled."""
-    settings = services.settings
-    if settings.engine == "remote":
-        progress(f"waiting for a model at {' or '.join(settings.engine_urls)} ...")
-    else:
-        progress(f"loading {settings.model} (about 20 s) ...")
+    settings, loading = services.settings, services.settings
     try:
-        chat_format = await asyncio.to_thread(_chat_format, settings.model)
-        async with (
-            app.state.start_engine(settings) as engine,
-            ImageLoader(fetch=_fetch(settings)) as images,
-        ):
-            meters = services.telemetry.meters
-            runner = Runner(engine, services.history, meters, patience_s=settings.engine_patience_s)
-            services.hub.serve_with(runner, chat_format)
-            services.engine, services.chat_format = engine, chat_format
-            services.admission = Admission(
-                engine=engine,
-                chat_format=chat_format,
-                history=services.history,
-                images=images,
-                prices=services.price_book,
-                seal=services.seal,
-                settings=settings,
+        async with contextlib.AsyncExitStack() as stack:
+            images = await stack.enter_async_context(ImageLoader(fetch=_fetch(settings)))
+            served = {}
+            for loading, book in _models(settings, services.price_book):
+                if loading.engine == "remote":
+                    progress(f"waiting for a model at {' or '.join(loading.engine_urls)} ...")
+                else:
+                    progress(f"loading {loading.model} (about 20 s) ...")
+                start = app.state.start_engine if loading is settings else factory.running
+                engine = await stack.enter_async_context(start(loading))
+                served[loading.model_name] = await _serve(engine, services, images, loading, book)
+            services.hub.models.serve(
+                {name: _turns_of(model, services) for name, model in served.items()}
             )
+            services.served = served
             app.state.on_ready()
             await asyncio.Event().wait()
     except Exception as error:
         logger.exception("the model failed")
-        app.state.on_failure(f"the model in {settings.model} cannot be served: {error}")
+        app.state.on_failure(f"the model in {loading.model} cannot be served: {error}")
+
+
+def _models(settings: Settings, book: PriceBook) -> list[tuple[Settings, PriceBook]]:
+    """What is served, at which prices: the model, and the cheaper one if there is one."""
+    cheaper, its_book = settings.fallback, book.of_fallback()
+    if cheaper is None or its_book is None:
+        return [(settings, book)]
+    return [(settings, book), (cheaper, its_book)]
+
+
+async def _serve(
+    engine: Engine,
+    services: Services,
+    images: ImageLoader,
+    settings: Settings,
+    book: PriceBook,
+) -> ServedModel:
+    """The engine's gate, with the words of its model."""
+    chat_format = await asyncio.to_thread(_chat_format, settings.model)
+    admission = Admission(
+        engine=engine,
+        chat_format=chat_format,
+        history=services.history,
+        images=images,
+        prices=book,
+        seal=services.seal,
+        settings=settings,
+    )
+    return ServedModel(engine=engine, chat_format=chat_format, admission=admission)
+
+
+def _turns_of(served: ServedModel, services: Services) -> Model:
+    patience_s = services.settings.engine_patience_s
+    meters = services.telemetry.meters
+    runner = Runner(served.engine, services.history, meters, patience_s=patience_s)
+    return Model(runner, served.chat_format)

@@ -76,12 +76,22 @@ def load_prices(settings: Settings) -> PriceBook:
     Raises:
         PricesInvalid: it cannot be read, or a field is wrong; the message names both.
     """
-    if settings.prices is None:
+    book = _read_prices(settings.prices)
+    if settings.fallback_model is not None and book.fallback is None:
+        raise PricesInvalid(
+            "KOSMOSX_FALLBACK_MODEL: expected its prices in the price book's [fallback], which it"
+            " has not"
+        )
+    return book
+
+
+def _read_prices(path: Path | None) -> PriceBook:
+    if path is None:
         return default_price_book()
     try:
-        return PriceBook.load(settings.prices.read_bytes())
+        return PriceBook.load(path.read_bytes())
     except (OSError, PricesInvalid) as error:
-        raise PricesInvalid(f"{settings.prices}: {error}") from error
+        raise PricesInvalid(f"{path}: {error}") from error
 
 
 def books_path(settings: Settings) -> Path:

@@ -88,9 +88,14 @@ def _saying_why() -> Iterator[None]:
 
 
 def _with_model(settings: Settings) -> Settings:
-    """The settings, with the model's folder on this machine."""
-    folder = model_folder(settings.model, weights=settings.engine != "remote")
-    return settings.model_copy(update={"model": folder})
+    """The settings, with the models' folders on this machine."""
+    found = {"model": model_folder(settings.model, weights=settings.engine != "remote")}
+    if (cheaper := settings.fallback) is not None:
+        weights = cheaper.engine != "remote"
+        found["fallback_model"] = model_folder(
+            cheaper.model, weights=weights, setting="KOSMOSX_FALLBACK_MODEL"
+        )
+    return settings.model_copy(update=found)
 
 
 def _listener(settings: Settings) -> socket:

@@ -30,15 +30,12 @@ async def observing(services: Services) -> AsyncIterator[None]:
         }
     )
 
-    async def engine_ready() -> bool:
-        return services.engine is not None and await services.engine.ready()
-
     tasks = [
         asyncio.create_task(work)
         for work in (
             watch_loop(meters),
             watch_books(meters, services.store.outbox),
-            watch_readiness(meters, engine_ready, services.ready),
+            watch_readiness(meters, services.engine_ready, services.ready),
         )
     ]
     try:

@@ -17,10 +17,14 @@ class ModelNotFoundError(Exception):
     """The setting names no model that can be had; the message says what was tried."""
 
 
-def model_folder(model: Path, *, weights: bool = True) -> Path:
+MODEL = "KOSMOSX_MODEL (--model)"
+
+
+def model_folder(model: Path, *, weights: bool = True, setting: str = MODEL) -> Path:
     """The checkpoint's folder; what lies on the hub is fetched into its cache first.
 
     Without `weights`, which an engine elsewhere has, only the files that prompts are made by.
+    `setting` is who asked for it.
 
     Fetching can take as long as a download does, and shows its progress on the terminal.
 
@@ -30,19 +34,19 @@ def model_folder(model: Path, *, weights: bool = True) -> Path:
     if model.is_dir():
         if not (model / "config.json").is_file():
             raise ModelNotFoundError(
-                f"{_setting(model)}: expected a checkpoint in Hugging Face's layout there, but the "
-                "folder has no config.json"
+                f"{setting} is '{model}': expected a checkpoint in Hugging Face's layout there, "
+                "but the folder has no config.json"
             )
         return model
     if not _HUB_NAME.fullmatch(str(model)):
         raise ModelNotFoundError(
-            f"{_setting(model)}: expected the folder of a checkpoint, or a name on the Hugging "
-            "Face hub (owner/name); there is no such folder"
+            f"{setting} is '{model}': expected the folder of a checkpoint, or a name on the "
+            "Hugging Face hub (owner/name); there is no such folder"
         )
-    return _fetch(model, (*FILES, WEIGHTS) if weights else FILES)
+    return _fetch(model, (*FILES, WEIGHTS) if weights else FILES, setting)
 
 
-def _fetch(model: Path, files: Sequence[str]) -> Path:
+def _fetch(model: Path, files: Sequence[str], setting: str) -> Path:
     # It takes a second, and most servers have no need of it.
     from huggingface_hub import snapshot_download  # noqa: PLC0415
 
@@ -52,10 +56,6 @@ def _fetch(model: Path, files: Sequence[str]) -> Path:
         hub = os.environ.get("HF_ENDPOINT", DEFAULT_HUB)
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ModelNotFoundError(
-            f"{_setting(model)}: there is no such folder in {Path.cwd()}, and the Hugging Face hub "
-            f"at {hub} does not give it: {reason}"
+            f"{setting} is '{model}': there is no such folder in {Path.cwd()}, and the Hugging "
+            f"Face hub at {hub} does not give it: {reason}"
         ) from error
-
-
-def _setting(model: Path) -> str:
-    return f"KOSMOSX_MODEL (--model) is '{model}'"

@@ -5,6 +5,7 @@ import contextlib
 import msgspec
 
 from conversation import ports
+from conversation.entries import Started
 from conversation.ports import History, Lease, Reservation
 from kosmosx_stream.access.attempts import Attempts
 from kosmosx_stream.access.client_secrets import ClientSecrets
@@ -20,7 +21,13 @@ from kosmosx_stream.ids import new_id
 from kosmosx_stream.key_watch import KeyWatch
 from kosmosx_stream.limits.connections import Connections
 from kosmosx_stream.limits.plans import Plans
-from kosmosx_stream.protocol.errors import ApiError, Unavailable, response_not_found
+from kosmosx_stream.limits.spending import Cheaper
+from kosmosx_stream.protocol.errors import (
+    ApiError,
+    Unavailable,
+    model_not_found,
+    response_not_found,
+)
 from kosmosx_stream.protocol.models import ModelObject, capabilities, prices
 from kosmosx_stream.protocol.rate_limits import RateLimit
 from kosmosx_stream.protocol.requests import CreateResponse
@@ -49,8 +56,16 @@ class Said(msgspec.Struct, frozen=True):
     """What the key may still take; nothing for one that was said before."""
 
 
+class ServedModel(msgspec.Struct, frozen=True, kw_only=True):
+    """A model that is loaded, and its gate."""
+
+    engine: Engine
+    chat_format: ChatFormat
+    admission: Admission
+
+
 class Services(msgspec.Struct, kw_only=True):
-    """The running parts. Those that may be None are there once the model is loaded."""
+    """The running parts."""
 
     settings: Settings
     telemetry: Telemetry
@@ -76,29 +91,56 @@ class Services(msgspec.Struct, kw_only=True):
     requests: Connections
     seal: Seal
     signer: ReceiptSigner
-    model_created_at: int
-    """When the checkpoint was written, in Unix seconds."""
-    engine: Engine | None = None
-    chat_format: ChatFormat | None = None
-    admission: Admission | None = None
+    served: dict[str, ServedModel] = {}
+    """The model, and then the cheaper one if there is one, by their names."""
 
     async def ready(self) -> bool:
         """Whether a turn that is said now would be answered."""
-        if self.engine is None or self.hub.draining or not self.redis_watch.well:
+        if self.hub.draining or not self.redis_watch.well:
             return False
-        return await self.engine.ready()
+        return await self.engine_ready()
 
-    def gate(self) -> Admission:
-        """The gate for new turns.
+    async def engine_ready(self) -> bool:
+        """Whether the model is loaded, and its engine answers."""
+        served = self.served.get(self.settings.model_name)
+        return served is not None and await served.engine.ready()
+
+    def gate(self, model: str | None = None) -> Admission:
+        """The gate for new turns to a model; for what concerns no model, the first one's.
 
         Raises:
             Unavailable: the model is still being loaded, the server is going down, or the store may
                 lose what is said.
+            NotFound: there is no such model.
         """
-        if self.admission is None or self.hub.draining:
+        if not self.served or self.hub.draining:
             raise Unavailable("The server takes no turns at the moment.", code="server_unavailable")
         self.redis_watch.check()
-        return self.admission
+        name = self.settings.model_name if model is None else model
+        if name not in self.served:
+            raise model_not_found(name, list(self.served))
+        return self.served[name].admission
+
+    def cheaper(
+        self, principal: Principal, request: CreateResponse, unstored: UnstoredTurns
+    ) -> Cheaper | None:
+        """What admits this request for the cheaper model; None where there is none."""
+        fallback = self.settings.fallback
+        if fallback is None:
+            return None
+
+        async def admit(started: Started) -> Started:
+            return await self.gate(fallback.model_name).admit(
+                principal,
+                msgspec.structs.replace(request, model=fallback.model_name),
+                started.session_id,
+                unstored=unstored,
+                response_id=started.response_id,
+                opens_session=started.opens_session,
+                single_turn=started.single_turn,
+            )
+
+        return admit
 
     async def say_once(
         self,
@@ -140,12 +182,13 @@ class Services(msgspec.Struct, kw_only=True):
         session = (
             await self.hub.sessions.join(session_id, principal) if session_id is not None else None
         )
+        unstored = session.unstored if session else UnstoredTurns()
         with self.telemetry.traces.span(names.SPAN_ADMISSION):
-            started = await self.gate().admit(
+            started = await self.gate(request.model).admit(
                 principal,
                 request,
                 session.id if session else new_id("sess"),
-                unstored=session.unstored if session else UnstoredTurns(),
+                unstored=unstored,
                 response_id=reserved.response_id if reserved else None,
                 single_turn=session is None,
             )
@@ -154,7 +197,8 @@ class Services(msgspec.Struct, kw_only=True):
             await self.plans.check_sessions(principal.account_id)
             session = await self.hub.sessions.open(started.session_id, principal, single_turn=True)
         try:
-            await self.hub.say(session, started, reserved)
+            cheaper = self.cheaper(principal, request, unstored)
+            await self.hub.say(session, started, reserved, cheaper)
             return Said(started.response_id, session.id, limits)
         except ApiError:
             if session.single_turn:
@@ -208,15 +252,26 @@ class Services(msgspec.Struct, kw_only=True):
         if await self.responses.session_id(response_id) != principal.grant.session_id:
             raise response_not_found(response_id)
 
-    def model_object(self) -> ModelObject:
-        """The served model as `GET /v1/models` shows it."""
-        words, fetches = self.chat_format, self.settings.image_urls
+    def model_objects(self) -> tuple[ModelObject, ...]:
+        """The served models as `GET /v1/models` shows them, the cheaper one last."""
+        models = [self._model_object(self.settings, self.price_book)]
+        cheaper, book = self.settings.fallback, self.price_book.of_fallback()
+        if cheaper is not None and book is not None:
+            models.append(self._model_object(cheaper, book))
+        return tuple(models)
+
+    def _model_object(self, settings: Settings, book: PriceBook) -> ModelObject:
+        served = self.served.get(settings.model_name)
         return ModelObject(
-            id=self.settings.model_name,
-            created=self.model_created_at,
-            context_window=self.engine.max_model_len if self.engine else None,
+            id=settings.model_name,
+            created=int(settings.model.stat().st_mtime),
+            context_window=served.engine.max_model_len if served else None,
             capabilities=None
-            if words is None
-            else capabilities(sees=words.sees, grounds=words.grounds, fetches=fetches),
-            prices=prices(self.price_book),
+            if served is None
+            else capabilities(
+                sees=served.chat_format.sees,
+                grounds=served.chat_format.grounds,
+                fetches=settings.image_urls,
+            ),
+            prices=prices(book),
         )

@@ -106,6 +106,15 @@ class Settings(BaseSettings):
     """Mean length of a deterministic answer in tokens."""
     model_name: str = "kosmos-x"
     """The name clients ask for."""
+    fallback_model: Path | None = None
+    """Checkpoint of a cheaper model, which answers where an account's budget has ended and its
+    owner wants that; by default there is none. Its prices are in the price book."""
+    fallback_model_name: str = "kosmos-x-mini"
+    """The name of the cheaper model; it can be asked for by everybody."""
+    fallback_engine: Literal["remote", "transformers", "deterministic"] = "remote"
+    """What runs the cheaper model; see `engine`."""
+    fallback_engine_urls: CommaSeparated = Field(default=(), validate_default=True)
+    """Where the cheaper model's servers are, if they are remote."""
     max_model_len: int | None = Field(default=None, ge=16)
     """Context window in tokens; by default the model's own, at most 20,000."""
     max_output_tokens: int = Field(default=1024, ge=1)
@@ -190,6 +199,21 @@ class Settings(BaseSettings):
     """The part of the traces that is kept, where a client's `traceparent` says nothing of it."""
 
     @property
+    def fallback(self) -> "Settings | None":
+        """The same settings, for the cheaper model; None where there is none."""
+        if self.fallback_model is None:
+            return None
+        served = {
+            "model": self.fallback_model,
+            "model_name": self.fallback_model_name,
+            "engine": self.fallback_engine,
+            "engine_urls": self.fallback_engine_urls,
+            "max_model_len": None,
+            "fallback_model": None,
+        }
+        return self.model_copy(update=served)
+
+    @property
     def supabase_project(self) -> tuple[str, str] | None:
         """Its URL and its secret key; None where the books are in a file."""
         if self.supabase_url is None or self.supabase_service_key is None:
@@ -255,16 +279,38 @@ class Settings(BaseSettings):
                 raise ValueError(f"expected host:port, got '{address}'")
         return address
 
+    @field_validator("fallback_model_name")
+    @classmethod
+    def _check_name(cls, name: str, info: ValidationInfo) -> str:
+        if name == info.data.get("model_name"):
+            raise ValueError("expected another name than KOSMOSX_MODEL_NAME")
+        return name
+
     @field_validator("engine_urls")
     @classmethod
     def _check_urls(cls, urls: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         if bool(urls) != (info.data.get("engine") == "remote"):
             raise ValueError("expected with the engine 'remote', and only there")
-        for url in urls:
-            parts = urlsplit(url)
-            if parts.scheme not in {"http", "https"} or not parts.netloc or parts.query:
-                raise ValueError(f"expected http://host:port, got '{url}'")
-        urls = tuple(url.rstrip("/") for url in urls)
-        if len(set(urls)) < len(urls):
-            raise ValueError("expected each server once")
-        return urls
+        return _servers(urls)
+
+    @field_validator("fallback_engine_urls")
+    @classmethod
+    def _check_fallback_urls(cls, urls: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        served = info.data.get("fallback_model") is not None
+        if bool(urls) != (served and info.data.get("fallback_engine") == "remote"):
+            raise ValueError(
+                "expected with KOSMOSX_FALLBACK_MODEL and the fallback engine 'remote' (the default"
+                " one), and only there"
+            )
+        return _servers(urls)
+
+
+def _servers(urls: tuple[str, ...]) -> tuple[str, ...]:
+    for url in urls:
+        parts = urlsplit(url)
+        if parts.scheme not in {"http", "https"} or not parts.netloc or parts.query:
+            raise ValueError(f"expected http://host:port, got '{url}'")
+    urls = tuple(url.rstrip("/") for url in urls)
+    if len(set(urls)) < len(urls):
+        raise ValueError("expected each server once")
+    return urls

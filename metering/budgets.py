@@ -19,13 +19,15 @@ BudgetMicroUsd = Annotated[int, Meta(ge=0, le=10**15)]
 class Budget(msgspec.Struct, frozen=True, kw_only=True):
     """What an account may spend in a calendar month (UTC). Only a `hard` budget stops a turn.
 
-    `locked`: the operator set it, and the account's owner cannot change it.
+    `locked`: the operator set it, and the account's owner cannot change it. `fallback_micro_usd`:
+    what the month may cost on top of a hard limit, for answers of a cheaper model.
     """
 
     account_id: str
     limit_micro_usd: BudgetMicroUsd
     hard: bool
     locked: bool = False
+    fallback_micro_usd: BudgetMicroUsd = 0
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,11 +38,20 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     locked: bool
     spent_micro_usd: int
     held_micro_usd: int
+    fallback_micro_usd: int = 0
 
     @property
     def left_micro_usd(self) -> int:
-        """What nobody has spent or set aside; less than nothing where a soft budget is exceeded."""
+        """What nobody has spent or set aside.
+
+        Less than nothing where a soft budget is exceeded, or a cheaper model answers.
+        """
         return self.limit_micro_usd - self.spent_micro_usd - self.held_micro_usd
+
+    def with_fallback(self) -> "Standing":
+        """As it stands for answers of the cheaper model."""
+        limit = self.limit_micro_usd + self.fallback_micro_usd
+        return msgspec.structs.replace(self, limit_micro_usd=limit)
 
 
 class Hold(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,8 +103,11 @@ class Budgets(Protocol):
         most_micro_usd: int,
         at: float,
         until: float,
+        fallback: bool = False,
     ) -> Hold | None:
         """Set aside what a turn may cost: `most_micro_usd`, or what is left of a hard budget.
+
+        With `fallback` the budget is as large as it is with what the cheaper model may cost on top.
 
         Once per response id: a second call returns what the first one did. A hold that is neither
         settled nor released ends at `until`. None where the account has no budget.

@@ -9,13 +9,20 @@ from typing import Literal, get_args
 
 import msgspec
 
-from metering.prices import PriceBook
+from metering.prices import PriceBook, Tier
 
-Meter = Literal["tokens", "images", "detections"]
+Meter = Literal[
+    "tokens", "images", "detections", "fallback_tokens", "fallback_images", "fallback_detections"
+]
+"""Units of the cheaper model are counted apart: whoever sends the bill prices a meter's alike."""
 METERS: tuple[Meter, ...] = get_args(Meter)
 """In the order in which they stand on a receipt."""
 
 MICRO_PER_USD = 1_000_000
+_METERS: dict[Tier, tuple[Meter, Meter, Meter]] = {
+    "main": ("tokens", "images", "detections"),
+    "fallback": ("fallback_tokens", "fallback_images", "fallback_detections"),
+}
 
 
 class TurnUsage(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,9 +142,10 @@ def _charges(
         return []
     tokens = input_tokens + output_tokens
     billable = tokens if images else max(tokens, prices.minimum_tokens)
-    charges = [_Charge("tokens", tokens, billable, prices.token_micro_usd)]
+    of_tokens, of_images, of_detections = _METERS[prices.tier]
+    charges = [_Charge(of_tokens, tokens, billable, prices.token_micro_usd)]
     if images:
-        charges.append(_Charge("images", images, images, prices.image_micro_usd))
+        charges.append(_Charge(of_images, images, images, prices.image_micro_usd))
     if detections:
-        charges.append(_Charge("detections", detections, detections, prices.detection_micro_usd))
+        charges.append(_Charge(of_detections, detections, detections, prices.detection_micro_usd))
     return charges

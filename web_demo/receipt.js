@@ -9,6 +9,9 @@ const METERS = {
 	tokens: "Tokens",
 	images: "Pictures",
 	detections: "Boxes",
+	fallback_tokens: "Tokens, cheaper model",
+	fallback_images: "Pictures, cheaper model",
+	fallback_detections: "Boxes, cheaper model",
 };
 
 /** Receipt → rows of text. Amounts stay the server's: nothing is computed anew. */

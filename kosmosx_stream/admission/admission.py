@@ -186,7 +186,6 @@ class Admission:
         response_id: str | None = None,
     ) -> Asked:
         """Without a `response_id` it is only a question; nothing is kept of it."""
-        self._check_model(request.model)
         past = await past_of(
             self._history,
             principal.account_id,
@@ -215,15 +214,6 @@ class Admission:
         if items:
             turn_ids = await asyncio.to_thread(self._format.segment, items, grounding=grounding)
         return Asked(past, said, shown, grounding, turn_ids)
-
-    def _check_model(self, model: str) -> None:
-        if model != self._settings.model_name:
-            raise errors.NotFound(
-                f"The model '{model}' does not exist; "
-                f"this server has '{self._settings.model_name}'.",
-                code="model_not_found",
-                param="model",
-            )
 
     def _fit(
         self,

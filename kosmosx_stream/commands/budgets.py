@@ -30,6 +30,10 @@ def set_budget(
     limit_usd: Annotated[str, typer.Argument(help="Dollars a month, as in 25.00.")],
     data_dir: DataDir = None,
     *,
+    fallback_usd: Annotated[
+        str | None,
+        typer.Option("--fallback", help="Dollars on top, for the cheaper model's answers."),
+    ] = None,
     soft: Annotated[bool, typer.Option("--soft", help="Warn only; stop nothing.")] = False,
     open_: Annotated[
         bool, typer.Option("--open", help="Let the account's owner change it.")
@@ -38,9 +42,18 @@ def set_budget(
     """Set what an account may spend in a month. Its owner cannot change it, unless --open."""
     try:
         limit = micro_usd(limit_usd, "limit_usd")
+        fallback = 0 if fallback_usd is None else micro_usd(fallback_usd, "--fallback")
     except InvalidRequest as error:
         raise typer.BadParameter(error.message) from None
-    budget = Budget(account_id=account, limit_micro_usd=limit, hard=not soft, locked=not open_)
+    if fallback and soft:
+        raise typer.BadParameter("expected --fallback without --soft: a soft budget never ends")
+    budget = Budget(
+        account_id=account,
+        limit_micro_usd=limit,
+        hard=not soft,
+        locked=not open_,
+        fallback_micro_usd=fallback,
+    )
 
     async def work(store: Store) -> Standing | None:
         await store.budgets.set_budget(budget)
@@ -93,9 +106,10 @@ def _show(standing: Standing | None) -> None:
     if standing is None:
         typer.echo("no budget")
         return
-    kind = "hard" if standing.hard else "soft"
+    kind, more = "hard" if standing.hard else "soft", standing.fallback_micro_usd > 0
     typer.echo(
         f"{kind}, {usd(standing.limit_micro_usd)} USD a month: "
         f"{usd(standing.spent_micro_usd)} spent, {usd(standing.held_micro_usd)} held, "
         f"{usd(standing.left_micro_usd)} left"
+        + (f"; {usd(standing.fallback_micro_usd)} more for the cheaper model" * more)
     )

@@ -27,8 +27,8 @@ def most_cost_micro_usd(started: Started) -> int:
     return _cost_micro_usd(started, started.max_tokens, boxes)
 
 
-def allowed(started: Started, hold: Hold) -> Started:
-    """The turn, held to what it got out of its account's budget."""
+def allowed(started: Started, hold: Hold, *, fallback: bool = False) -> Started:
+    """The turn, held to what it got out of its account's budget; for `fallback` see `Allowance`."""
     if not hold.hard:
         return msgspec.structs.replace(started, allowance=_allowance(hold, None))
     images, prices = len(started.new_images), thaw(started.price)
@@ -37,7 +37,7 @@ def allowed(started: Started, hold: Hold) -> Started:
     return msgspec.structs.replace(
         started,
         max_tokens=tokens if tokens is not None and shortens else started.max_tokens,
-        allowance=_allowance(hold, hold.granted_micro_usd, shortens=shortens),
+        allowance=_allowance(hold, hold.granted_micro_usd, shortens=shortens, fallback=fallback),
     )
 
 
@@ -54,12 +54,15 @@ def shortened(started: Started) -> bool:
     return started.allowance is not None and started.allowance.shortens
 
 
-def _allowance(hold: Hold, granted_micro_usd: int | None, *, shortens: bool = False) -> Allowance:
+def _allowance(
+    hold: Hold, granted_micro_usd: int | None, *, shortens: bool = False, fallback: bool = False
+) -> Allowance:
     return Allowance(
         limit_micro_usd=hold.limit_micro_usd,
         left_micro_usd=hold.left_micro_usd,
         granted_micro_usd=granted_micro_usd,
         shortens=shortens,
+        fallback=fallback,
     )
 
 

@@ -19,6 +19,11 @@ ACCOUNT_BODIES: dict[str, Schema] = {
             },
             "hard": says(BOOLEAN, "Whether answers stop there, or a warning is all."),
         },
+        fallback_usd={
+            "type": "string",
+            "pattern": f"^{budgets.USD.pattern}$",
+            "description": "Dollars on top of a hard limit, for answers of the cheaper model.",
+        },
     ),
     "CreateAccount": body(
         "Who is to have an account.",

@@ -60,6 +60,7 @@ class UsageCounter:
             limit_usd=usd(allowance.limit_micro_usd),
             left_usd=usd(self._left_micro_usd(allowance)),
             hard=allowance.granted_micro_usd is not None,
+            fallback=allowance.fallback,
         )
 
     def budget_runs_out(self) -> bool:

@@ -50,6 +50,7 @@ what is checked here before a response begins (pictures), or does not exist here
 stores). A response is incomplete for `max_output_tokens` or `steered`; nothing filters content.
 """
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import msgspec
@@ -195,6 +196,16 @@ def log_regressed(after: int, last: int | None) -> NotFound:
         "since.",
         code="log_regressed",
         param="starting_after",
+    )
+
+
+def model_not_found(name: str, served: Sequence[str]) -> NotFound:
+    """No such model; these are served."""
+    names = " and ".join(f"'{each}'" for each in served)
+    return NotFound(
+        f"The model '{name}' does not exist; this server has {names}.",
+        code="model_not_found",
+        param="model",
     )
 
 

@@ -137,11 +137,14 @@ class BudgetField(msgspec.Struct, frozen=True, kw_only=True):
     """`kosmosx:budget`: what is left of the month's budget after this response.
 
     Less than nothing is left where a soft budget is exceeded; a hard one cuts the answer first.
+    `fallback`: it had ended, and the cheaper model answered; limit and left are with what that may
+    cost on top.
     """
 
     limit_usd: str
     left_usd: str
     hard: bool
+    fallback: bool = False
 
 
 class ResponseObject(msgspec.Struct, frozen=True, kw_only=True):

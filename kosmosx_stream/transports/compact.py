@@ -25,7 +25,7 @@ from metering.authenticator import Principal
 async def compact_response(request: Request, services: Services, principal: Principal) -> Any:
     """`POST /v1/responses/compact`: abridge a conversation; nothing is generated or billed."""
     asked = decode_compact(await read_body(request, services.settings.max_request_bytes))
-    window = await services.gate().window(principal, asked)
+    window = await services.gate(asked.model).window(principal, asked)
     compacted = compact(window.items)
     note = CompactionItem(
         id=new_id("cmp"),

@@ -5,7 +5,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from kosmosx_stream.protocol.errors import NotFound
+from kosmosx_stream.protocol.errors import NotFound, model_not_found
 from kosmosx_stream.protocol.models import ModelList, ModelObject
 from kosmosx_stream.services import Services
 from kosmosx_stream.transports.endpoint import json_response
@@ -16,19 +16,17 @@ from metering.authenticator import Principal
 @operation(needs="a key", answer=ModelList)
 async def list_all(_request: Request, services: Services, _principal: Principal) -> Any:
     """`GET /v1/models`: what is served."""
-    return ModelList(data=(services.model_object(),))
+    return ModelList(data=services.model_objects())
 
 
 @operation(needs="a key", answer=ModelObject, refuses=(NotFound,))
 async def retrieve(request: Request, services: Services, _principal: Principal) -> Any:
     """`GET /v1/models/{model}`: one of them by its name."""
-    if request.path_params["model"] != services.settings.model_name:
-        raise NotFound(
-            f"The model '{request.path_params['model']}' does not exist.",
-            code="model_not_found",
-            param="model",
-        )
-    return services.model_object()
+    name, models = request.path_params["model"], services.model_objects()
+    for model in models:
+        if model.id == name:
+            return model
+    raise model_not_found(name, [model.id for model in models])
 
 
 async def live(_request: Request) -> Response:

@@ -124,7 +124,7 @@ async def cancel(request: Request, services: Services, principal: Principal) -> 
 async def count_input_tokens(request: Request, services: Services, principal: Principal) -> Any:
     """`POST /v1/responses/input_tokens`: the length of a request's prompt; nothing is billed."""
     create = decode_create(await read_body(request, services.settings.max_request_bytes))
-    window = await services.gate().window(principal, create)
+    window = await services.gate(create.model).window(principal, create)
     return InputTokens(input_tokens=window.input_tokens)
 
 

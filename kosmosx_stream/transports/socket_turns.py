@@ -187,7 +187,7 @@ class SocketTurns:
     async def _say(self, request: CreateResponse) -> LiveResponse:
         with self._session.announced() as opens_session:
             with self._services.telemetry.traces.span(names.SPAN_ADMISSION):
-                started = await self._services.gate().admit(
+                started = await self._services.gate(request.model).admit(
                     self._principal,
                     request,
                     self._session.id,
@@ -201,7 +201,8 @@ class SocketTurns:
             # From here on it may have begun, and this connection may end, before anybody knows.
             self._cursors[started.response_id] = -1
             try:
-                return await self._services.hub.say(session, started)
+                cheaper = self._services.cheaper(self._principal, request, self._session.unstored)
+                return await self._services.hub.say(session, started, cheaper=cheaper)
             except Exception:
                 del self._cursors[started.response_id]
                 raise

@@ -6,7 +6,12 @@ from typing import Any, cast
 from starlette.requests import Request
 from starlette.responses import Response
 
-from kosmosx_stream.protocol.budgets import BudgetObject, budget_object, decode_budget
+from kosmosx_stream.protocol.budgets import (
+    BudgetObject,
+    budget_object,
+    check_fallback,
+    decode_budget,
+)
 from kosmosx_stream.protocol.errors import InvalidRequest, PermissionDenied
 from kosmosx_stream.protocol.usage_reports import (
     Forecast,
@@ -83,6 +88,7 @@ async def set_budget(request: Request, services: Services, principal: Principal)
     """`PUT /v1/budget`: set what a month may cost."""
     body = await read_body(request, services.settings.max_request_bytes)
     wanted = decode_budget(body, principal.account_id)
+    check_fallback(wanted, served=services.settings.fallback is not None)
     await _check_unlocked(services, principal.account_id)
     await services.store.budgets.set_budget(wanted)
     return await _budget(services, principal.account_id)

@@ -19,6 +19,7 @@ from kosmosx_stream.telemetry.telemetry import Telemetry
 from kosmosx_stream.turns.ending import Ending
 from kosmosx_stream.turns.live_turns import LiveTurns
 from kosmosx_stream.turns.lost_turn import LostTurn, read_lost_turn
+from kosmosx_stream.turns.models import Models
 from kosmosx_stream.turns.response_log import ResponseLog
 
 logger = logging.getLogger(__name__)
@@ -42,6 +43,7 @@ class Adoption:
         log: EventLog,
         responses: ResponseLog,
         turns: LiveTurns,
+        models: Models,
         ending: Ending,
         lease_ttl_s: float,
         telemetry: Telemetry,
@@ -49,6 +51,7 @@ class Adoption:
         self._log = log
         self._responses = responses
         self._turns = turns
+        self._models = models
         self._ending = ending
         self._lease_ttl_s = lease_ttl_s
         self._looked_at = -math.inf
@@ -104,16 +107,15 @@ class Adoption:
         return True
 
     async def _take_over(self, lease: Lease) -> None:
-        model = self._turns.model
-        assert model is not None
         entries = await self._responses.entries(lease.response_id)
         lost = bool(entries) and not isinstance(entries[-1], Ended)
         if lost and lease.losses <= MAX_ADOPTIONS:
             turn = read_lost_turn(entries)
+            chat_format = self._models.of(turn.started).chat_format
             # The ids in the log have to be the served model's.
-            if turn.started.tokens in ("", model.chat_format.tokens):
+            if turn.started.tokens in ("", chat_format.tokens):
                 logger.warning("adopting %s at entry %d", lease.response_id, len(entries))
-                self._adopt(lease, entries, turn, model.chat_format)
+                self._adopt(lease, entries, turn, chat_format)
                 self._telemetry.meters.adoptions["continued"].inc()
                 return
         await self._ending.end(

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 from conversation.entries import Ended, EndReason, Entry, Started, pack
 from conversation.ports import Conflict, EventLog, Lease, LogUnavailable, Write
-from kosmosx_stream.formats.chat_format import ChatFormat
 from kosmosx_stream.protocol import errors
 from kosmosx_stream.turns.lost_turn import read_lost_turn
+from kosmosx_stream.turns.models import Models
 from kosmosx_stream.turns.response_log import ResponseLog
 from kosmosx_stream.turns.session import Publish, Session, displaced
 from metering.ledger import Ledger
@@ -21,14 +21,19 @@ class Ending:
     """Writes the ends of responses that are not live here."""
 
     def __init__(
-        self, *, log: EventLog, ledger: Ledger, responses: ResponseLog, lease_ttl_s: float
+        self,
+        *,
+        log: EventLog,
+        ledger: Ledger,
+        responses: ResponseLog,
+        models: Models,
+        lease_ttl_s: float,
     ) -> None:
         self._log = log
         self._ledger = ledger
         self._responses = responses
+        self._models = models
         self._lease_ttl_s = lease_ttl_s
-        self.chat_format: ChatFormat | None = None
-        """Of the model; there is none until it is loaded."""
 
     async def cancel(self, account_id: str, response_id: str) -> bool:
         """Cancel a response wherever it is live; one that has ended stays as it is: False.
@@ -55,7 +60,7 @@ class Ending:
             Unavailable: the model is not loaded yet.
             LogUnavailable: the log cannot be written.
         """
-        self._loaded()  # Before the owner loses what could not be ended here.
+        self._check_loaded()  # Before the owner loses what could not be ended here.
         lease = await self._log.seize(response_id, self._lease_ttl_s)
         if lease is not None:
             # Read once it is ours: the owner may have written until it was dispossessed.
@@ -113,8 +118,9 @@ class Ending:
         error_message: str | None,
     ) -> Publish:
         """What the session would have published last."""
-        chat_format = self._loaded()
+        self._check_loaded()
         turn = read_lost_turn(entries)
+        chat_format = self._models.of(turn.started).chat_format
         machine, now = Session(), time.time()
         effects = machine.resume(
             turn.started,
@@ -133,10 +139,9 @@ class Ending:
         (last,) = (effect for effect in effects if isinstance(effect, Publish))
         return last
 
-    def _loaded(self) -> ChatFormat:
-        if self.chat_format is None:
+    def _check_loaded(self) -> None:
+        if not self._models.loaded:
             raise errors.Unavailable("The model is being loaded.", code="server_unavailable")
-        return self.chat_format
 
     async def _settle(self, lease: Lease, entries: Sequence[Entry]) -> None:
         await self._responses.record(entries)

@@ -26,8 +26,7 @@ from conversation.ports import (
     NotFound,
 )
 from kosmosx_stream.cancelling import end
-from kosmosx_stream.formats.chat_format import ChatFormat
-from kosmosx_stream.limits.spending import Spending
+from kosmosx_stream.limits.spending import Cheaper, Spending
 from kosmosx_stream.protocol import errors
 from kosmosx_stream.protocol.fold import Projection, Unseen
 from kosmosx_stream.protocol.frames import Event
@@ -41,9 +40,9 @@ from kosmosx_stream.turns.ending import Ending
 from kosmosx_stream.turns.heartbeat import Heartbeat
 from kosmosx_stream.turns.live_response import LiveResponse, LogLost
 from kosmosx_stream.turns.live_session import LiveSession
-from kosmosx_stream.turns.live_turns import LiveTurns, Model, Owe
+from kosmosx_stream.turns.live_turns import LiveTurns, Owe
+from kosmosx_stream.turns.models import Models
 from kosmosx_stream.turns.response_log import ResponseLog
-from kosmosx_stream.turns.runner import Runner
 from kosmosx_stream.turns.session import SessionClosed
 from kosmosx_stream.turns.sessions import session_closed
 from metering import errors as books
@@ -71,14 +70,20 @@ class Hub:
         self._spending = spending
         self._settings = settings
         self._telemetry = telemetry
+        self.models = Models()
         self.ending = Ending(
-            log=log, ledger=ledger, responses=responses, lease_ttl_s=settings.lease_ttl_s
+            log=log,
+            ledger=ledger,
+            responses=responses,
+            models=self.models,
+            lease_ttl_s=settings.lease_ttl_s,
         )
         self._turns = LiveTurns(
             log=log,
             attendance=attendance,
             ledger=ledger,
             responses=responses,
+            models=self.models,
             ending=self.ending,
             owe=owe,
             settings=settings,
@@ -90,6 +95,7 @@ class Hub:
             log=log,
             responses=responses,
             turns=self._turns,
+            models=self.models,
             ending=self.ending,
             lease_ttl_s=settings.lease_ttl_s,
             telemetry=telemetry,
@@ -117,11 +123,6 @@ class Hub:
             self.heartbeat.note_connections(settings.disconnect_grace_s),
         )
 
-    def serve_with(self, runner: Runner, chat_format: ChatFormat) -> None:
-        """The engine is up: turns can start."""
-        self._turns.model = Model(runner, chat_format)
-        self.ending.chat_format = chat_format
-
     @property
     def draining(self) -> bool:
         """Whether this instance is about to leave."""
@@ -130,7 +131,7 @@ class Hub:
     @property
     def takes_turns(self) -> bool:
         """Whether a turn can begin here, or go on."""
-        return self._turns.model is not None and not self.draining
+        return self.models.loaded and not self.draining
 
     @property
     def live_turns(self) -> int:
@@ -150,11 +151,16 @@ class Hub:
     # -- beginning -------------------------------------------------------------------------
 
     async def say(
-        self, session: LiveSession, started: Started, reserved: Lease | None = None
+        self,
+        session: LiveSession,
+        started: Started,
+        reserved: Lease | None = None,
+        cheaper: Cheaper | None = None,
     ) -> LiveResponse:
         """Begin a turn; returns once its admission is committed.
 
-        `reserved`: the lease that its `Idempotency-Key` was reserved with.
+        `reserved`: the lease that its `Idempotency-Key` was reserved with. `cheaper` admits it for
+        the cheaper model, if there is one, where the account's budget has ended.
 
         Raises:
             Unavailable: no engine yet, draining, or the log cannot be written.
@@ -163,15 +169,18 @@ class Hub:
             QuotaExceeded: the account's budget has not enough left.
             StoreUnavailable: what is left of the budget cannot be told.
         """
-        model = self._turns.model
-        if self.draining or model is None:
+        if not self.takes_turns:
             raise errors.Unavailable("The server takes no turns now.", code="server_unavailable")
         with self._telemetry.traces.span(names.SPAN_LEASE):
-            lease, started = await self._take(session, started, reserved)
-        return await self._begin(session, started, lease, model.chat_format)
+            lease, started = await self._take(session, started, reserved, cheaper)
+        return await self._begin(session, started, lease)
 
     async def _take(
-        self, session: LiveSession, started: Started, reserved: Lease | None
+        self,
+        session: LiveSession,
+        started: Started,
+        reserved: Lease | None,
+        cheaper: Cheaper | None,
     ) -> tuple[Lease, Started]:
         """The turn's lease, and what it may spend."""
         try:
@@ -194,17 +203,16 @@ class Hub:
         if lease is None:
             raise errors.Conflict("The response is live already.", code="conflict")
         try:
-            started = await self._spending.set_aside(started)
+            started = await self._spending.set_aside(started, cheaper)
         except BaseException:
             await self._log.release(lease, session_id=session.id)
             raise
         return lease, started
 
-    async def _begin(
-        self, session: LiveSession, started: Started, lease: Lease, chat_format: ChatFormat
-    ) -> LiveResponse:
+    async def _begin(self, session: LiveSession, started: Started, lease: Lease) -> LiveResponse:
         watch, started = self._telemetry.begin_turn(started)
         live = self._turns.hold(session, started, lease, watch)
+        chat_format = self.models.of(started).chat_format
         try:
             effects = session.machine.say(started, chat_format.decoder())
             verdicts = self._turns.carry_out(session, effects)

@@ -9,13 +9,10 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 
-import msgspec
-
 from conversation.entries import EndReason, Entry, Started
 from conversation.ports import Attendance, EventLog, Lease, LogUnavailable
 from kosmosx_stream.cancelling import end
 from kosmosx_stream.engines.port import Delta
-from kosmosx_stream.formats.chat_format import ChatFormat
 from kosmosx_stream.settings import Settings
 from kosmosx_stream.telemetry.telemetry import Telemetry
 from kosmosx_stream.telemetry.turn_watch import TurnWatch
@@ -24,8 +21,8 @@ from kosmosx_stream.turns.elsewhere import Elsewhere
 from kosmosx_stream.turns.ending import Ending
 from kosmosx_stream.turns.live_response import LiveResponse
 from kosmosx_stream.turns.live_session import LiveSession
+from kosmosx_stream.turns.models import Models
 from kosmosx_stream.turns.response_log import ResponseLog
-from kosmosx_stream.turns.runner import Runner
 from kosmosx_stream.turns.session import Abort, Close, Effect, Generate, Publish, Remember, Settle
 from kosmosx_stream.turns.sessions import Sessions
 from kosmosx_stream.turns.unread import Unread
@@ -39,13 +36,6 @@ Owe = Callable[[Principal, int], Awaitable[None]]
 """Takes the tokens that a turn said from what its key may have."""
 
 
-class Model(msgspec.Struct, frozen=True):
-    """What answers: an engine's runner, and the words of its prompts and answers."""
-
-    runner: Runner
-    chat_format: ChatFormat
-
-
 class LiveTurns:
     """Owns every task of every live turn. Use inside `running`."""
 
@@ -56,6 +46,7 @@ class LiveTurns:
         attendance: Attendance,
         ledger: Ledger,
         responses: ResponseLog,
+        models: Models,
         ending: Ending,
         owe: Owe,
         settings: Settings,
@@ -70,8 +61,7 @@ class LiveTurns:
             self.spawn,
             grace_s=settings.disconnect_grace_s,
         )
-        self.model: Model | None = None
-        """There is none until it is loaded."""
+        self._models = models
         self._responses = responses
         self._owe = owe
         self._settle_timeout_s = settings.settle_timeout_s
@@ -196,7 +186,6 @@ class LiveTurns:
 
     def _generate(self, session: LiveSession, started: Started) -> None:
         """Give the turn its task."""
-        assert self.model is not None
         response_id = started.response_id
 
         def on_delta(delta: Delta) -> list[Verdict]:
@@ -212,7 +201,7 @@ class LiveTurns:
         def on_failure(code: str, message: str) -> None:
             self.stop(session, response_id, "error", code, message)
 
-        running = self.model.runner.run(
+        running = self._models.of(started).runner.run(
             started, lambda: session.machine.answer_ids(response_id), on_delta, on_failure
         )
         watched = self._live[response_id].watch.generating(running)

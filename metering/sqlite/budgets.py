@@ -36,6 +36,7 @@ class SqliteBudgets:
         most_micro_usd: int,
         at: float,
         until: float,
+        fallback: bool = False,
     ) -> Hold | None:
         return await self._run(
             _hold,
@@ -45,6 +46,7 @@ class SqliteBudgets:
             most_micro_usd=most_micro_usd,
             at=at,
             until=until,
+            fallback=fallback,
         )
 
     async def release(self, response_id: str) -> None:
@@ -69,10 +71,11 @@ def _set_budget(db: sqlite3.Connection, budget: Budget) -> None:
     with transaction(db):
         require_active_account(db, budget.account_id)
         db.execute(
-            "INSERT INTO budgets (account_id, limit_micro_usd, hard, locked)"
-            " VALUES (:account_id, :limit_micro_usd, :hard, :locked) ON CONFLICT DO UPDATE SET"
+            "INSERT INTO budgets (account_id, limit_micro_usd, hard, locked, fallback_micro_usd)"
+            " VALUES (:account_id, :limit_micro_usd, :hard, :locked, :fallback_micro_usd)"
+            " ON CONFLICT DO UPDATE SET"
             " limit_micro_usd = excluded.limit_micro_usd, hard = excluded.hard,"
-            " locked = excluded.locked",
+            " locked = excluded.locked, fallback_micro_usd = excluded.fallback_micro_usd",
             msgspec.structs.asdict(budget),
         )
 
@@ -84,7 +87,7 @@ def _remove_budget(db: sqlite3.Connection, account_id: str) -> None:
 def _standing(db: sqlite3.Connection, account_id: str, at: float) -> Standing | None:
     # One statement, so that all sums are of the same moment.
     row = db.execute(
-        "SELECT limit_micro_usd, hard, locked,"
+        "SELECT limit_micro_usd, hard, locked, fallback_micro_usd,"
         " coalesce((SELECT cost_micro_usd FROM spending"
         "  WHERE account_id = :account_id AND month = :month), 0) AS spent_micro_usd,"
         " coalesce((SELECT sum(granted_micro_usd) FROM holds"
@@ -116,12 +119,14 @@ def _hold(
     most_micro_usd: int,
     at: float,
     until: float,
+    fallback: bool,
 ) -> Hold | None:
     if _standing(db, account_id, at) is None:
         return None  # Most accounts: nothing to write, so no other process is waited for.
     with transaction(db):
         if (standing := _standing(db, account_id, at)) is None:
             return None
+        standing = standing.with_fallback() if fallback else standing
         before = db.execute("SELECT * FROM holds WHERE response_id = ?", (response_id,)).fetchone()
         if before is not None:
             return Hold(

@@ -224,4 +224,86 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """,
         "CREATE INDEX subscriptions_of_customer ON subscriptions (customer_id)",
     ),
+    (
+        # What a cheaper model answers where a budget has ended, and its meters. SQLite changes no
+        # checks: the tables are made anew.
+        "ALTER TABLE budgets ADD COLUMN fallback_micro_usd INTEGER NOT NULL DEFAULT 0",
+        """
+        CREATE TABLE usage_records_anew (
+            response_id TEXT NOT NULL REFERENCES turns (response_id),
+            meter TEXT NOT NULL CHECK (meter IN (
+                'tokens', 'images', 'detections',
+                'fallback_tokens', 'fallback_images', 'fallback_detections'
+            )),
+            session_id TEXT NOT NULL REFERENCES sessions (id),
+            account_id TEXT NOT NULL REFERENCES accounts (id),
+            segment INTEGER NOT NULL,
+            raw_units INTEGER NOT NULL CHECK (raw_units >= 0),
+            billable_units INTEGER NOT NULL CHECK (billable_units >= 0),
+            unit_price_micro_usd INTEGER NOT NULL CHECK (unit_price_micro_usd >= 0),
+            cost_micro_usd INTEGER NOT NULL
+                CHECK (cost_micro_usd = billable_units * unit_price_micro_usd),
+            price_version TEXT NOT NULL,
+            created_at REAL NOT NULL,
+            PRIMARY KEY (response_id, meter)
+        ) STRICT
+        """,
+        "INSERT INTO usage_records_anew SELECT * FROM usage_records",
+        "DROP TABLE usage_records",
+        "ALTER TABLE usage_records_anew RENAME TO usage_records",
+        "CREATE INDEX usage_records_of_session ON usage_records (session_id, segment)",
+        """
+        CREATE TABLE outbox_anew (
+            id TEXT PRIMARY KEY,
+            account_id TEXT NOT NULL REFERENCES accounts (id),
+            customer_id TEXT,
+            session_id TEXT REFERENCES sessions (id),
+            segment INTEGER,
+            meter TEXT NOT NULL CHECK (meter IN (
+                'tokens', 'images', 'detections',
+                'fallback_tokens', 'fallback_images', 'fallback_detections'
+            )),
+            units INTEGER NOT NULL CHECK (units > 0),
+            cost_micro_usd INTEGER NOT NULL CHECK (cost_micro_usd >= 0),
+            timestamp INTEGER NOT NULL,
+            hour INTEGER NOT NULL GENERATED ALWAYS AS (timestamp - timestamp % 3600) STORED,
+            state TEXT NOT NULL DEFAULT 'pending' CHECK (state IN (
+                'pending', 'accepted', 'ambiguous', 'resolved', 'dead', 'expired', 'invoiced'
+            )),
+            attempts INTEGER NOT NULL DEFAULT 0,
+            unanswered INTEGER NOT NULL DEFAULT 0,
+            first_attempt_at REAL,
+            next_attempt_at REAL NOT NULL DEFAULT 0,
+            claimed_until REAL NOT NULL DEFAULT 0,
+            changed_at REAL NOT NULL,
+            compared INTEGER NOT NULL DEFAULT 0 CHECK (compared IN (0, 1)),
+            note TEXT NOT NULL DEFAULT '',
+            UNIQUE (session_id, segment, meter),
+            CHECK ((session_id IS NULL) = (segment IS NULL))
+        ) STRICT
+        """,
+        """
+        INSERT INTO outbox_anew
+            (id, account_id, customer_id, session_id, segment, meter, units, cost_micro_usd,
+             timestamp, state, attempts, unanswered, first_attempt_at, next_attempt_at,
+             claimed_until, changed_at, compared, note)
+        SELECT id, account_id, customer_id, session_id, segment, meter, units, cost_micro_usd,
+            timestamp, state, attempts, unanswered, first_attempt_at, next_attempt_at,
+            claimed_until, changed_at, compared, note
+        FROM outbox
+        """,
+        "DROP TABLE outbox",
+        "ALTER TABLE outbox_anew RENAME TO outbox",
+        """
+        CREATE INDEX outbox_to_send ON outbox (customer_id, meter, timestamp)
+            WHERE state = 'pending'
+        """,
+        """
+        CREATE INDEX outbox_in_trouble ON outbox (state, timestamp)
+            WHERE state IN ('ambiguous', 'dead', 'expired')
+        """,
+        "CREATE INDEX outbox_to_compare ON outbox (hour) WHERE compared = 0",
+        "CREATE INDEX outbox_by_hour ON outbox (customer_id, meter, hour)",
+        "CREATE INDEX outbox_unlinked ON outbox (account_id) WHERE customer_id IS NULL",
+    ),
 )

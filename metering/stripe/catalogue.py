@@ -20,6 +20,9 @@ PRODUCTS: dict[Meter, str] = {
     "tokens": "Kosmos-X text (tokens)",
     "images": "Kosmos-X images",
     "detections": "Kosmos-X object detections",
+    "fallback_tokens": "Kosmos-X fallback text (tokens)",
+    "fallback_images": "Kosmos-X fallback images",
+    "fallback_detections": "Kosmos-X fallback object detections",
 }
 
 
@@ -50,12 +53,16 @@ class Price(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def pay_as_you_go(book: PriceBook) -> list[Price]:
-    """A price for each meter."""
+    """A price for each meter that is used; those of a cheaper model where there is one."""
     units: dict[Meter, int] = {
         "tokens": book.token_micro_usd,
         "images": book.image_micro_usd,
         "detections": book.detection_micro_usd,
     }
+    if book.fallback is not None:
+        units["fallback_tokens"] = book.fallback.token_micro_usd
+        units["fallback_images"] = book.fallback.image_micro_usd
+        units["fallback_detections"] = book.fallback.detection_micro_usd
     return [
         Price(
             name=f"{EVENT_NAMES[meter]}_{book.version}",
@@ -108,7 +115,7 @@ async def set_up(
         CatalogueConflict: what is there says something else.
         stripe.StripeError: Stripe refuses, or does not answer.
     """
-    meters = await _meters(client, say)
+    meters = await _meters(client, [price.meter for price in pay_as_you_go(book)], say)
     for price in prices(book):
         await _product(client, price, say)
     known = await price_ids(client, prices(book))
@@ -139,11 +146,14 @@ async def price_ids(client: stripe.StripeClient, wanted: list[Price]) -> dict[st
     return found
 
 
-async def _meters(client: stripe.StripeClient, say: Callable[[str], object]) -> dict[Meter, str]:
+async def _meters(
+    client: stripe.StripeClient, wanted: Sequence[Meter], say: Callable[[str], object]
+) -> dict[Meter, str]:
     listed = await client.v1.billing.meters.list_async({"limit": 100})
     known = {meter.event_name: meter async for meter in listed.auto_paging_iter()}
     ids: dict[Meter, str] = {}
-    for meter, name in EVENT_NAMES.items():
+    for meter in wanted:
+        name = EVENT_NAMES[meter]
         if name in known:
             _check_meter(known[name])
             say(f"there is   meter {name}")

@@ -7,6 +7,9 @@ EVENT_NAMES: dict[Meter, str] = {
     "tokens": "kosmosx_tokens",
     "images": "kosmosx_images",
     "detections": "kosmosx_detections",
+    "fallback_tokens": "kosmosx_fallback_tokens",
+    "fallback_images": "kosmosx_fallback_images",
+    "fallback_detections": "kosmosx_fallback_detections",
 }
 CUSTOMER_KEY = "stripe_customer_id"
 VALUE_KEY = "value"

@@ -42,6 +42,7 @@ class SupabaseBudgets:
         most_micro_usd: int,
         at: float,
         until: float,
+        fallback: bool = False,
     ) -> Hold | None:
         granted = await self._find(
             _Granted,
@@ -52,6 +53,7 @@ class SupabaseBudgets:
             most_micro_usd=str(most_micro_usd),
             at=at,
             until=until,
+            fallback=fallback,
         )
         if granted is None:
             return None

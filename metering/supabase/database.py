@@ -22,7 +22,7 @@ from metering.supabase.connection import connect
 
 T = TypeVar("T")
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """What `schema_version()` says after the newest migration."""
 
 MAX_CONNECTIONS = 32

@@ -21,6 +21,7 @@ from kosmosx_stream.settings import Settings
 from kosmosx_stream.telemetry.telemetry import Telemetry
 from kosmosx_stream.turns.hub import Hub
 from kosmosx_stream.turns.live_response import LiveResponse
+from kosmosx_stream.turns.models import Model
 from kosmosx_stream.turns.response_log import ResponseLog
 from kosmosx_stream.turns.runner import Runner
 from kosmosx_stream.turns.sweeper import Sweeper
@@ -187,7 +188,7 @@ class Cluster:
         sweeper = Sweeper(ledger=self.store.ledger, hub=hub, settings=self.settings)
         async with hub.running():
             runner = Runner(engine, self.history, telemetry.meters, patience_s=1)
-            hub.serve_with(runner, Format())
+            hub.models.serve({"kosmos-x": Model(runner, Format())})
             yield Instance(engine, hub, sweeper, attendance)
 
     def lapse(self) -> None:

@@ -14,6 +14,7 @@ books = st.builds(
     image_micro_usd=prices,
     detection_micro_usd=prices,
     minimum_tokens=st.integers(0, 1000),
+    tier=st.sampled_from(["main", "fallback"]),
 )
 
 

@@ -22,7 +22,13 @@ def budget(limit_micro_usd: int, *, hard: bool = True) -> Budget:
 
 
 async def hold(
-    store: Store, response_id: str = "resp_1", least: int = 10, most: int = 100, at: float = AT
+    store: Store,
+    response_id: str = "resp_1",
+    least: int = 10,
+    most: int = 100,
+    at: float = AT,
+    *,
+    fallback: bool = False,
 ) -> Hold | None:
     return await store.budgets.hold(
         "acct_1",
@@ -31,6 +37,7 @@ async def hold(
         most_micro_usd=most,
         at=at,
         until=at + 3600,
+        fallback=fallback,
     )
 
 
@@ -128,3 +135,20 @@ async def test_turns_at_the_same_time_never_get_more_than_there_is(store: Store)
     granted = [each.granted_micro_usd for each in holds if isinstance(each, Hold)]
     assert sorted(granted) == [50, *[100] * 10]
     assert sum(isinstance(each, BudgetSpent) for each in holds) == 9
+
+
+async def test_for_the_cheaper_model_there_is_more_and_then_no_more(store: Store) -> None:
+    await store.budgets.set_budget(replace(budget(50), fallback_micro_usd=40))
+    assert (await hold(store, "dear", least=10, most=60)) == Hold(
+        limit_micro_usd=50, hard=True, left_micro_usd=50, granted_micro_usd=50
+    )
+    with pytest.raises(BudgetSpent) as ended:
+        await hold(store, "refused", least=1)
+    assert ended.value.standing.fallback_micro_usd == 40
+    assert (await hold(store, "cheap", least=1, most=100, fallback=True)) == Hold(
+        limit_micro_usd=90, hard=True, left_micro_usd=40, granted_micro_usd=40
+    )
+    with pytest.raises(BudgetSpent) as ended:
+        await hold(store, "refused", least=1, fallback=True)
+    assert ended.value.standing.limit_micro_usd == 90
+    assert (await standing(store)).left_micro_usd == -40

@@ -96,3 +96,28 @@ def test_plans_are_read_and_a_bad_one_is_named() -> None:
     ]:
         with pytest.raises(PricesInvalid, match=named):
             PriceBook.load(toml(FIELDS) + b"\n" + bad)
+
+
+FALLBACK = """
+[fallback]
+token_micro_usd = {token}
+image_micro_usd = 50_000
+"""
+
+
+def test_the_cheaper_model_has_prices_of_its_own_under_the_same_version() -> None:
+    book = PriceBook.load(toml(FIELDS) + FALLBACK.format(token=20).encode())
+    cheaper = book.of_fallback()
+    assert cheaper is not None
+    assert (cheaper.version, cheaper.token_micro_usd) == (book.version, 20)
+    assert (cheaper.tier, cheaper.of_fallback(), BOOK.of_fallback()) == ("fallback", None, None)
+
+
+def test_a_fallback_that_is_dearer_is_refused_by_name() -> None:
+    with pytest.raises(PricesInvalid, match=r"fallback\.token_micro_usd: expected at most 200"):
+        PriceBook.load(toml(FIELDS) + FALLBACK.format(token=201).encode())
+
+
+def test_a_file_does_not_say_whose_prices_its_main_ones_are() -> None:
+    with pytest.raises(PricesInvalid, match="tier"):
+        PriceBook.load(toml({**FIELDS, "tier": '"fallback"'}))

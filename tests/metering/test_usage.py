@@ -1,5 +1,6 @@
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -39,6 +40,15 @@ def test_detections_are_a_line_of_their_own_even_when_free() -> None:
     rows = by_meter(turn(images=1, detections=3))
     assert (rows["detections"].billable_units, rows["detections"].cost_micro_usd) == (3, 0)
     assert rows["tokens"] == by_meter(turn(images=1))["tokens"]
+
+
+def test_the_cheaper_models_units_are_counted_apart() -> None:
+    book = msgspec.structs.replace(BOOK, token_micro_usd=20, tier="fallback")
+    usage = turn(input_tokens=90, output_tokens=42, images=1, detections=2)
+    rows = by_meter(usage, book)
+    assert list(rows) == ["fallback_tokens", "fallback_images", "fallback_detections"]
+    assert rows["fallback_tokens"].cost_micro_usd == 132 * 20
+    assert live_cost_micro_usd(90, 42, 1, 2, book) == sum(r.cost_micro_usd for r in rows.values())
 
 
 def test_cached_tokens_cost_what_others_cost() -> None:

@@ -8,7 +8,7 @@ from tests.stripe_standin.account import NOW
 ROW = OutboxRow(
     id="kx:sess_1:0:tokens",
     account_id="acct_1",
-    customer_id="cus_4",
+    customer_id="cus_7",
     session_id="sess_1",
     segment=0,
     meter="tokens",

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 import stripe
 
-from metering.prices import Dedicated, default_price_book
+from metering.prices import Dedicated, Fallback, default_price_book
 from metering.stripe.catalogue import (
     CatalogueConflict,
     Price,
@@ -46,6 +46,20 @@ def test_the_published_prices_in_cents() -> None:
 
 def test_all_names_are_different() -> None:
     assert len({price.name for price in prices(BOOK)}) == len(prices(BOOK)) == 7
+
+
+async def test_a_cheaper_model_has_meters_of_its_own(
+    shop: Business, client: stripe.StripeClient
+) -> None:
+    await make(client, fallback=Fallback(token_micro_usd=20, image_micro_usd=50_000))
+    names = {meter["event_name"] for meter in shop.stripe.meters.meters.values()}
+    assert len(names) == 6
+    (price,) = [
+        price
+        for price in shop.stripe.catalog.prices.values()
+        if price["lookup_key"] == "kosmosx_fallback_tokens_2026-11-01"
+    ]
+    assert Decimal(price["unit_amount_decimal"]) == Decimal("0.002")
 
 
 async def test_everything_is_made(shop: Business, client: stripe.StripeClient) -> None:
