@@ -8,6 +8,7 @@ import hypothesis
 import pytest
 
 from kosmosx_stream.embedded_valkey import embedded_valkey
+from tests.otlp_collector import Collector, collector
 from tests.pair import Pair
 from tests.server_process import ServerProcess
 from tests.stripe_standin.server import StandinServer
@@ -30,10 +31,29 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
 
 
 @pytest.fixture(scope="session")
-def wordy_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+def otlp() -> Iterator[Collector]:
+    """A collector. Servers that send to it keep the traces that their clients want kept."""
+    with collector() as running:
+        yield running
+
+
+def sending_to(otlp: Collector) -> dict[str, str]:
+    """The settings of a server that sends its telemetry there, soon."""
+    return {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": otlp.url,
+        "OTEL_BSP_SCHEDULE_DELAY": "100",
+        "OTEL_METRIC_EXPORT_INTERVAL": "1000",
+        "KOSMOSX_TRACE_RATIO": "0",
+    }
+
+
+@pytest.fixture(scope="session")
+def wordy_server(
+    tmp_path_factory: pytest.TempPathFactory, otlp: Collector
+) -> Iterator[ServerProcess]:
     """As `server`, without a model: reproducible words at once, for what they do not matter to."""
     folder = tmp_path_factory.mktemp("wordy") / "data"
-    process = ServerProcess(folder, KOSMOSX_ENGINE="deterministic")
+    process = ServerProcess(folder, KOSMOSX_ENGINE="deterministic", **sending_to(otlp))
     folder.mkdir()
     process.start()
     yield process
@@ -99,13 +119,14 @@ def other_key(server: ServerProcess) -> str:
 
 
 @pytest.fixture(scope="session")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+def pair(tmp_path_factory: pytest.TempPathFactory, otlp: Collector) -> Iterator[Pair]:
     """Two servers over one Valkey and one set of books; they say 20 tokens a second."""
     pair = Pair(
         tmp_path_factory.mktemp("pair"),
         KOSMOSX_LEASE_TTL_S="2",
         KOSMOSX_SWEEP_INTERVAL_S="0.2",
         KOSMOSX_DETERMINISTIC_RATE="20",
+        **sending_to(otlp),
     )
     pair.start()
     yield pair

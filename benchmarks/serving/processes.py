@@ -98,28 +98,33 @@ def _wait(process: "subprocess.Popen[bytes]", url: str, log: Path) -> None:
 
 @contextlib.contextmanager
 def ours(
-    folder: Path, *, model: Path | None = None, engine: str = "deterministic"
+    folder: Path,
+    *,
+    model: Path | None = None,
+    engine: str = "deterministic",
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[Server]:
     """`kosmosx serve`, everything on: memory, log on disk at every commit, books, budget checks."""
     port = free_port()
     folder.mkdir(parents=True, exist_ok=True)
-    environment = {
+    settings = {
         "KOSMOSX_ENGINE": engine,
         "KOSMOSX_DETERMINISTIC_LENGTH": str(10**9),  # Answers end at their length only.
         "KOSMOSX_MAX_CONNECTIONS_PER_ADDRESS": "0",
         "KOSMOSX_MAX_CONNECTIONS_PER_KEY": "0",
         "KOSMOSX_MAX_REQUESTS_PER_KEY": "0",
         "KOSMOSX_FIRST_MESSAGE_TIMEOUT_S": "600",
+        **(environment or {}),
     }
     if model is not None:
-        environment["KOSMOSX_MODEL"] = str(model)
+        settings["KOSMOSX_MODEL"] = str(model)
     command = [
         sys.executable, "-c", "from kosmosx_stream.cli import app; app()",
         "serve", "--port", port, "--data-dir", folder / "data",
     ]  # fmt: skip
     log = folder / "kosmosx.out"
     with started(
-        list(map(str, command)), port, ready="/health/ready", log=log, environment=environment
+        list(map(str, command)), port, ready="/health/ready", log=log, environment=settings
     ) as server:
         server.key = (folder / "data" / "first_key").read_text().strip()
         yield server

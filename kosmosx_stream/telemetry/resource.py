@@ -2,11 +2,13 @@
 
 import os
 import socket
+from functools import cache
 from importlib.metadata import version
 
 from opentelemetry.sdk.resources import Resource
 
 
+@cache  # To ask the environment is to look through all packages.
 def resource() -> Resource:
     """`OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` overrule what is known here."""
     known = {

@@ -7,6 +7,7 @@ from importlib.metadata import version
 
 from prometheus_client import start_http_server
 
+from kosmosx_stream.cancelling import end
 from kosmosx_stream.settings import Settings
 from kosmosx_stream.telemetry.meters import Meters
 from kosmosx_stream.telemetry.telemetry import Telemetry
@@ -41,10 +42,32 @@ def make_telemetry(settings: Settings) -> Telemetry:
 async def sending(telemetry: Telemetry, settings: Settings) -> AsyncIterator[None]:
     """Serve and send until this is left; then what is left is sent."""
     with _served(telemetry.meters, settings):
-        try:
-            yield
-        finally:
-            await asyncio.to_thread(telemetry.traces.close)
+        async with _metrics_sent(telemetry.meters, settings.otlp_endpoint):
+            try:
+                yield
+            finally:
+                await asyncio.to_thread(telemetry.traces.close)
+
+
+@contextlib.asynccontextmanager
+async def _metrics_sent(meters: Meters, endpoint: str | None) -> AsyncIterator[None]:
+    """To the collector, if there is one."""
+    if endpoint is None:
+        yield
+        return
+    from opentelemetry.exporter.otlp.proto.http.metric_exporter import (  # noqa: PLC0415
+        OTLPMetricExporter,
+    )
+
+    from kosmosx_stream.telemetry.otlp_metrics import MetricsSender  # noqa: PLC0415
+
+    exporter = OTLPMetricExporter(f"{endpoint}/v1/metrics", timeout=EXPORT_TIMEOUT_S)
+    sender = asyncio.create_task(MetricsSender(meters.registry, exporter).run())
+    try:
+        yield
+    finally:
+        await end(sender)
+        exporter.shutdown()
 
 
 @contextlib.contextmanager

@@ -43,7 +43,10 @@ def exemplar(span: Span) -> dict[str, str] | None:
     context = span.get_span_context()
     if not context.trace_flags.sampled:
         return None
-    return {"trace_id": trace.format_trace_id(context.trace_id)}
+    return {
+        "trace_id": trace.format_trace_id(context.trace_id),
+        "span_id": trace.format_span_id(context.span_id),
+    }
 
 
 class Traces:

@@ -2,7 +2,10 @@
 
 from tests.conftest import Twins
 from tests.kosmosx_stream.clients import MODEL, Socket, client, text_of
+from tests.otlp_collector import Collector
 from tests.pair import Pair
+
+TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
 
 
 def test_an_answer_is_followed_on_the_other_server(pair: Pair) -> None:
@@ -19,13 +22,17 @@ def test_an_answer_is_followed_on_the_other_server(pair: Pair) -> None:
     assert [event.to_dict() for event in followed] == [event.to_dict() for event in seen[2:]]
 
 
-def test_the_other_server_takes_over(pair: Pair) -> None:
-    """A server dies in mid-answer; its readers go on elsewhere, as if nothing had happened."""
+def test_the_other_server_takes_over(pair: Pair, otlp: Collector) -> None:
+    """A server dies in mid-answer; its readers go on elsewhere, as if nothing had happened.
+
+    So does the turn's trace.
+    """
     here, there = client(pair.one), client(pair.two, pair.one.key)
     asked = {"model": MODEL, "input": "Say something else.", "max_output_tokens": 40}
     undisturbed = there.responses.create(**asked)
     seen = []
-    with here.responses.create(**asked, stream=True) as stream:
+    traced = {"traceparent": f"00-{TRACE_ID}-b7ad6b7169203331-01"}
+    with here.responses.create(**asked, stream=True, extra_headers=traced) as stream:
         for event in stream:
             seen.append(event)
             if len(seen) == 8:
@@ -40,6 +47,17 @@ def test_the_other_server_takes_over(pair: Pair) -> None:
     assert [event.sequence_number for event in seen] == list(range(len(seen)))
     assert text_of(seen) == undisturbed.output_text
     assert seen[-1].response.usage == undisturbed.usage
+    spans = otlp.wait_for(
+        lambda spans: "chat kosmos-x" in {span.name for span in spans if span.trace_id == TRACE_ID}
+    )
+    # What the dead one had not sent is lost; the trace is the same, and points to the lost span.
+    (adopted,) = (
+        span for span in spans if span.attributes.get("gen_ai.response.id") == response_id
+    )
+    assert adopted.trace_id == TRACE_ID
+    assert adopted.links == [(TRACE_ID, adopted.parent_id)]
+    assert adopted.attributes["kosmosx.adopted_at_entry"] > 1
+    assert adopted.attributes["gen_ai.usage.output_tokens"] == undisturbed.usage.output_tokens
 
 
 def test_the_other_server_cancels(pair: Pair) -> None:
