@@ -155,9 +155,10 @@ LOG: list[Panel] = [
     ),
     lines(
         "The log went back",
-        {"readers": 'sum(increase(kosmosx_refusals_total{here, code="log_regressed"}[5m]))'},
-        asks="How many readers asked for words that they had read and the log has no more? Never, "
-        "unless Redis was restored from an older state, or lost what it had acknowledged.",
+        {"readers": 'sum(kosmosx_refusals_total{here, code="log_regressed"}) or vector(0)'},
+        asks="How many readers, since the servers' starts, asked for words that they had read and "
+        "the log has no more? None, unless Redis was restored from an older state, or lost what it "
+        "had acknowledged.",
         unit=units.Short,
         limit=1,
         width=8,

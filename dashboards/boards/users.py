@@ -126,11 +126,11 @@ ANSWERED: list[Panel] = [
         {
             "{{http_route}} {{http_response_status_code}}": rate(
                 "http_server_request_duration_seconds_count"
-                '{here, http_response_status_code=~"5.."}',
+                '{here, http_response_status_code=~"5..", http_route!~"/health/.*"}',
                 "http_route, http_response_status_code",
             )
         },
-        asks="Which route answers with 5xx?",
+        asks="Which route answers with 5xx? Probes that find a server not ready are left out.",
         unit=PER_S,
         stacked=True,
     ),

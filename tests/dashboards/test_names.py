@@ -66,6 +66,8 @@ def check_values(selector: Selector, label: str, pattern: str) -> None:
         assert float(pattern) % 1, selector
     elif label == names.STATUS.prometheus:
         assert re.fullmatch(pattern, "503"), selector
+    elif label == names.ROUTE.prometheus:
+        assert re.fullmatch(pattern, "/health/ready"), selector
     else:
         known = known_values(label, metric)
         if label in {names.CODE.prometheus, names.ERROR_TYPE.prometheus} or known is None:
