@@ -78,7 +78,7 @@ MATRIX: dict[str, Values] = {
             "serviceMonitor": {"enabled": True},
             "prometheusRule": {"enabled": True},
             "dashboards": {"enabled": True},
-            "otlpEndpoint": "http://collector:4317",
+            "otlpEndpoint": "http://collector:4318",
         },
         "networkPolicy": {
             "monitoringFrom": [{"namespaceSelector": {"matchLabels": {"name": "monitoring"}}}],

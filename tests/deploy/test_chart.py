@@ -6,9 +6,11 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
 from kosmosx_stream.server import CLOSE_TIMEOUT_S
 from kosmosx_stream.settings import Settings
+from kosmosx_stream.telemetry.names import SESSIONS_ACTIVE
 from tests.deploy.chart import (
     CHART,
     MATRIX,
@@ -126,12 +128,37 @@ def test_an_engine_is_reached_by_gateways_alone(manifests: list[Manifest]) -> No
 
 def test_a_gateway_that_not_everyone_reaches_is_reached_by_its_test_and_its_watcher() -> None:
     policy = named(RENDERED["watched"], "NetworkPolicy", NAME)
-    (rule,) = policy["spec"]["ingress"]
-    selectors = json.dumps(rule["from"])
-    assert len(rule["from"]) == 3
+    served, measured = policy["spec"]["ingress"]
+    selectors = json.dumps(served["from"])
+    assert len(served["from"]) == 2
     assert '"edge"' in selectors
-    assert '"monitoring"' in selectors
     assert '"app.kubernetes.io/component": "test"' in selectors
+    assert '"monitoring"' in json.dumps(measured["from"])
+    assert len(measured["from"]) == 1
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_each_worker_s_metrics_are_read(workers: int) -> None:
+    values = MATRIX["watched"]
+    manifests = rendered({**values, "gateway": {"workers": workers}})
+    first = int(environment(manifests)["KOSMOSX_METRICS_ADDRESS"].rpartition(":")[2])
+    (container,) = gateway(manifests)["containers"]
+    ports = {each["name"]: each["containerPort"] for each in container["ports"]}
+    monitor = named(manifests, "ServiceMonitor", NAME)
+    read = [ports[each["targetPort"]] for each in monitor["spec"]["endpoints"]]
+    assert read == list(range(first, first + workers))
+    (service,) = (
+        each for each in of_kind(manifests, "Service") if each["metadata"]["name"] == NAME
+    )
+    assert [each["targetPort"] for each in service["spec"]["ports"]] == ["http"]
+    policy = named(manifests, "NetworkPolicy", NAME)
+    (allowed,) = policy["spec"]["ingress"][1]["ports"]
+    assert (allowed["port"], allowed["endPort"]) == (read[0], read[-1])
+
+
+def test_scaling_goes_by_a_metric_that_there_is() -> None:
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    assert values["autoscaling"]["sessionsMetric"] == SESSIONS_ACTIVE.prometheus
 
 
 # -- how many ------------------------------------------------------------------------------

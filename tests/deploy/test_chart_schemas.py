@@ -70,6 +70,11 @@ def test_a_package_has_what_the_links_lead_to(tmp_path: Path) -> None:
         files = {file["name"] for file in packed.files}
     migrations = (CHART / "migrations").glob("*.sql")
     assert files >= {"migrate.sh", *(f"migrations/{path.name}" for path in migrations)}
+    shipped = {name for name in files if name.startswith("dashboards/")}
+    boards = {
+        f"dashboards/{path.name}" for path in (CHART / "dashboards").iterdir() if path.is_file()
+    }
+    assert shipped == boards
 
 
 @pytest.mark.parametrize("version", [OLDEST, NEWEST])

@@ -120,8 +120,45 @@ def test_the_collector_s_pipelines_are_made_of_its_parts() -> None:
             assert set(pipeline[kind]) <= set(config[kind])
 
 
-def test_prometheus_scrapes_services_that_are_there() -> None:
+def test_prometheus_scrapes_the_server_and_nobody_who_has_its_metrics_too() -> None:
     config = yaml.safe_load((ROOT / "observability/prometheus.yaml").read_text())
-    for job in config["scrape_configs"]:
-        for target in job["static_configs"][0]["targets"]:
-            assert target.split(":")[0] in SERVICES
+    (job,) = config["scrape_configs"]
+    own = SERVICES["server"]["environment"]["KOSMOSX_METRICS_ADDRESS"].rpartition(":")[2]
+    assert job["static_configs"] == [{"targets": [f"server:{own}"]}]
+
+
+def test_prometheus_reads_the_alerts_where_they_are_mounted() -> None:
+    config = yaml.safe_load((ROOT / "observability/prometheus.yaml").read_text())
+    folder = "/etc/prometheus/dashboards"
+    assert target_of("prometheus", ROOT / "dashboards") == folder
+    assert config["rule_files"] == [f"{folder}/alerts*.yaml"]
+    assert list((ROOT / "dashboards").glob("alerts*.yaml"))
+
+
+def test_traces_go_to_the_collector_s_http() -> None:
+    """The server sends OTLP over HTTP, and no gRPC."""
+    config = yaml.safe_load((ROOT / "observability/collector.yaml").read_text())
+    port = config["receivers"]["otlp"]["protocols"]["http"]["endpoint"].rpartition(":")[2]
+    sent_to = SERVICES["server"]["environment"]["OTEL_EXPORTER_OTLP_ENDPOINT"]
+    assert sent_to == f"http://collector:{port}"
+
+
+def test_grafana_finds_the_boards_and_their_source() -> None:
+    provisioned = ROOT / "observability/grafana"
+    (source,) = yaml.safe_load((provisioned / "datasources.yaml").read_text())["datasources"]
+    assert (source["type"], source["isDefault"]) == ("prometheus", True)
+    assert source["url"].split("//")[1].split(":")[0] in SERVICES
+    scraped = yaml.safe_load((ROOT / "observability/prometheus.yaml").read_text())["global"]
+    assert source["jsonData"]["timeInterval"] == scraped["scrape_interval"]
+    (provider,) = yaml.safe_load((provisioned / "dashboards.yaml").read_text())["providers"]
+    assert provider["options"]["path"] == target_of("grafana", ROOT / "dashboards")
+    folder = "/etc/grafana/provisioning"
+    for name in ("datasources", "dashboards"):
+        found = target_of("grafana", provisioned / f"{name}.yaml")
+        assert found == f"{folder}/{name}/kosmosx.yaml"
+
+
+def target_of(service: str, path: Path) -> str:
+    """Where a file or folder of the repository is in a service."""
+    (found,) = (each for each in SERVICES[service]["volumes"] if each["source"] == str(path))
+    return str(found["target"])

@@ -8,6 +8,7 @@
   "KOSMOSX_DRAIN_TIMEOUT_S" (toString .Values.drain.longestTurnSeconds)
   "KOSMOSX_MAX_CONNECTIONS_PER_ADDRESS" "0"
   "KOSMOSX_WORKERS" (toString .Values.gateway.workers)
+  "KOSMOSX_METRICS_ADDRESS" "0.0.0.0:9464"
 -}}
 {{- with .Values.model.checkpoint }}{{ $_ := set $settings "KOSMOSX_MODEL" . }}{{ end -}}
 {{- with .Values.model.maxLength }}{{ $_ := set $settings "KOSMOSX_MAX_MODEL_LEN" (toString .) }}{{ end -}}
