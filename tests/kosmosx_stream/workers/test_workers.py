@@ -138,6 +138,7 @@ def test_all_workers_finish_what_they_have_begun(server: ServerProcess) -> None:
     assert not any(map(lives, everybody))
 
 
+@pytest.mark.slow  # It needs another start.
 def test_nobody_outlives_the_host(server: ServerProcess) -> None:
     """`kill -9` of the process that was started."""
     everybody = family(server)
