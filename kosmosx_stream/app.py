@@ -30,8 +30,8 @@ from kosmosx_stream.admission.sealing import Seal
 from kosmosx_stream.cancelling import end
 from kosmosx_stream.embedded_valkey import embedded_valkey
 from kosmosx_stream.engines import factory
-from kosmosx_stream.engines.port import Engine
 from kosmosx_stream.engines.checkpoint import Checkpoint
+from kosmosx_stream.engines.port import Engine
 from kosmosx_stream.formats.chat_format import ChatFormat
 from kosmosx_stream.formats.chat_template.format import TemplateFormat
 from kosmosx_stream.ids import new_id

@@ -136,7 +136,9 @@ class Host:
 
 def worker_settings(settings: Settings, redis_url: str) -> dict[str, str]:
     """What the command line or the host has decided, as the environment says it."""
+    fallback = settings.fallback_model
     return {
+        **({"KOSMOSX_FALLBACK_MODEL": str(fallback)} if fallback is not None else {}),
         "KOSMOSX_HOST": settings.host,
         "KOSMOSX_PORT": str(settings.port),
         "KOSMOSX_DATA_DIR": str(settings.data_dir.absolute()),
