@@ -78,6 +78,7 @@ class Started(msgspec.Struct, frozen=True, kw_only=True, tag=0):
     `calls`: the answer's text may hold calls of functions. `grammar`: its text is held to this
     (Lark, as llguidance reads it). `tokens` names what the ids mean. `allowance` is there under a
     budget. `trace` is the W3C `traceparent` of the turn, with which its trace goes on elsewhere.
+    `limited_as` is whose rate limit the turn is counted against: a key's, or the account's.
     """
 
     response_id: str
@@ -113,6 +114,7 @@ class Started(msgspec.Struct, frozen=True, kw_only=True, tag=0):
     tokens: str = ""
     allowance: Allowance | None = None
     trace: str = ""
+    limited_as: str = ""
 
 
 class Delta(msgspec.Struct, frozen=True, tag=1):

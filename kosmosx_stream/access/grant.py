@@ -66,3 +66,10 @@ class Granted(Principal, frozen=True, kw_only=True):
     """Who calls with a client secret: the account of its key, with less rights."""
 
     grant: Grant
+
+
+def holder(principal: Principal) -> str:
+    """Whose rate limits hold: a page's secret takes from those of the key that minted it."""
+    if isinstance(principal, Granted):
+        return principal.grant.key_id or principal.account_id
+    return principal.key_id or principal.account_id

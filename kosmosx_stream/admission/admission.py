@@ -15,7 +15,7 @@ from conversation.entries import Dropped, Sampling, Started
 from conversation.items import Item, Turn, image_ids
 from conversation.ports import History
 from conversation.window import ContextTooLong, fit
-from kosmosx_stream.access.grant import Granted
+from kosmosx_stream.access.grant import Granted, holder
 from kosmosx_stream.admission.answer_form import answer_form
 from kosmosx_stream.admission.images import ImageLoader
 from kosmosx_stream.admission.intake import Intake
@@ -149,6 +149,7 @@ class Admission:
             dropped=fitted.dropped,
             stop=request.stop,
             calls=form.calls,
+            limited_as=holder(principal),
             grammar=form.grammar,
         )
 

@@ -6,7 +6,7 @@ from collections import OrderedDict
 
 from conversation.entries import Started
 from conversation.ports import LogUnavailable
-from kosmosx_stream.access.grant import Granted
+from kosmosx_stream.access.grant import holder
 from kosmosx_stream.limits.rate_limits import RateLimits, Take
 from kosmosx_stream.protocol.errors import RateLimited
 from kosmosx_stream.protocol.rate_limits import RateLimit
@@ -55,13 +55,14 @@ class Plans:
         """
         plan = await self._plan(principal.account_id)
         asked = Take(1, started.input_tokens, len(started.new_images))
-        return await self._rates.take(plan, _holder(principal), asked)
+        return await self._rates.take(plan, holder(principal), asked)
 
-    async def owe(self, principal: Principal, output_tokens: int) -> None:
+    async def owe(self, started: Started, output_tokens: int) -> None:
         """Take what a turn has said. That it cannot be written down stops nobody."""
         with contextlib.suppress(LogUnavailable, StoreUnavailable):
-            plan = await self._plan(principal.account_id)
-            await self._rates.owe(plan, _holder(principal), Take(tokens=output_tokens))
+            plan = await self._plan(started.account_id)
+            owing = started.limited_as or started.account_id
+            await self._rates.owe(plan, owing, Take(tokens=output_tokens))
 
     async def _plan(self, account_id: str) -> Plan:
         known = self._known.get(account_id)
@@ -74,10 +75,3 @@ class Plans:
         if len(self._known) > CAPACITY:
             self._known.popitem(last=False)
         return plan
-
-
-def _holder(principal: Principal) -> str:
-    """Whose buckets: a page's secret takes from those of the key that minted it."""
-    if isinstance(principal, Granted):
-        return principal.grant.key_id or principal.account_id
-    return principal.key_id or principal.account_id

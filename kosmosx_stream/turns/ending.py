@@ -5,9 +5,9 @@ and from then on the log refuses what the owner writes; so this works from any i
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
-from conversation.entries import Ended, EndReason, Entry, Started, pack
+from conversation.entries import Delta, Ended, EndReason, Entry, Started, pack
 from conversation.ports import Conflict, EventLog, Lease, LogUnavailable, Write
 from kosmosx_stream.protocol import errors
 from kosmosx_stream.turns.lost_turn import read_lost_turn
@@ -15,6 +15,9 @@ from kosmosx_stream.turns.models import Models
 from kosmosx_stream.turns.response_log import ResponseLog
 from kosmosx_stream.turns.session import Publish, Session, displaced
 from metering.ledger import Ledger
+
+Owe = Callable[[Started, int], Awaitable[None]]
+"""Takes the tokens that a turn said from what its key may have."""
 
 
 class Ending:
@@ -27,12 +30,14 @@ class Ending:
         ledger: Ledger,
         responses: ResponseLog,
         models: Models,
+        owe: Owe,
         lease_ttl_s: float,
     ) -> None:
         self._log = log
         self._ledger = ledger
         self._responses = responses
         self._models = models
+        self._owe = owe
         self._lease_ttl_s = lease_ttl_s
 
     async def cancel(self, account_id: str, response_id: str) -> bool:
@@ -144,7 +149,7 @@ class Ending:
             raise errors.Unavailable("The model is being loaded.", code="server_unavailable")
 
     async def _settle(self, lease: Lease, entries: Sequence[Entry]) -> None:
-        await self._responses.record(entries)
+        recorded = await self._responses.record(entries)
         started = entries[0]
         assert isinstance(started, Started)
         if started.single_turn:
@@ -152,3 +157,6 @@ class Ending:
                 started.account_id, started.session_id, time.time(), "finished"
             )
         await self._responses.release(lease, started)
+        if recorded:
+            said = (entry for entry in entries if isinstance(entry, Delta | Ended))
+            await self._owe(started, sum(len(entry.token_ids) for entry in said))

@@ -36,11 +36,11 @@ from kosmosx_stream.telemetry import names
 from kosmosx_stream.telemetry.telemetry import Telemetry
 from kosmosx_stream.turns.adoption import Adoption
 from kosmosx_stream.turns.draining import Drain
-from kosmosx_stream.turns.ending import Ending
+from kosmosx_stream.turns.ending import Ending, Owe
 from kosmosx_stream.turns.heartbeat import Heartbeat
 from kosmosx_stream.turns.live_response import LiveResponse, LogLost
 from kosmosx_stream.turns.live_session import LiveSession
-from kosmosx_stream.turns.live_turns import LiveTurns, Owe
+from kosmosx_stream.turns.live_turns import LiveTurns
 from kosmosx_stream.turns.models import Models
 from kosmosx_stream.turns.response_log import ResponseLog
 from kosmosx_stream.turns.session import SessionClosed
@@ -76,6 +76,7 @@ class Hub:
             ledger=ledger,
             responses=responses,
             models=self.models,
+            owe=owe,
             lease_ttl_s=settings.lease_ttl_s,
         )
         self._turns = LiveTurns(

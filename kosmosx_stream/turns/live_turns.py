@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 
 from conversation.entries import EndReason, Entry, Started
 from conversation.ports import Attendance, EventLog, Lease, LogUnavailable
@@ -18,7 +18,7 @@ from kosmosx_stream.telemetry.telemetry import Telemetry
 from kosmosx_stream.telemetry.turn_watch import TurnWatch
 from kosmosx_stream.turns.committer import Committer, Verdict
 from kosmosx_stream.turns.elsewhere import Elsewhere
-from kosmosx_stream.turns.ending import Ending
+from kosmosx_stream.turns.ending import Ending, Owe
 from kosmosx_stream.turns.live_response import LiveResponse
 from kosmosx_stream.turns.live_session import LiveSession
 from kosmosx_stream.turns.models import Models
@@ -26,14 +26,9 @@ from kosmosx_stream.turns.response_log import ResponseLog
 from kosmosx_stream.turns.session import Abort, Close, Effect, Generate, Publish, Remember, Settle
 from kosmosx_stream.turns.sessions import Sessions
 from kosmosx_stream.turns.unread import Unread
-from metering.authenticator import Principal
 from metering.ledger import Ledger
 
 logger = logging.getLogger(__name__)
-
-
-Owe = Callable[[Principal, int], Awaitable[None]]
-"""Takes the tokens that a turn said from what its key may have."""
 
 
 class LiveTurns:
@@ -232,7 +227,8 @@ class LiveTurns:
             with contextlib.suppress(LogUnavailable):
                 await self._responses.release(live.lease, live.started)
         live.finish()
-        await self._owe(session.principal, live.output_tokens)
+        if settled:
+            await self._owe(live.started, live.output_tokens)
 
     async def _record(self, live: LiveResponse) -> bool:
         try:

@@ -214,8 +214,8 @@ class ResponseLog:
         with contextlib.suppress(LogUnavailable):
             await self._attendance.note([response_id], self._grace_s)
 
-    async def record(self, entries: Iterable[Entry]) -> None:
-        """Write what a response used into the ledger; a second time changes nothing."""
+    async def record(self, entries: Iterable[Entry]) -> bool:
+        """Write what a response used into the ledger. False for a second time: nothing changes."""
         entries = list(entries)
         usage = turn_usage(entries)
         started = entries[0]
@@ -229,6 +229,7 @@ class ResponseLog:
         note_settlement(self._meters, entries, usage, rows, recorded)
         if recorded is Recorded.LATE:
             logger.error("%s was settled after its session closed", usage.response_id)
+        return bool(recorded)
 
 
 def _check_cursor(after: int, last: int, entry: Entry) -> None:

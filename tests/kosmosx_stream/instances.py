@@ -156,7 +156,7 @@ class Cluster:
         self.store = store
         self.settings = Settings(drain_timeout_s=0, settle_timeout_s=5)
 
-    async def owe(self, _principal: Principal, tokens: int) -> None:
+    async def owe(self, _started: Started, tokens: int) -> None:
         self.owed += tokens
 
     @contextlib.asynccontextmanager

@@ -22,7 +22,8 @@ from metering.plans import Plan
 from metering.prices import default_price_book
 from metering.sqlite.accounts import SqliteAccounts
 from metering.sqlite.database import Database
-from metering.sqlite.store import sqlite_store
+from metering.sqlite.store import open_sqlite, sqlite_store
+from tests.kosmosx_stream.instances import started
 
 names = (f"key_{number}" for number in count())
 
@@ -110,13 +111,27 @@ class Unreachable(SqliteAccounts):
         raise StoreUnavailable("down")
 
 
+async def test_an_adopted_turn_owes_to_the_key_that_began_it(
+    rates: RateLimits, tmp_path: Path
+) -> None:
+    """Who takes it over knows the log only."""
+    store = await open_sqlite(tmp_path / "books.db")
+    await store.accounts.create_account(Account(id="acct", name="", created_at=0, plan="basic"))
+    plans, key_id = Plans(store, default_price_book(), rates), next(names)
+    await plans.owe(replace(started(), limited_as=key_id), 50_000)
+    with pytest.raises(RateLimited):
+        await plans.take(Principal("acct", key_id), started())
+    await plans.take(Principal("acct", next(names)), started())
+    await store.close()
+
+
 async def test_without_the_books_an_answer_ends_all_the_same(
     rates: RateLimits, tmp_path: Path
 ) -> None:
     database = await Database.open(tmp_path / "books.db")
     store = replace(sqlite_store(database), accounts=Unreachable(database))
-    plans, caller = Plans(store, default_price_book(), rates), Principal("acct", None)
-    await plans.owe(caller, 5)
+    plans = Plans(store, default_price_book(), rates)
+    await plans.owe(started(), 5)
     with pytest.raises(StoreUnavailable):
         await plans.check_sessions("acct")
     await database.close()

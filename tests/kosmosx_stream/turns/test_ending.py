@@ -45,6 +45,7 @@ async def test_any_instance_cancels_at_once(cluster: Cluster) -> None:
     assert (record.state, record.close_reason) == ("closed", "finished")
     (row,) = await cluster.store.ledger.rows("acct", "sess")
     assert row.raw_units == len(PROMPT) + 5
+    assert cluster.owed == 5, "the rate limit hears of it, once, whoever ended it"
 
 
 async def test_a_response_is_cancelled_after_its_owner_was_lost(cluster: Cluster) -> None:
