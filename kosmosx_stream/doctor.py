@@ -23,6 +23,7 @@ from kosmosx_stream.embedded_valkey import EmbeddedValkeyError, find_binary
 from kosmosx_stream.engines.checkpoint import Checkpoint
 from kosmosx_stream.model_folder import ModelNotFoundError, model_folder
 from kosmosx_stream.settings import Settings
+from kosmosx_stream.telemetry.collector_probe import refusal_of
 from metering.errors import StoreTooNew, StoreUnavailable
 from metering.outbox import OutboxHealth
 from metering.prices import PricesInvalid
@@ -56,6 +57,7 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
         ("model", _model),
         ("engine", _engine),
         ("stripe", _stripe),
+        ("collector", _collector),
     )
     for about, check in checks:
         try:
@@ -221,6 +223,17 @@ def _accelerator(engine: str) -> Finding:
             f"vLLM and the bundled model want {_gib(FREE_MEMORY_BYTES)}",
         )
     return Finding("engine", "ok", found)
+
+
+async def _collector(settings: Settings) -> Finding:
+    if settings.otlp_endpoint is None:
+        return Finding("collector", "ok", "no OTEL_EXPORTER_OTLP_ENDPOINT: no traces are kept")
+    reason = await refusal_of(settings.otlp_endpoint)
+    if reason is not None:
+        do = "OTEL_EXPORTER_OTLP_ENDPOINT is the address for OTLP over HTTP, most often :4318"
+        return Finding("collector", "warning", f"{settings.otlp_endpoint}: {reason}", do)
+    kept = f"{settings.trace_ratio:.0%} of the traces are kept"
+    return Finding("collector", "ok", f"{settings.otlp_endpoint} takes traces; {kept}")
 
 
 async def _stripe(settings: Settings) -> Finding:

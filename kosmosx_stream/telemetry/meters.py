@@ -4,10 +4,11 @@ They are prometheus_client's, not OpenTelemetry's: recording is ten times as che
 5), and their exemplars reach Prometheus. `otlp_metrics` reads the same registry.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar, cast, get_args
 
+import msgspec
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -33,16 +34,23 @@ _Value = TypeVar("_Value", Counter, Gauge)
 class Meters:
     """Every instrument of one server; those of a server that measures nothing do nothing."""
 
-    def __init__(self, *, model: str, version: str, enabled: bool = True) -> None:
-        """`model`: the served model's name."""
+    def __init__(self, *, models: Sequence[str], version: str, enabled: bool = True) -> None:
+        """`models`: the served models' names; a turn of another one counts as the first one's."""
         self.enabled = enabled
         self.registry = CollectorRegistry()
-        gen_ai = ("chat", PROVIDER_NAME, model)
         self.turns = self._counters(names.TURNS, get_args(EndReason))
-        self.time_to_first_token = self._histogram(names.TIME_TO_FIRST_TOKEN).labels(*gen_ai)
-        self.time_per_output_token = self._histogram(names.TIME_PER_OUTPUT_TOKEN).labels(*gen_ai)
-        durations = self._histogram(names.REQUEST_DURATION)
-        self.request_duration: Callable[[str], Histogram] = partial(durations.labels, *gen_ai)
+        first_token = self._histogram(names.TIME_TO_FIRST_TOKEN)
+        per_token = self._histogram(names.TIME_PER_OUTPUT_TOKEN)
+        duration = self._histogram(names.REQUEST_DURATION)
+        series = {model: ("chat", PROVIDER_NAME, model) for model in models}
+        self._models = {
+            model: ModelMeters(
+                first_token.labels(*labels),
+                per_token.labels(*labels),
+                partial(duration.labels, *labels),
+            )
+            for model, labels in series.items()
+        }
         self.inter_token_gap = self._histogram(names.INTER_TOKEN_GAP)
         self.follow_lag = self._histogram(names.FOLLOW_LAG)
         self.refusals = self._counter(names.REFUSALS)
@@ -82,6 +90,10 @@ class Meters:
             PlatformCollector(registry=self.registry)
             GCCollector(registry=self.registry)
 
+    def of(self, model: str) -> "ModelMeters":
+        """Those of one model. A server may have been renamed since a turn began."""
+        return self._models.get(model) or next(iter(self._models.values()))
+
     def show(self, states: Mapping[Metric, Callable[[], float]]) -> None:
         """Have these gauges read whenever somebody asks for them."""
         for metric, read in states.items():
@@ -116,6 +128,15 @@ class Meters:
         labels = [label.prometheus for label in metric.labels]
         name, about = metric.prometheus, metric.description
         return kind(name, about, labels, registry=self.registry, **options)
+
+
+class ModelMeters(msgspec.Struct, frozen=True):
+    """What is measured of each model by itself."""
+
+    time_to_first_token: Histogram
+    time_per_output_token: Histogram
+    request_duration: Callable[[str], Histogram]
+    """Takes the code of the error that ended the turn, or nothing."""
 
 
 class _Nothing:

@@ -72,7 +72,10 @@ class Metric(msgspec.Struct, frozen=True):
 
 OPERATION = Label("gen_ai.operation.name", "`chat`")
 PROVIDER = Label("gen_ai.provider.name", "`kosmosx`")
-MODEL = Label("gen_ai.request.model", "the served model's name; there is one")
+MODEL = Label(
+    "gen_ai.request.model",
+    "the name of the model, or of the cheaper one (`KOSMOSX_FALLBACK_MODEL`)",
+)
 TOKEN_TYPE = Label("gen_ai.token.type", "`input`, `output`")
 ERROR_TYPE = Label("error.type", "empty, or the code of the failed turn's error")
 METHOD = Label("http.request.method", "GET, POST, ..., `_OTHER`")

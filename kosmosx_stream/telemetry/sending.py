@@ -21,7 +21,7 @@ def make_telemetry(settings: Settings) -> Telemetry:
     """Meters, and traces if there is a collector to send them to."""
     endpoint = settings.otlp_endpoint
     meters = Meters(
-        model=settings.model_name,
+        models=[each.model_name for each in (settings, settings.fallback) if each is not None],
         version=version("kosmosx-stream"),
         enabled=settings.metrics or endpoint is not None,
     )

@@ -31,9 +31,9 @@ def note_settlement(
     meters.detections.inc(usage.detections)
     meters.cost_micro_usd.inc(sum(row.cost_micro_usd for row in rows))
     match entries:
-        case [Started(created_at=admitted_at), *_, Ended() as ended]:
+        case [Started(created_at=admitted_at, model=model), *_, Ended() as ended]:
             meters.turns[ended.reason].inc()
             failed = (ended.error_code or "error") if ended.reason == "error" else ""
             lasted_s = max(0.0, ended.at - admitted_at)
             kept = exemplar(trace.get_current_span())
-            meters.request_duration(failed).observe(lasted_s, kept)
+            meters.of(model).request_duration(failed).observe(lasted_s, kept)

@@ -20,7 +20,7 @@ class Telemetry(msgspec.Struct, frozen=True):
     @classmethod
     def off(cls) -> Self:
         """Measures nothing, keeps nothing."""
-        return cls(Meters(model="", version="", enabled=False), Traces())
+        return cls(Meters(models=("",), version="", enabled=False), Traces())
 
     def begin_turn(self, started: Started) -> tuple[TurnWatch, Started]:
         """Watch a turn that begins here; it carries its trace with it from then on."""

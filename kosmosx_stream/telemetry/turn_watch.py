@@ -38,6 +38,7 @@ class TurnWatch:
         self.waiting = not said
         """Whether it has no token yet."""
         self._meters = meters
+        self._model = meters.of(started.model)
         self._traces = traces
         self._span = span
         self._recording = span.is_recording()
@@ -80,7 +81,7 @@ class TurnWatch:
         self.waiting = False
         self._first_at = now
         waited_s = max(0.0, time.time() - self._admitted_at)
-        self._meters.time_to_first_token.observe(waited_s, self._exemplar)
+        self._model.time_to_first_token.observe(waited_s, self._exemplar)
         self._span.add_event(names.FIRST_PIECE)
 
     def _note_commit(self, now: float) -> None:
@@ -126,7 +127,7 @@ class TurnWatch:
         self._end_commits()
         if self._first_at is not None and self._tokens > 1:
             mean_s = (self._last_at - self._first_at) / (self._tokens - 1)
-            self._meters.time_per_output_token.observe(mean_s, self._exemplar)
+            self._model.time_per_output_token.observe(mean_s, self._exemplar)
         if self._recording and entries and isinstance(entries[-1], Ended):
             self._describe_end(entries, entries[-1])
         self._span.end()

@@ -35,6 +35,7 @@ def test_a_machine_that_serves_the_defaults_is_well(tmp_path: Path) -> None:
         "model",
         "engine",
         "stripe",
+        "collector",
     ]
     assert findings["redis"]["verdict"] == findings["model"]["verdict"] == "ok"
     assert "Kosmos-2" in findings["model"]["found"]
@@ -52,6 +53,7 @@ def test_what_is_wrong_is_told_and_the_rest_is_looked_at(tmp_path: Path) -> None
         REDIS_URL=f"redis://127.0.0.1:{free_port()}",
         STRIPE_API_KEY="sk_test_x",
         KOSMOSX_STRIPE_URL=NOBODY,
+        OTEL_EXPORTER_OTLP_ENDPOINT=NOBODY,
     )
     assert status == 1
     failed = {about for about, each in findings.items() if each["verdict"] == "failure"}
@@ -59,6 +61,9 @@ def test_what_is_wrong_is_told_and_the_rest_is_looked_at(tmp_path: Path) -> None
     assert all(each["do"] for each in findings.values() if each["verdict"] == "failure")
     assert "version" in findings["prices"]["found"]
     assert "0 of 1 servers answer" in findings["engine"]["found"]
+    # Answers do without it.
+    assert findings["collector"]["verdict"] == "warning"
+    assert ":4318" in findings["collector"]["do"]
     assert findings["books"]["verdict"] == "warning"  # SQLite, with a Redis that others may share.
 
 

@@ -7,6 +7,7 @@
   "KOSMOSX_MODEL_NAME" .Values.model.name
   "KOSMOSX_DRAIN_TIMEOUT_S" (toString .Values.drain.longestTurnSeconds)
   "KOSMOSX_MAX_CONNECTIONS_PER_ADDRESS" "0"
+  "KOSMOSX_LOG_FORMAT" "json"
   "KOSMOSX_WORKERS" (toString .Values.gateway.workers)
   "KOSMOSX_METRICS_ADDRESS" "0.0.0.0:9464"
 -}}

@@ -30,7 +30,7 @@ class Observed:
     def __init__(self, ratio: float = 1.0) -> None:
         self._exporter = InMemorySpanExporter()
         provider = make_provider(SimpleSpanProcessor(self._exporter), ratio=ratio)
-        self.telemetry = Telemetry(Meters(model="m", version="v"), Traces(provider))
+        self.telemetry = Telemetry(Meters(models=("m",), version="v"), Traces(provider))
 
     def spans(self) -> dict[str, ReadableSpan]:
         finished = self._exporter.get_finished_spans()
