@@ -120,12 +120,13 @@ class Link(asyncio.Protocol):
 
     def close(self) -> None:
         """Hang up; what was said still goes out."""
+        self._send()
         if self._transport is not None:
             self._transport.close()
 
     def _send(self) -> None:
         said, self._unsaid = self._unsaid, []
-        if self._transport is not None and not self._transport.is_closing():
+        if said and self._transport is not None and not self._transport.is_closing():
             frame = bytearray(_LENGTH.size)
             self._encoder.encode_into(said, frame, _LENGTH.size)
             _LENGTH.pack_into(frame, 0, len(frame) - _LENGTH.size)

@@ -138,6 +138,25 @@ def test_all_workers_finish_what_they_have_begun(server: ServerProcess) -> None:
     assert not any(map(lives, everybody))
 
 
+@pytest.mark.slow  # It is waited for in earnest.
+def test_a_worker_that_hangs_is_replaced(server: ServerProcess) -> None:
+    """What it was saying goes on at once; what it holds open ends when it is killed."""
+    openai_client = client(server)
+    asked: dict[str, Any] = {"model": MODEL, "input": "Say a lot.", "max_output_tokens": 40}
+    undisturbed = openai_client.responses.create(**asked).output_text
+    with openai_client.responses.create(**asked, stream=True) as stream:
+        seen = list(itertools.islice(stream, 8))
+        frozen = _owner(server)
+        frozen.send_signal(signal.SIGSTOP)
+        rest = openai_client.responses.retrieve(
+            seen[0].response.id, stream=True, starting_after=seen[-1].sequence_number
+        )
+        with rest:
+            seen += rest
+    assert text_of(seen) == undisturbed
+    until(lambda: frozen not in workers(server) and len(workers(server)) == 2)
+
+
 @pytest.mark.slow  # It needs another start.
 def test_nobody_outlives_the_host(server: ServerProcess) -> None:
     """`kill -9` of the process that was started."""
