@@ -147,7 +147,8 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     """A named line of turns. `head_id` is the response id of its newest turn.
 
     `pending` are items that were put in after that turn and that no answer follows yet: the next
-    turn takes them up. `revision` names the last change of head, turns or pending items.
+    turn takes them up. `revision` names the last change of head, turns or pending items. `live_id`
+    is the response that is being written in it, as of when it was read.
     """
 
     id: str
@@ -157,3 +158,4 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     head_id: str | None = None
     pending: tuple[Item, ...] = ()
     revision: str = ""
+    live_id: str | None = None

@@ -39,6 +39,9 @@ class MemoryHistory:
             parent_id = turn.parent_id
         return chain[::-1]
 
+    async def glimpse(self, account_id: str, response_id: str, limit: int) -> list[Turn]:
+        return (await self.chain(account_id, response_id))[-limit:]
+
     async def add_turn(self, turn: Turn) -> None:
         self.attach(turn)
 
@@ -50,10 +53,11 @@ class MemoryHistory:
             return
         if turn.conversation_id is not None:
             line = self._conversations.get(turn.conversation_id)
-            if line is None or line.account_id != turn.account_id or line.head_id != turn.parent_id:
+            if line is None or line.account_id != turn.account_id:
+                raise Conflict(f"there is no conversation {turn.conversation_id}")
+            holder = self._holder(line.id)
+            if holder != turn.response_id and (holder or line.head_id != turn.parent_id):
                 raise Conflict(f"{turn.response_id} does not follow the conversation's head")
-            if self._holder(line.id) not in {None, turn.response_id}:
-                raise Conflict(line.id)
             self._holders.pop(line.id, None)
             self._change(line, turn.response_id, head_id=turn.response_id, pending=())
         self._turns[turn.response_id] = turn
@@ -85,7 +89,7 @@ class MemoryHistory:
         line = self._conversations.get(conversation_id)
         if line is None or line.account_id != account_id:
             raise NotFound(conversation_id)
-        return line
+        return self._seen(line)
 
     async def conversations(
         self, account_id: str, *, limit: int, after: str | None = None, oldest_first: bool = False
@@ -97,15 +101,15 @@ class MemoryHistory:
         if not oldest_first:
             lines, ids = lines[::-1], ids[::-1]
         first = 0 if after is None else ids.index(after) + 1
-        return lines[first : first + limit]
+        return [self._seen(line) for line in lines[first : first + limit]]
 
     async def describe_conversation(
         self, account_id: str, conversation_id: str, metadata: dict[str, str]
     ) -> Conversation:
         line = await self.conversation(account_id, conversation_id)
-        described = msgspec.structs.replace(line, metadata=metadata)
+        described = msgspec.structs.replace(line, metadata=metadata, live_id=None)
         self._conversations[line.id] = described
-        return self._conversations[conversation_id]
+        return self._seen(described)
 
     async def revise_conversation(
         self, conversation: Conversation, revision: str, turns: Sequence[Turn] = ()
@@ -128,6 +132,9 @@ class MemoryHistory:
             return self._images[account_id, image_id]
         except KeyError:
             raise NotFound(image_id) from None
+
+    def _seen(self, line: Conversation) -> Conversation:
+        return msgspec.structs.replace(line, live_id=self._holder(line.id))
 
     def _holder(self, conversation_id: str) -> str | None:
         holder = self._holders.get(conversation_id)

@@ -221,11 +221,17 @@ class History(Protocol):
         """
         ...
 
+    async def glimpse(self, account_id: str, response_id: str, limit: int) -> list[Turn]:
+        """As `chain`, the newest `limit` turns; they are not kept any longer for that."""
+        ...
+
     async def add_turn(self, turn: Turn) -> None:
-        """Store a turn; in a conversation it must follow the head, and takes up what is pending.
+        """Store a turn, and move its conversation's head there; it takes up what is pending.
+
+        A turn that holds the conversation may follow any other; without that, only the head.
 
         Raises:
-            Conflict: the conversation's head is not `turn.parent_id`, or another turn holds it, or
+            Conflict: it does not follow the conversation's head, or another turn holds it, or
                 it is gone, or another turn of that id exists.
         """
         ...

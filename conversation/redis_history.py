@@ -72,6 +72,10 @@ class RedisHistory:
         """
         return await self._turns(account_id, response_id, LONGEST_CHAIN)
 
+    async def glimpse(self, account_id: str, response_id: str, limit: int) -> list[Turn]:
+        """The newest turns of a chain, which live no longer for that. See History."""
+        return await self._turns(account_id, response_id, limit, keep=False)
+
     async def add_turn(self, turn: Turn) -> None:
         """Store a turn; the same turn a second time changes nothing.
 
@@ -180,9 +184,11 @@ class RedisHistory:
             raise NotFound(image_id)
         return cast("bytes", data)
 
-    async def _turns(self, account_id: str, response_id: str, limit: int) -> list[Turn]:
+    async def _turns(
+        self, account_id: str, response_id: str, limit: int, *, keep: bool = True
+    ) -> list[Turn]:
         found: Sequence[bytes] = await self._chain(
-            account_id, response_id, self._retention_ms, limit
+            account_id, response_id, self._retention_ms if keep else 0, limit
         )
         if not found:
             raise NotFound(response_id)
@@ -208,18 +214,21 @@ def _check(verdict: int, name: str) -> None:
 
 
 def _conversation(fields: Sequence[bytes]) -> Conversation:
-    data, head, pending, revision = fields
+    data, head, pending, revision, live = fields
     return msgspec.structs.replace(
         _unpack(data, Conversation),
         head_id=head.decode() or None,
         pending=_unpack(pending, tuple[Item, ...]) if pending else (),
         revision=revision.decode(),
+        live_id=live.decode() or None,
     )
 
 
 def _conversation_data(conversation: Conversation) -> bytes:
-    """What no script looks at: all but head, pending items and revision."""
-    return _pack(msgspec.structs.replace(conversation, head_id=None, pending=(), revision=""))
+    """What no script looks at: all but head, pending items, revision and the live turn."""
+    return _pack(
+        msgspec.structs.replace(conversation, head_id=None, pending=(), revision="", live_id=None)
+    )
 
 
 def _pack(record: Turn | Conversation | tuple[Item, ...]) -> bytes:

@@ -17,6 +17,7 @@ from conversation.redis_durability import check_settings
 from conversation.redis_erasure import RedisErasure
 from conversation.redis_history import RedisHistory
 from conversation.redis_log import RedisEventLog
+from conversation.redis_news import conversation_news
 from kosmosx_stream import billing, bootstrap
 from kosmosx_stream.access.attempts import Attempts
 from kosmosx_stream.access.client_secrets import ClientSecrets
@@ -28,6 +29,7 @@ from kosmosx_stream.admission.image_fetcher import ImageFetcher
 from kosmosx_stream.admission.images import DEFAULT_LIMITS, Fetch, ImageLoader
 from kosmosx_stream.admission.sealing import Seal
 from kosmosx_stream.cancelling import end
+from kosmosx_stream.conversation_watch import ConversationWatch
 from kosmosx_stream.embedded_valkey import embedded_valkey
 from kosmosx_stream.engines import factory
 from kosmosx_stream.engines.checkpoint import Checkpoint
@@ -167,7 +169,13 @@ async def _start_services(
     stack.push_async_callback(identities.close)
     key_watch = KeyWatch(authenticator, KeyNews(redis), hub.sessions, check_s=settings.key_check_s)
     account_deletion = AccountDeletion(store, RedisErasure(redis), hub.sessions, key_watch)
-    for work in (note_uses(authenticator), key_watch.run(), account_deletion.run()):
+    conversation_watch = ConversationWatch(conversation_news(redis))
+    for work in (
+        note_uses(authenticator),
+        key_watch.run(),
+        conversation_watch.run(),
+        account_deletion.run(),
+    ):
         stack.push_async_callback(end, asyncio.create_task(work))
     return Services(
         settings=settings,
@@ -177,6 +185,7 @@ async def _start_services(
         access_tokens=access_tokens,
         attempts=Attempts(redis, pepper),
         key_watch=key_watch,
+        conversation_watch=conversation_watch,
         account_deletion=account_deletion,
         issuer=Issuer(store.accounts, pepper),
         client_secrets=ClientSecrets(redis, store.accounts, pepper),

@@ -15,6 +15,7 @@ from kosmosx_stream.admission.admission import Admission
 from kosmosx_stream.admission.sealing import Seal
 from kosmosx_stream.admission.unstored import UnstoredTurns
 from kosmosx_stream.billing import Billing
+from kosmosx_stream.conversation_watch import ConversationWatch
 from kosmosx_stream.engines.port import Engine
 from kosmosx_stream.formats.chat_format import ChatFormat
 from kosmosx_stream.ids import new_id
@@ -75,6 +76,7 @@ class Services(msgspec.Struct, kw_only=True):
     access_tokens: AccessTokens
     attempts: Attempts
     key_watch: KeyWatch
+    conversation_watch: ConversationWatch
     account_deletion: AccountDeletion
     client_secrets: ClientSecrets
     store: Store

@@ -18,6 +18,7 @@ if conversation ~= '' then
   local verdict = free_to_change(line, account, revision)
   if verdict ~= OK then return -verdict end
   redis.call('HSET', line, 'holder', id)
+  tell(account, conversation, id)
 end
 if session ~= '' then
   redis.call('SADD', key('live', session), id)

@@ -30,11 +30,19 @@ local function free_to_change(line, account, revision)
   return OK
 end
 
+-- Tell whoever looks on that a conversation has changed, or (with a response) that one begins in it.
+-- A hint that may get lost: what is true is in the hashes.
+local function tell(account, conversation, response)
+  redis.call('PUBLISH', KEYS[1] .. 'conversation-news',
+    cjson.encode({ account, conversation, response or '' }))
+end
+
 -- The account's newest conversation is now this one.
 local function list_as_newest(account, conversation, retention_ms)
   local lines = key('conversations', account)
   redis.call('ZADD', lines, now_ms(), conversation)
   redis.call('PEXPIRE', lines, retention_ms)
+  tell(account, conversation)
 end
 
 -- turn: id, account, parent, conversation, images, data ('' where there is none)
@@ -57,7 +65,9 @@ local function attach_turn(turn, retention_ms)
     local line = key('conversation', conversation)
     local found = redis.call('HMGET', line, 'account', 'head')
     if found[1] ~= account then return MISSING end
-    if (found[2] or '') ~= parent or (held(line) or id) ~= id then return CONFLICT end
+    -- Nothing has changed it since a turn took it: that one may also follow an earlier turn.
+    local holder = held(line)
+    if holder ~= id and (holder or (found[2] or '') ~= parent) then return CONFLICT end
     -- It took up what was pending, and lets the next turn in.
     redis.call('HDEL', line, 'pending', 'images', 'holder')
     redis.call('HSET', line, 'head', id, 'revision', id)

@@ -8,6 +8,7 @@ local line = key('conversation', found[3])
 if held(line) then return CONFLICT end
 redis.call('HDEL', record, 'data', 'images')
 if redis.call('EXISTS', line) == 0 then return OK end
+tell(account, found[3])
 
 -- Who read the conversation before may not build on it any more.
 redis.call('HSET', line, 'revision', 'without:' .. id)

@@ -3,19 +3,15 @@
 A hint that comes at once, and may get lost: what is true is in the books.
 """
 
-import asyncio
 from collections.abc import AsyncIterator
 
 import msgspec
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from conversation.redis_connection import PREFIX, reply
+from conversation.redis_news import hear
 
 CHANNEL = f"{PREFIX}keys"
-POLL_S = 1.0
-"""How long one read waits: shorter than the connection's own patience."""
-RECONNECT_S = 0.5
 
 
 class Changed(msgspec.Struct, frozen=True):
@@ -41,14 +37,5 @@ class KeyNews:
 
     async def hear(self) -> AsyncIterator[Changed | None]:
         """What others tell, for ever; None where something may have been missed."""
-        while True:
-            try:
-                async with self._redis.pubsub(ignore_subscribe_messages=True) as subscription:
-                    await subscription.subscribe(CHANNEL)
-                    yield None
-                    while True:
-                        message = await subscription.get_message(timeout=POLL_S)
-                        if message is not None:
-                            yield msgspec.msgpack.decode(message["data"], type=Changed)
-            except (RedisError, OSError):
-                await asyncio.sleep(RECONNECT_S)
+        async for said in hear(self._redis, CHANNEL):
+            yield None if said is None else msgspec.msgpack.decode(said, type=Changed)

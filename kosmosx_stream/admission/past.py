@@ -38,21 +38,33 @@ async def past_of(
 
     Raises:
         NotFound: there is no such conversation.
+        Conflict: an earlier turn cannot be followed, since items await an answer at the end.
         InvalidRequest: there is no such response, neither stored nor on the client's connection.
     """
     if conversation is not None:
-        return await _conversation(history, account_id, conversation)
+        return await _conversation(history, account_id, conversation, previous_response_id)
     if previous_response_id is not None:
         return await _chain(history, account_id, previous_response_id, unstored)
     return Past()
 
 
-async def _conversation(history: History, account_id: str, conversation_id: str) -> Past:
+async def _conversation(
+    history: History, account_id: str, conversation_id: str, after: str | None
+) -> Past:
     try:
         found = await history.conversation(account_id, conversation_id)
-        head = found.head_id
+        head = after or found.head_id
+        if after and after != found.head_id and found.pending:
+            raise errors.Conflict(
+                f"Conversation '{conversation_id}' has items that await an answer: nothing can "
+                "follow an earlier response before one was given.",
+                code="items_pending",
+                param="previous_response_id",
+            )
         turns = await history.chain(account_id, head) if head else []
     except NotFound as error:
+        if after and error.args == (after,):
+            raise previous_response_not_found(after) from error
         raise errors.conversation_not_found(conversation_id) from error
     return Past(tuple(turns), head, conversation_id, found.pending, found.revision)
 

@@ -79,7 +79,8 @@ _CREATE_RESPONSE = body(
     previous_response_id=says(TEXT, "The response that this one goes on from."),
     conversation=says(
         any_of(TEXT, body("A conversation by its id.", {"id": TEXT})),
-        "The conversation that this turn is a part of; excludes `previous_response_id`.",
+        "The conversation that this turn is a part of. With a `previous_response_id` it goes on "
+        "after that response instead of its newest one: another version of what followed.",
     ),
     stream=says(BOOLEAN, "Whether to send server-sent events as the answer comes."),
     store=says(BOOLEAN, "Whether the response can be retrieved and continued later; default true."),

@@ -34,8 +34,8 @@ are OpenAI's. All codes, by what they are about:
 - tools and formats: unsupported_tool tool_not_found duplicate_name invalid_schema
 - what is not there: not_found response_not_found completion_not_found previous_response_not_found
   conversation_not_found item_not_found session_not_found
-- what is in another state: conflict conversation_locked session_closed idempotency_key_in_use
-  idempotency_key_reused invalid_idempotency_key
+- what is in another state: conflict conversation_locked items_pending session_closed
+  idempotency_key_in_use idempotency_key_reused invalid_idempotency_key
 - WebSockets: invalid_message invalid_stream_id websocket_stream_limit_reached
   websocket_connection_limit_reached
 - budgets and plans: insufficient_quota budget_locked too_many_sessions

@@ -113,13 +113,6 @@ def read_create(fields: Fields) -> CreateResponse:
     """Read the fields of a request that is part of a larger message; see `decode_create`."""
     fields.refuse_extensions("kosmosx:grounding")
     refuse_unsupported(fields)
-    conversation = _conversation(fields)
-    previous_response_id = fields.string("previous_response_id")
-    if conversation is not None and previous_response_id is not None:
-        message = "'previous_response_id' and 'conversation' exclude each other; send one of them."
-        raise InvalidRequest(
-            message, code="mutually_exclusive_parameters", param="previous_response_id"
-        )
     tools = read_tools(fields)
     temperature = fields.number("temperature", low=0, high=2)
     top_p = fields.number("top_p", low=0, high=1)
@@ -134,8 +127,8 @@ def read_create(fields: Fields) -> CreateResponse:
         stream=fields.boolean("stream") is True,
         background=_background(fields),
         generate=fields.boolean("generate") is not False,
-        previous_response_id=previous_response_id,
-        conversation=conversation,
+        previous_response_id=fields.string("previous_response_id"),
+        conversation=_conversation(fields),
         metadata=read_metadata(fields),
         truncation=fields.choice("truncation", get_args(Truncation)) or "disabled",
         grounding=fields.boolean("kosmosx:grounding"),

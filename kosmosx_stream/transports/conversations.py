@@ -26,15 +26,14 @@ from kosmosx_stream.protocol.errors import (
 from kosmosx_stream.protocol.inputs import InputItem
 from kosmosx_stream.protocol.items import ItemList, WireItem, item_list
 from kosmosx_stream.protocol.resources import (
-    ConversationList,
     ConversationObject,
     DeletedConversation,
 )
 from kosmosx_stream.services import Services
+from kosmosx_stream.transports.conversation_lists import conversation_object
 from kosmosx_stream.transports.endpoint import read_body
 from kosmosx_stream.transports.item_pages import INCLUDE, PAGING, item_page, wire_items, with_turns
 from kosmosx_stream.transports.operation import operation
-from kosmosx_stream.transports.query import AFTER, LIMIT, ORDER
 from metering.authenticator import Principal
 
 
@@ -58,38 +57,13 @@ async def create(request: Request, services: Services, principal: Principal) -> 
     await services.history.create_conversation(conversation)
     if items:
         await _put_in(services, conversation, items)
-    return _conversation_object(conversation)
-
-
-@operation(needs="read", answer=ConversationList, query=(LIMIT, ORDER, AFTER))
-async def list_all(request: Request, services: Services, principal: Principal) -> Any:
-    """`GET /v1/conversations`: a page of them, by their last turn or edit."""
-    query = request.query_params
-    limit, after = LIMIT.read(query), AFTER.read(query)
-    try:
-        found = await services.history.conversations(
-            principal.account_id,
-            limit=limit + 1,
-            after=after,
-            oldest_first=ORDER.read(query) == "asc",
-        )
-    except ports.NotFound as error:
-        raise InvalidRequest(
-            f"No conversation '{str(after)[:64]}'.", code="invalid_value", param="after"
-        ) from error
-    data = [_conversation_object(each) for each in found[:limit]]
-    return ConversationList(
-        data=data,
-        first_id=data[0].id if data else None,
-        last_id=data[-1].id if data else None,
-        has_more=len(found) > limit,
-    )
+    return conversation_object(conversation)
 
 
 @operation(needs="read", answer=ConversationObject, refuses=(NotFound,))
 async def retrieve(request: Request, services: Services, principal: Principal) -> Any:
     """`GET /v1/conversations/{id}`: what it was made with."""
-    return _conversation_object(await _find(request, services, principal))
+    return conversation_object(await _find(request, services, principal))
 
 
 @operation(
@@ -102,7 +76,7 @@ async def update(request: Request, services: Services, principal: Principal) -> 
     described = await services.history.describe_conversation(
         principal.account_id, found.id, metadata
     )
-    return _conversation_object(described)
+    return conversation_object(described)
 
 
 @operation(needs="generate", answer=DeletedConversation, refuses=(NotFound, Conflict))
@@ -133,7 +107,7 @@ async def move_head(request: Request, services: Services, principal: Principal) 
             ) from error
     moved = msgspec.structs.replace(found, head_id=turn_id)
     await services.history.revise_conversation(moved, new_id("rev"))
-    return _conversation_object(moved)
+    return conversation_object(moved)
 
 
 @operation(
@@ -191,7 +165,7 @@ async def delete_item(request: Request, services: Services, principal: Principal
     except ports.NotFound as error:
         raise item_not_found(item_id) from error
     await services.history.revise_conversation(edited, new_id("rev"), turns)
-    return _conversation_object(edited)
+    return conversation_object(edited)
 
 
 async def _find(request: Request, services: Services, principal: Principal) -> Conversation:
@@ -234,11 +208,3 @@ async def _put_in(services: Services, conversation: Conversation, items: tuple[I
             param="items",
         ) from error
     await services.history.revise_conversation(edited, new_id("rev"), turns)
-
-
-def _conversation_object(conversation: Conversation) -> ConversationObject:
-    return ConversationObject(
-        id=conversation.id,
-        created_at=int(conversation.created_at),
-        metadata=conversation.metadata,
-    )

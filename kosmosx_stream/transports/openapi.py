@@ -24,6 +24,7 @@ from kosmosx_stream.protocol.errors import (
     Unavailable,
 )
 from kosmosx_stream.protocol.events import wire_events
+from kosmosx_stream.protocol.resources import ConversationChanged
 from kosmosx_stream.protocol.schemas import Schema, ref, wire_schemas
 from kosmosx_stream.transports.endpoint import Endpoint
 from kosmosx_stream.transports.operation import Operation, StreamName
@@ -76,11 +77,12 @@ def _streams() -> dict[StreamName, list[type[msgspec.Struct]]]:
     return {
         "ResponseStreamEvent": [StreamError, *events],
         "ChatStreamData": [Chunk, HttpError],
+        "ConversationStreamEvent": [ConversationChanged, StreamError],
     }
 
 
 def _operation(path: str, each: Operation, answer: Schema) -> dict[str, Any]:
-    content = {"application/json": {"schema": answer}}
+    content = {} if each.answer is None else {"application/json": {"schema": answer}}
     if each.streams is not None:
         content["text/event-stream"] = {"schema": _server_sent(each.streams)}
     if each.text is not None:

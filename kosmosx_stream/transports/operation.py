@@ -26,7 +26,7 @@ from metering.authenticator import Principal
 Handler = Callable[[Request, Services, Principal], Awaitable[Any]]
 """Returns a response, or what is to be encoded as JSON."""
 
-StreamName = Literal["ResponseStreamEvent", "ChatStreamData"]
+StreamName = Literal["ResponseStreamEvent", "ChatStreamData", "ConversationStreamEvent"]
 """What server-sent events carry, by its name in the OpenAPI document."""
 
 
@@ -40,7 +40,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     handler: Handler
     needs: Need
     answer: Any
-    """The wire type of a success."""
+    """The wire type of a success; None where it is a stream and nothing else."""
     body: str | None
     """What it takes, by its name in `body_schemas.BODIES`."""
     body_required: bool

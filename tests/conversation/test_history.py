@@ -296,7 +296,36 @@ async def test_nothing_is_edited_under_a_live_turn(history: History, log: EventL
     ):
         with pytest.raises(Conflict):
             await editing
-    assert await history.conversation("acct_a", "conv_1") == before
+    assert await history.conversation("acct_a", "conv_1") == replace(before, live_id="resp_1")
+    (listed,) = await history.conversations("acct_a", limit=1)
+    assert listed.live_id == "resp_1"
+
+
+async def test_a_turn_that_holds_its_conversation_may_branch_off(
+    history: History, log: EventLog
+) -> None:
+    await history.create_conversation(conversation())
+    await add_line(history, 3, "conv_1")
+    lease = await log.acquire("resp_b", 10, await claim(history))
+    assert lease is not None
+    branch = turn("resp_b", "resp_0", "conv_1")
+    write = Write(lease=lease, expected=0, entries=(b"end",), turn=branch)
+    assert await log.append([write], 10) == [None]
+    found = await history.conversation("acct_a", "conv_1")
+    assert (found.head_id, found.live_id) == ("resp_b", None)
+    assert [each.response_id for each in await history.chain("acct_a", "resp_b")] == [
+        "resp_0",
+        "resp_b",
+    ]
+    with pytest.raises(Conflict):
+        await history.add_turn(turn("resp_c", "resp_0", "conv_1"))
+
+
+async def test_the_newest_turns_are_glimpsed(history: History) -> None:
+    turns = await add_line(history, 4)
+    assert await history.glimpse("acct_a", "resp_3", 2) == turns[2:]
+    with pytest.raises(NotFound):
+        await history.glimpse("acct_b", "resp_3", 2)
 
 
 async def test_a_lapsed_turn_keeps_its_conversation(history: History, log: EventLog) -> None:
@@ -415,6 +444,15 @@ async def test_the_newest_turns_of_an_endless_chain(
     history = RedisHistory(redis, retention_s=RETENTION_S)
     turns = await add_line(history, 5)
     assert await history.chain("acct_a", "resp_4") == turns[2:]
+
+
+async def test_a_glimpse_keeps_nothing(redis: Redis) -> None:
+    history = RedisHistory(redis, retention_s=RETENTION_S)
+    await add_line(history, 2)
+    names = [key("turn", "resp_0"), key("turn", "resp_1")]
+    await shorten(redis, names)
+    await history.glimpse("acct_a", "resp_1", 2)
+    assert [await redis.ttl(name) <= 100 for name in names] == [True, True]
 
 
 async def test_a_record_of_a_newer_server_is_refused(redis: Redis) -> None:

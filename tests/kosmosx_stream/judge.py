@@ -102,6 +102,10 @@ class Judge:
             schema = named("StreamError")
             self._find(over, event, self._http.faults(schema, event))
             return
+        if kind == "kosmosx:conversation.changed":
+            schema = named("ConversationStreamEvent")
+            self._find(over, event, self._http.faults(schema, event))
+            return
         if schema is None:
             self.faults.append(f"{over}: the event {kind} is not documented")
             return

@@ -232,8 +232,6 @@ BAD: list[tuple[dict[str, Any], str, str | None]] = [
     ({"previous_response_id": 1}, "invalid_type", "previous_response_id"),
     ({"conversation": 1}, "invalid_type", "conversation"),
     ({"conversation": {}}, MISSING, "conversation.id"),
-    ({"conversation": "c", "previous_response_id": "r"}, "mutually_exclusive_parameters",
-     "previous_response_id"),
     ({"metadata": []}, "invalid_type", "metadata"),
     ({"metadata": {"k": 1}}, "invalid_type", "metadata.k"),
     ({"metadata": {"k": None}}, "invalid_type", "metadata.k"),

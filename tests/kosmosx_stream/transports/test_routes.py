@@ -51,6 +51,7 @@ def test_schemathesis_finds_nothing(wordy_server: ServerProcess, tmp_path: Path)
             Path(sys.executable).with_name("schemathesis"), "run", path,
             "--url", wordy_server.base_url,
             "--header", f"Authorization: Bearer {wordy_server.key}",
+            "--exclude-path", "/v1/conversations/events",  # It never ends.
             "--phases", "coverage,fuzzing,stateful",
             "--max-examples", "5",
             "--seed", "1",
@@ -63,7 +64,7 @@ def test_schemathesis_finds_nothing(wordy_server: ServerProcess, tmp_path: Path)
         check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    assert f"Tested: {len(endpoints())}" in done.stdout
+    assert f"Tested: {len(endpoints()) - 1}" in done.stdout
 
 
 @pytest.mark.parametrize(
