@@ -17,11 +17,12 @@ CONVERSATIONS = f"{PREFIX}conversation-news"
 
 
 class ConversationNews(msgspec.Struct, frozen=True, array_like=True):
-    """An account's conversation has changed, or the response `response_id` begins in it."""
+    """A conversation has changed, or has gone, or the response `response_id` begins in it."""
 
     account_id: str
     conversation_id: str
     response_id: str
+    deleted: bool = False
 
 
 async def hear(redis: Redis, channel: str) -> AsyncIterator[bytes | None]:

@@ -1,7 +1,7 @@
 /** Who pays: signing in and registering, the account's keys, what it used and may use. */
 
 import { Api } from "./api.js";
-import { el } from "./dom.js";
+import { button, el } from "./dom.js";
 import { download } from "./exports.js";
 import { language, t } from "./i18n.js";
 import { dollars, microFromUsd } from "./money.js";
@@ -65,7 +65,7 @@ async function section(work) {
 function usage(api) {
 	return section(async () => {
 		const [report, ahead] = await Promise.all([api.get("/v1/usage"), api.get("/v1/usage/forecast")]);
-		const csv = el("button", { type: "button" }, t("Download CSV"));
+		const csv = button({}, t("Download CSV"));
 		csv.onclick = async () => {
 			const answer = await api.request("GET", "/v1/usage?format=csv");
 			download("usage.csv", "text/csv", await answer.text());
@@ -91,7 +91,6 @@ function amount(usd) {
 	return dollars((microFromUsd(usd) / 100n) * 100n); // what is below a hundredth of a cent is noise
 }
 
-const SVG = "http://www.w3.org/2000/svg";
 const DAY_WIDTH = 20;
 const HEIGHT = 100;
 
@@ -100,25 +99,16 @@ function chart(rows) {
 	const costs = new Map(rows.map(({ day, cost_usd: usd }) => [Number(day.slice(8)), Number(usd)]));
 	const most = Math.max(...costs.values(), 0.000001);
 	const days = Math.max(14, ...costs.keys());
-	const svg = document.createElementNS(SVG, "svg");
 	const label = t("Cost by day; the most was {cost}", { cost: `$${most.toFixed(2)}` });
-	const attributes = { viewBox: `0 0 ${days * DAY_WIDTH} ${HEIGHT + 16}`, role: "img", class: "chart", "aria-label": label };
-	for (const [name, value] of Object.entries(attributes)) svg.setAttribute(name, value);
+	const svg = el("svg", { viewBox: `0 0 ${days * DAY_WIDTH} ${HEIGHT + 16}`, role: "img", class: "chart", "aria-label": label });
 	for (let day = 1; day <= days; day += 1) {
 		const height = ((costs.get(day) ?? 0) / most) * HEIGHT;
-		const bar = { x: (day - 1) * DAY_WIDTH + 3, y: HEIGHT - height, width: DAY_WIDTH - 6, height: Math.max(1, height), rx: 3 };
-		svg.append(shape("rect", bar));
-		const text = shape("text", { x: (day - 0.5) * DAY_WIDTH, y: HEIGHT + 13 });
-		text.textContent = day % 2 ? String(day) : "";
-		svg.append(text);
+		svg.append(
+			el("rect", { x: (day - 1) * DAY_WIDTH + 3, y: HEIGHT - height, width: DAY_WIDTH - 6, height: Math.max(1, height), rx: 3 }),
+			el("text", { x: (day - 0.5) * DAY_WIDTH, y: HEIGHT + 13 }, day % 2 ? String(day) : ""),
+		);
 	}
 	return svg;
-}
-
-function shape(tag, attributes) {
-	const node = document.createElementNS(SVG, tag);
-	for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, String(value));
-	return node;
 }
 
 function table(rows) {
@@ -157,8 +147,8 @@ function keys(api) {
 }
 
 function keyRow(api, { id, label, created_at: made, last_used_at: used }, again) {
-	const rotate = el("button", { type: "button" }, t("Rotate"));
-	const revoke = el("button", { type: "button", class: "danger" }, t("Revoke"));
+	const rotate = button({}, t("Rotate"));
+	const revoke = button({ class: "danger" }, t("Revoke"));
 	rotate.onclick = () => told(async () => again(await api.post(`/v1/keys/${id}/rotate`)));
 	revoke.onclick = async () => {
 		const words = t("Whatever uses {key} is refused from then on.", { key: label || id });
@@ -179,7 +169,7 @@ function keyRow(api, { id, label, created_at: made, last_used_at: used }, again)
 function handOut({ key }) {
 	const words = t("Copy it now: it is shown this once.");
 	const code = el("div", { class: "code" }, el("pre", { tabindex: "0" }, key));
-	const copy = el("button", { type: "button", class: "primary", "data-copy": true }, t("Copy"));
+	const copy = button({ class: "primary", "data-copy": true }, t("Copy"));
 	openSheet(t("Your new key"), [el("p", {}, words), code, el("div", { class: "row end" }, copy)]);
 }
 

@@ -1,17 +1,17 @@
 /** The conversation as articles: question, answer with its phrases, and what can be done with it. */
 
 import { isLive, pace, turnCostMicro } from "./conversation.js";
-import { el } from "./dom.js";
-import { marksOf, whereInWords } from "./grounding.js";
+import { button, el, reconcile } from "./dom.js";
+import { whereInWords } from "./grounding.js";
 import { icon } from "./icons.js";
 import { t } from "./i18n.js";
 import { parse, render } from "./markdown.js";
 import { dollars } from "./money.js";
 import { count, endingInWords, errorInWords, seconds } from "./words.js";
 
-export { marksOf };
+export { marksOf } from "./grounding.js";
 
-/** `context`: `{index, pictures, marks, editing, version, busy}`. */
+/** `context`: `{index, pictures, editing, version, busy}`. Its answer is empty: `write` fills it. */
 export function article(turn, context) {
 	return el(
 		"article",
@@ -19,19 +19,24 @@ export function article(turn, context) {
 		el(
 			"div",
 			{ class: "asked" },
-			...context.pictures.map((picture) => thumbnail(turn, picture)),
+			...context.pictures.map((picture, index) => thumbnail(turn, picture, boxed(turn, context) === index)),
 			context.editing ? editor(turn) : el("p", { class: "question", dir: "auto" }, turn.question),
 			context.editing || context.busy ? null : act("edit", turn, "pencil", t("Edit the question")),
 		),
-		answer(turn, context.marks),
+		el("div", { class: "answer", dir: "auto", "data-turn": turn.key, "data-live": isLive(turn), "data-own": true }),
 		footer(turn, context),
 	);
 }
 
-function thumbnail(turn, { key, name, alt, url }) {
-	return el(
-		"button",
-		{ type: "button", class: "thumb", "data-turn": turn.key, "data-picture": key, "aria-label": t("Show {name}", { name }) },
+/** Of several pictures, the one that the answer's boxes are on. */
+function boxed(turn, { pictures }) {
+	return turn.groundings.length && pictures.length > 1 ? pictures.length - 1 : -1;
+}
+
+function thumbnail(turn, { key, name, alt, url }, marked) {
+	const label = t(marked ? "Show {name}, with the boxes" : "Show {name}", { name });
+	return button(
+		{ class: "thumb", "data-turn": turn.key, "data-picture": key, "data-boxed": marked, "aria-label": label, title: label },
 		el("img", { src: url, alt: alt ?? name, width: 72, height: 72 }),
 	);
 }
@@ -44,32 +49,48 @@ function editor(turn) {
 		el(
 			"div",
 			{ class: "row" },
-			el("button", { type: "button", "data-act": "unedit", "data-turn": turn.key }, t("Cancel")),
-			el("button", { type: "submit", class: "primary" }, t("Ask")),
+			button({ "data-act": "unedit", "data-turn": turn.key }, t("Cancel")),
+			el("button", { class: "primary" }, t("Ask")),
 		),
 	);
 }
 
 function act(name, turn, drawing, label, attributes = {}) {
-	const button = { type: "button", class: "act quiet", "data-act": name, "data-turn": turn.key, "aria-label": label, title: label, ...attributes };
-	return el("button", button, drawing.length > 1 ? icon(drawing) : drawing);
+	const all = { class: "act quiet", "data-act": name, "data-turn": turn.key, "aria-label": label, title: label, ...attributes };
+	return button(all, drawing.length > 1 ? icon(drawing) : drawing);
 }
 
-function answer(turn, marks) {
-	const waiting = turn.status === "waiting" && turn.text === "";
-	return el(
-		"div",
-		{ class: "answer", dir: "auto", "data-turn": turn.key, "data-live": isLive(turn) },
-		...(waiting
-			? [el("p", { class: "thinking", role: "img", "aria-label": t("Waiting for the answer") }, el("i"), el("i"), el("i"))]
-			: render(parse(turn.text), { document, marks, mark: phrase, frame: copyable })),
-	);
+// -- the words of an answer --
+
+const OPEN_BLOCKS = 2; // what comes may still join the last block to the one before
+const written = new WeakMap(); // element → `{text, marks, starts}`, `starts` of its blocks
+
+/**
+ * Bring an answer up to date. As it grows, only its open blocks are parsed and drawn anew, so that a
+ * token costs the same however long the answer is; at its end it is drawn once as a whole.
+ */
+export function write(element, turn, marks) {
+	const { text } = turn;
+	const before = written.get(element) ?? { text: "", marks: [], starts: [] };
+	const live = isLive(turn);
+	if (before.text === text && before.marks === marks && before.live === live) return;
+	if (live && text === "") return reconcile(element, [thinking()]);
+	const settled = Math.max(0, before.starts.length - OPEN_BLOCKS);
+	const open = before.starts[settled] ?? 0;
+	const grows = live && text.startsWith(before.text) && marks.slice(before.marks.length).every(({ start }) => start >= open);
+	const [from, kept] = grows ? [open, settled] : [0, 0];
+	const tree = parse(text.slice(from), from);
+	const near = marks.filter(({ end }) => end > from);
+	reconcile(element, render(tree, { document, marks: near, mark: phrase, frame: copyable }), kept);
+	written.set(element, { text, marks, live, starts: [...before.starts.slice(0, kept), ...tree.map(({ start }) => start)] });
 }
+
+const thinking = () =>
+	el("p", { class: "thinking", role: "img", "aria-label": t("Waiting for the answer") }, el("i"), el("i"), el("i"));
 
 function copyable(pre) {
 	const label = t("Copy the code");
-	const button = el("button", { type: "button", class: "act quiet", "data-copy": true, "aria-label": label, title: label }, icon("copy"));
-	return el("div", { class: "code" }, pre, button);
+	return el("div", { class: "code" }, pre, button({ class: "act quiet", "data-copy": true, "aria-label": label, title: label }, icon("copy")));
 }
 
 function phrase(text, { ref, number, hue, boxes }) {
@@ -132,6 +153,6 @@ function failure(turn) {
 		{ class: "error" },
 		errorInWords(turn.error ?? {}),
 		" ",
-		el("button", { type: "button", class: "link", "data-act": "retry", "data-turn": turn.key }, t("Ask again")),
+		button({ class: "link", "data-act": "retry", "data-turn": turn.key }, t("Ask again")),
 	);
 }

@@ -4,8 +4,6 @@ import { el } from "./dom.js";
 import { places, whereInWords } from "./grounding.js";
 import { t } from "./i18n.js";
 
-const SVG = "http://www.w3.org/2000/svg";
-
 export class Easel {
 	#frame;
 	#image;
@@ -76,16 +74,9 @@ export class Easel {
 }
 
 function boxShape([x0, y0, x1, y1], ref, hue) {
-	const group = document.createElementNS(SVG, "g");
-	group.setAttribute("class", `box hue-${hue}`);
-	group.dataset.ref = ref;
-	for (const part of ["halo", "line"]) {
-		const rect = document.createElementNS(SVG, "rect");
-		const place = { class: part, x: x0, y: y0, width: x1 - x0, height: y1 - y0 };
-		for (const [name, value] of Object.entries(place)) rect.setAttribute(name, value);
-		group.append(rect);
-	}
-	return group;
+	const place = { x: x0, y: y0, width: x1 - x0, height: y1 - y0 };
+	const parts = ["halo", "line"].map((part) => el("rect", { class: part, ...place }));
+	return el("g", { class: `box hue-${hue}`, "data-ref": ref }, ...parts);
 }
 
 /** The number at a box's corner; it unfolds to the phrase when it lights up. */

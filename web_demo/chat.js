@@ -16,7 +16,7 @@ export class Chat {
 	closing = false;
 	#closeTimer = null;
 	#transport = null;
-	#asked = 0;
+	asked = 0; // questions, on this page
 
 	/** `page`: `changed()`, `say(notice)`, `connectionChanged(event)`, `sessionClosed()`. */
 	constructor({ api, model, library, pictures, page }) {
@@ -63,8 +63,8 @@ export class Chat {
 		return shownTurns(this.state).find(isLive) ?? null;
 	}
 
-	versionOf(turn) {
-		return this.library.versionOf(turn);
+	versionAfter(parent) {
+		return this.library.versionAfter(parent);
 	}
 
 	turn(key) {
@@ -73,12 +73,13 @@ export class Chat {
 
 	// -- questions --
 
-	async ask(question, pictures = [], { temperature = 0 } = {}) {
+	/** `fork`: what `library.fork` made, for another version of what followed a turn. */
+	async ask(question, pictures = [], { temperature = 0, fork = null } = {}) {
 		if (question === "" || this.live || this.liveHere || this.closing) return;
 		if (preferences.transport !== this.#transport) this.ready = this.connect();
-		this.#asked += 1;
-		const key = `turn-${this.#asked}`;
-		this.dispatch({ type: "page:asked", turn: { key, question, pictures, temperature } });
+		this.asked += 1;
+		const key = `turn-${this.asked}`;
+		this.dispatch({ type: "page:asked", turn: { key, question, pictures, temperature, fork } });
 		try {
 			await Promise.all([this.library.ensure(question), this.ready]);
 		} catch (error) {
@@ -90,7 +91,7 @@ export class Chat {
 	}
 
 	/** The body of the request that asked this. */
-	requestOf({ question, pictures, conversation, temperature = 0 }) {
+	requestOf({ question, pictures, conversation, fork, temperature = 0 }) {
 		const content = [{ type: "input_text", text: question }];
 		for (const { dataUrl } of pictures.map((each) => this.pictures.get(each)).filter(Boolean)) {
 			content.push({ type: "input_image", image_url: dataUrl, detail: "auto" });
@@ -99,6 +100,7 @@ export class Chat {
 			model: this.model,
 			input: [{ type: "message", role: "user", content }],
 			...(conversation && { conversation }),
+			...(fork?.after && { previous_response_id: fork.after }),
 			store: true,
 			truncation: "auto",
 			temperature,
@@ -106,7 +108,7 @@ export class Chat {
 	}
 
 	/** Ask a question of the past otherwise, or again: what followed it becomes another version. */
-	async askInstead(key, question, pictures) {
+	async askInstead(key, question) {
 		const turn = this.turn(key);
 		if (!turn || this.live || this.liveHere || this.closing) return;
 		if (turn.status === "failed" && turn.responseId) {
@@ -114,22 +116,23 @@ export class Chat {
 			await this.library.load(turn.conversation, { quietly: true });
 			if (!this.turn(key)) return;
 		}
-		const again = question === turn.question;
+		const failed = turn.status === "failed";
+		let { fork } = turn;
 		try {
-			if (turn.status !== "failed") await this.library.fork(turn, parentOf(this.state, turn));
-			else this.dispatch({ type: "page:removed", keys: [key] });
+			if (failed) this.dispatch({ type: "page:removed", keys: [key] });
+			else fork = await this.library.fork(turn, parentOf(this.state, turn));
 		} catch (error) {
 			this.page.say(errorInWords(error));
 			return;
 		}
-		const varied = again && turn.status !== "failed";
-		await this.ask(question, pictures ?? turn.pictures, { temperature: varied ? VARIED : 0 });
+		const temperature = question === turn.question && !failed ? VARIED : 0;
+		await this.ask(question, turn.pictures, { temperature, fork });
 	}
 
 	/** The network is back: no need to wait any longer. */
 	async hurry() {
 		if (this.live?.responseId) this.connection.reopen();
-		else await this.library.catchUp();
+		else this.library.look(true);
 	}
 
 	stop() {

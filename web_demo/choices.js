@@ -1,9 +1,9 @@
 /** The menu's choices: theme, language, transport. Kept as preferences. */
 
+import { byId } from "./dom.js";
 import { LANGUAGES, language } from "./i18n.js";
 import { prefer, preferences } from "./preferences.js";
 
-const byId = (id) => document.getElementById(id);
 
 /** Show the page in its theme, and the menu as things are. */
 export function dress() {

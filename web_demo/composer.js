@@ -1,10 +1,9 @@
 /** Where the next question is made: its words, and the pictures that go with it. */
 
-import { el, reconcile } from "./dom.js";
+import { button, byId, el, reconcile } from "./dom.js";
 import { icon } from "./icons.js";
 import { t } from "./i18n.js";
 
-const byId = (id) => document.getElementById(id);
 const MOST_PICTURES = 8;
 
 export class Composer {
@@ -146,7 +145,7 @@ function preview({ key, name, alt, url, width, height }) {
 		"li",
 		{ "data-key": key, title: `${name} · ${width} × ${height}` },
 		el("img", { src: url, alt: alt ?? name, width: 48, height: 48 }),
-		el("button", { type: "button", "data-remove": key, "aria-label": label }, icon("close")),
+		button({ "data-remove": key, "aria-label": label }, icon("close")),
 	);
 }
 

@@ -27,7 +27,8 @@ const NEW_TURN = Object.freeze({
 	conversation: null,
 	pictures: Object.freeze([]),
 	status: "waiting",
-	theirs: false, // asked in another tab, and followed from here
+	theirs: false, // asked in another tab or on another device, and followed from here
+	fork: null, // `{after, branches}`: asked as another version of what followed the response `after`
 	sessionId: null,
 	responseId: null,
 	text: "",
@@ -145,7 +146,7 @@ function change(turn, event, at) {
 				status: "streaming",
 				dropped: false,
 				text: turn.text + event.delta,
-				groundings: [...turn.groundings, ...(event["kosmosx:grounding"] ?? [])],
+				groundings: event["kosmosx:grounding"]?.length ? [...turn.groundings, ...event["kosmosx:grounding"]] : turn.groundings,
 				usage: event["kosmosx:usage"] ?? turn.usage,
 				firstAt: turn.firstAt ?? at,
 				lastAt: at,
@@ -266,9 +267,8 @@ export function turnCostMicro(turn) {
 	return turn.usage?.cost_usd === undefined ? null : microFromUsd(turn.usage.cost_usd);
 }
 
-/** The newest picture of the conversation up to a turn: the one its boxes are drawn on. */
-export function pictureOf(state, turn) {
+/** The pictures that the model had before it when it answered this turn, the newest last. */
+export function picturesBefore(state, turn) {
 	const line = state.turns.filter(({ conversation }) => conversation === turn.conversation);
-	const upTo = line.slice(0, line.indexOf(turn) + 1);
-	return upTo.findLast(({ pictures }) => pictures.length)?.pictures.at(-1) ?? null;
+	return line.slice(0, line.indexOf(turn) + 1).flatMap(({ pictures }) => pictures);
 }

@@ -1,51 +1,52 @@
-/** Two helpers for the DOM: make an element, and bring a live subtree up to date. */
+/** Helpers for the DOM: find, make, and bring a live subtree up to date. */
+
+const SVG = new Set(["svg", "g", "path", "rect", "text"]);
+
+export const byId = (id) => document.getElementById(id);
 
 /** `el("p", {class: "note"}, "text", node)`: strings become text nodes, null children are left out. */
 export function el(tag, attributes = {}, ...children) {
-	const element = document.createElement(tag);
+	const made = SVG.has(tag) ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
 	for (const [name, value] of Object.entries(attributes)) {
-		if (value === true) element.setAttribute(name, "");
-		else if (value !== false && value !== null && value !== undefined) {
-			element.setAttribute(name, value);
-		}
+		if (value !== false && value != null) made.setAttribute(name, value === true ? "" : value);
 	}
-	element.append(...children.filter((child) => child !== null && child !== undefined));
-	return element;
+	made.append(...children.filter((child) => child != null));
+	return made;
+}
+
+export const button = (attributes, ...children) => el("button", { type: "button", ...attributes }, ...children);
+
+/** Text that is there already is not touched. */
+export function setText(element, text) {
+	if (element.textContent !== text) element.textContent = text;
 }
 
 /**
- * Make `parent`'s children equal to `fresh`, keeping every node that can stay: while an answer
- * streams, the reader's focus, selection and scroll position hold.
+ * Make `parent`'s children (those after the first `kept`) equal to `fresh`, keeping every node that
+ * can stay: while an answer streams, the reader's focus, selection and scroll position hold.
  */
-export function reconcile(parent, fresh) {
+export function reconcile(parent, fresh, kept = 0) {
 	fresh.forEach((node, index) => {
-		const old = parent.childNodes[index];
+		const old = parent.childNodes[kept + index];
 		if (!old) parent.append(node);
-		else if (old.nodeName !== node.nodeName || old.dataset?.key !== node.dataset?.key) {
-			old.replaceWith(node);
-		} else if (old.nodeType === Node.TEXT_NODE) setText(old, node.data);
+		else if (old.nodeName !== node.nodeName || old.dataset?.key !== node.dataset?.key) old.replaceWith(node);
+		else if (old.nodeType === Node.TEXT_NODE) setData(old, node.data);
 		else update(old, node);
 	});
-	while (parent.childNodes.length > fresh.length) parent.lastChild.remove();
+	while (parent.childNodes.length > kept + fresh.length) parent.lastChild.remove();
 }
 
-/** Make one element equal to `fresh`. */
+/** Make one element equal to `fresh`; one with `data-own` fills itself. */
 export function update(old, fresh) {
-	setAttributes(old, fresh);
-	reconcile(old, [...fresh.childNodes]);
-}
-
-function setText(node, text) {
-	if (node.data === text) return;
-	if (text.startsWith(node.data)) node.appendData(text.slice(node.data.length));
-	else node.data = text;
-}
-
-function setAttributes(old, fresh) {
-	for (const { name } of [...old.attributes]) {
-		if (!fresh.hasAttribute(name)) old.removeAttribute(name);
-	}
+	for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name)) old.removeAttribute(name);
 	for (const { name, value } of fresh.attributes) {
 		if (old.getAttribute(name) !== value) old.setAttribute(name, value);
 	}
+	if (!fresh.hasAttribute("data-own")) reconcile(old, [...fresh.childNodes]);
+}
+
+function setData(node, text) {
+	if (node.data === text) return;
+	if (text.startsWith(node.data)) node.appendData(text.slice(node.data.length));
+	else node.data = text;
 }

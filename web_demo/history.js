@@ -1,7 +1,7 @@
 /** The account's conversations on the server: what the list shows, and what was said in each. */
 
 const TITLE_LENGTH = 120;
-const PAGE = 100;
+const MOST = 1_000;
 const ITEMS = "limit=100&order=asc";
 const PICTURES = "include[]=message.input_image.image_url";
 const CHUNK = 512; // the longest value of metadata
@@ -12,14 +12,24 @@ export class History {
 		this.api = api;
 	}
 
-	/** All conversations, the last used first: `{id, title, branches}`. */
+	/** All conversations, the last used first: `{id, title, branches, live}`. */
 	async list() {
 		const found = [];
 		for (let after = ""; ; after = `&after=${found.at(-1).id}`) {
-			const page = await this.api.get(`/v1/conversations?limit=${PAGE}${after}`);
+			const page = await this.api.get(`/v1/conversations?limit=100${after}`);
 			found.push(...page.data.map(entry));
-			if (!page.has_more || found.length >= 10 * PAGE) return found;
+			if (!page.has_more || found.length >= MOST) return found;
 		}
+	}
+
+	async entry(id) {
+		return entry(await this.api.get(`/v1/conversations/${id}`));
+	}
+
+	/** Where the words were said: entries with `found: {turn_id, before, words, after}`. */
+	async search(words) {
+		const asked = new URLSearchParams({ "kosmosx:search": words, limit: 50 });
+		return (await this.api.get(`/v1/conversations?${asked}`)).data.map(entry);
 	}
 
 	async create(question) {
@@ -41,7 +51,7 @@ export class History {
 		return this.api.delete(`/v1/conversations/${id}`);
 	}
 
-	/** Go on from this turn (null: from the beginning). */
+	/** The conversation goes on from this turn (null: from the beginning). */
 	moveHead(id, turnId) {
 		return this.api.post(`/v1/conversations/${id}/head`, turnId ? { turn_id: turnId } : {});
 	}
@@ -91,13 +101,13 @@ export function turnsOf(items) {
 	return [...turns.values()];
 }
 
-function entry({ id, metadata }) {
+function entry({ id, metadata, ...more }) {
 	const text = Array.from({ length: CHUNKS }, (_, part) => metadata[`branches${part}`] ?? "").join("");
 	const branches = text.split(" ").filter(Boolean).map((note) => {
 		const [at, number, head] = note.split(".");
 		return { at, number: Number(number), head };
 	});
-	return { id, title: metadata.title ?? "", branches };
+	return { id, title: metadata.title ?? "", branches, live: more["kosmosx:live_response_id"] ?? null, found: more["kosmosx:found"] };
 }
 
 // -- branches: the other versions of what follows a turn --

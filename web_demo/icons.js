@@ -1,6 +1,7 @@
 /** Line drawings of 24 by 24, by name. */
 
-const SVG = "http://www.w3.org/2000/svg";
+import { el } from "./dom.js";
+
 const PATHS = {
 	list: "M4 6h16M4 12h16M4 18h10",
 	more: "M5 12h.01M12 12h.01M19 12h.01",
@@ -14,17 +15,9 @@ const PATHS = {
 	code: "M8 7l-5 5 5 5M16 7l5 5-5 5",
 };
 
-export function icon(name) {
-	const svg = document.createElementNS(SVG, "svg");
-	svg.setAttribute("viewBox", "0 0 24 24");
-	svg.setAttribute("aria-hidden", "true");
-	const path = document.createElementNS(SVG, "path");
-	path.setAttribute("d", PATHS[name]);
-	svg.append(path);
-	return svg;
-}
+export const icon = (name) => el("svg", { viewBox: "0 0 24 24", "aria-hidden": "true" }, el("path", { d: PATHS[name] }));
 
 /** Put the drawings where the page's HTML asks for them. */
-export function drawIcons(root) {
-	for (const place of root.querySelectorAll("[data-icon]")) place.prepend(icon(place.dataset.icon));
+export function drawIcons() {
+	for (const place of document.querySelectorAll("[data-icon]")) place.prepend(icon(place.dataset.icon));
 }

@@ -4,20 +4,16 @@
  * It goes into sessionStorage only when the user asks for that, and never stays in the address.
  */
 
+import { store, stored } from "./storage.js";
+
 const SLOT = "kosmosx-key";
 // The characters of an HTTP token: the key travels as a WebSocket subprotocol.
 const SHAPE = /^[A-Za-z0-9!#$%&'*+.^_`|~-]{8,512}$/;
 
-/** Could this be a key at all? */
-export function looksLikeKey(text) {
-	return SHAPE.test(text);
-}
+export const looksLikeKey = (text) => SHAPE.test(text);
 
 /** The key in a fragment like `#key=kx_live_…`, or null. Pure. */
-export function keyInFragment(fragment) {
-	const key = new URLSearchParams(fragment.replace(/^#/, "")).get("key")?.trim();
-	return key || null;
-}
+export const keyInFragment = (fragment) => new URLSearchParams(fragment.replace("#", "")).get("key")?.trim() || null;
 
 /** Take the key out of the address bar, and out of the history entry, at once. */
 export function takeKeyFromAddress() {
@@ -26,23 +22,6 @@ export function takeKeyFromAddress() {
 	return key;
 }
 
-export function rememberedKey() {
-	return attempt(() => sessionStorage.getItem(SLOT));
-}
-
-export function remember(key) {
-	attempt(() => sessionStorage.setItem(SLOT, key));
-}
-
-export function forget() {
-	attempt(() => sessionStorage.removeItem(SLOT));
-}
-
-/** Storage may be switched off in the browser: the page works without. */
-function attempt(use) {
-	try {
-		return use();
-	} catch {
-		return null;
-	}
-}
+export const rememberedKey = () => stored("sessionStorage", SLOT);
+export const remember = (key) => store("sessionStorage", SLOT, key);
+export const forget = () => remember(null);

@@ -5,7 +5,8 @@ import { Chat } from "./chat.js";
 import { dress, offerChoices } from "./choices.js";
 import { Composer } from "./composer.js";
 import { probe } from "./connection.js";
-import { EMPTY, shownTurns } from "./conversation.js";
+import { EMPTY, parentOf, shownTurns } from "./conversation.js";
+import { byId } from "./dom.js";
 import { drawIcons } from "./icons.js";
 import { speak, t } from "./i18n.js";
 import { forget, looksLikeKey, remember, rememberedKey, takeKeyFromAddress } from "./key.js";
@@ -19,8 +20,7 @@ import { errorInWords } from "./words.js";
 const SERVER_RETRY_MS = 1_500;
 const NARROW = matchMedia("(max-width: 1100px)");
 
-const byId = (id) => document.getElementById(id);
-const NO_CHAT = { state: EMPTY, closing: false, versionOf: () => ({ number: 1, count: 1 }), end() {} };
+const NO_CHAT = { state: EMPTY, closing: false, versionAfter: () => ({ number: 1, count: 1 }), end() {} };
 
 const ui = { key: null, keyError: null, checkingKey: false, notice: null, connection: "none", lit: null, editing: null };
 const pictures = new Map(); // key → picture, of drafts and of all conversations
@@ -58,6 +58,11 @@ let checks = 0;
 const composer = new Composer({ pictures, page });
 const sidebar = new Sidebar();
 const view = new View({ pictures, composer, sidebar, page });
+sidebar.onOpen = async (id, turnId) => {
+	await library.open(id);
+	const found = shownTurns(chat.state).find(({ responseId }) => responseId === turnId);
+	if (found) requestAnimationFrame(() => document.querySelector(`article[data-key="${found.key}"]`)?.scrollIntoView());
+};
 sidebar.onDelete = async ({ id, title }) => {
 	const { confirmed } = await sheets();
 	if (await confirmed(t("Delete this conversation?"), title, t("Delete"))) await library.remove(id);
@@ -80,6 +85,7 @@ function set(changes) {
 
 function askForKey(problem = null) {
 	chat.end();
+	void library?.look(false);
 	chat = NO_CHAT;
 	library = sidebar.library = null;
 	forget();
@@ -104,11 +110,12 @@ async function useKey(key, { keep }) {
 	if (keep) remember(key);
 	byId("key").value = "";
 	chat.end();
+	void library?.look(false);
 	const api = new Api(location.origin, key);
 	library = sidebar.library = new Library({ api, pictures, page });
 	chat = new Chat({ api, model: model ?? "kosmos-x", library, pictures, page });
 	set({ key, checkingKey: false, notice: null, connection: "asleep" });
-	void library.arrive();
+	lookOn();
 	chat.api.get("/v1/budget").then((budget) => chat.dispatch({ type: "page:budget", budget }), () => {});
 	requestAnimationFrame(() => byId("question").focus({ preventScroll: true }));
 }
@@ -191,7 +198,7 @@ const ACTS = {
 	again: (turn) => void chat.askInstead(turn.key, turn.question),
 	retry: (turn) => void chat.askInstead(turn.key, turn.question),
 	code,
-	version: (turn, { number }) => void library.switchVersion(turn, Number(number)),
+	version: (turn, { number }) => void library.switchVersion(parentOf(chat.state, turn), Number(number)),
 };
 
 const ACTIONS = {
@@ -308,6 +315,11 @@ function onSubmit(event) {
 	else composer.submit();
 }
 
+/** In step with other tabs and devices for as long as somebody looks. */
+function lookOn() {
+	void library?.look(!document.hidden);
+}
+
 function wire() {
 	document.addEventListener("click", onClick);
 	listenToKeys({ shortcuts: SHORTCUTS, escape, ready: () => ui.key !== null });
@@ -317,9 +329,7 @@ function wire() {
 	}
 	document.addEventListener("focusout", ({ relatedTarget }) => light(relatedTarget));
 	document.documentElement.addEventListener("pointerleave", () => light(null));
-	document.addEventListener("visibilitychange", () => {
-		if (!document.hidden) void library?.catchUp();
-	});
+	document.addEventListener("visibilitychange", lookOn);
 	addEventListener("online", () => library && void chat.hurry());
 	byId("toggle-library").onclick = () => showLibrary(!document.body.hasAttribute("data-library"));
 	byId("change-key").onclick = () => askForKey();
@@ -340,7 +350,7 @@ function start(key) {
 	if (key) void useKey(key, { keep: false });
 }
 
-drawIcons(document);
+drawIcons();
 offerChoices({ talk });
 start(takeKeyFromAddress() ?? rememberedKey());
 wire();

@@ -17,9 +17,11 @@ const NUMBER = /^ {0,3}(\d{1,9})[.)][ \t]+/;
 
 // -- text → tree --
 
-/** Markdown → a list of `{tag, attributes?, children}` and `{text, start}` nodes. */
-export function parse(source) {
-	let start = 0;
+/**
+ * Markdown → a list of blocks `{tag, attributes?, children, start}`; leaves are `{text, start}`.
+ * `start`: where the source begins in the text whose offsets count.
+ */
+export function parse(source, start = 0) {
 	const lines = source.split("\n").map((text) => {
 		const line = { text, start };
 		start += text.length + 1;
@@ -33,7 +35,7 @@ function blocks(lines, depth) {
 	let at = 0;
 	while (at < lines.length) {
 		const [node, taken] = block(lines, at, depth);
-		if (node) tree.push(node);
+		if (node) tree.push({ ...node, start: lines[at].start });
 		at += taken;
 	}
 	return tree;

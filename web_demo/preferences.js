@@ -1,23 +1,11 @@
 /** What the user chose about the page itself: language, theme, transport. Never a key. */
 
-const SLOT = "kosmosx-page";
-const DEFAULTS = { language: null, theme: "auto", transport: "websocket" };
+import { store, stored } from "./storage.js";
 
-export const preferences = { ...DEFAULTS, ...stored() };
+const SLOT = "kosmosx-page";
+
+export const preferences = { language: null, theme: "auto", transport: "websocket", ...stored("localStorage", SLOT) };
 
 export function prefer(changes) {
-	Object.assign(preferences, changes);
-	try {
-		localStorage.setItem(SLOT, JSON.stringify(preferences));
-	} catch {
-		// Storage may be switched off: the choice holds for this visit.
-	}
-}
-
-function stored() {
-	try {
-		return JSON.parse(localStorage.getItem(SLOT)) ?? {};
-	} catch {
-		return {};
-	}
+	store("localStorage", SLOT, Object.assign(preferences, changes));
 }

@@ -1,6 +1,6 @@
 /** The receipt of a closed session: `lines` is pure, `renderReceipt` puts them on paper. */
 
-import { el } from "./dom.js";
+import { button, el } from "./dom.js";
 import { language, t } from "./i18n.js";
 import { dollars, microFromUsd } from "./money.js";
 import { whole } from "./words.js";
@@ -69,7 +69,7 @@ export function renderReceipt(session, questions) {
 		rows.some(({ raised }) => raised)
 			? el("p", { class: "fine" }, t("Each question without a picture has a minimum of tokens."))
 			: null,
-		el("p", { class: "fine" }, el("button", { type: "button", class: "link", "data-action": "session", "data-session": session.id }, `${t("Session")} ${session.id}`), ...prices),
+		el("p", { class: "fine" }, button({ class: "link", "data-action": "session", "data-session": session.id }, `${t("Session")} ${session.id}`), ...prices),
 	].filter(Boolean);
 }
 

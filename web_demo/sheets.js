@@ -1,13 +1,12 @@
 /** What opens over the page: keys, code, camera, and questions before something is lost. */
 
 import { sessionTurns } from "./conversation.js";
-import { el } from "./dom.js";
+import { button, byId, el } from "./dom.js";
 import { t } from "./i18n.js";
 import { renderReceipt } from "./receipt.js";
 import { snippets } from "./snippets.js";
 import { count } from "./words.js";
 
-const byId = (id) => document.getElementById(id);
 
 /** The sheets' own style is loaded with them, before the first one opens. */
 await new Promise((done) => {
@@ -62,7 +61,7 @@ export function showCode(request, { origin, key }) {
 	const found = snippets(request, { origin, key });
 	const code = el("code", { dir: "ltr" });
 	const tabs = Object.keys(found).map((name) =>
-		el("button", { type: "button", role: "tab", "aria-selected": "false", "aria-controls": "snippet" }, name),
+		button({ role: "tab", "aria-selected": "false", "aria-controls": "snippet" }, name),
 	);
 	const choose = (tab) => {
 		for (const each of tabs) each.setAttribute("aria-selected", String(each === tab));
@@ -72,7 +71,7 @@ export function showCode(request, { origin, key }) {
 	bar.onclick = ({ target }) => tabs.includes(target) && choose(target);
 	choose(tabs[0]);
 	const pre = el("pre", { tabindex: "0", id: "snippet", role: "tabpanel" }, code);
-	const copy = el("button", { type: "button", class: "primary", "data-copy": "" }, t("Copy"));
+	const copy = button({ class: "primary", "data-copy": "" }, t("Copy"));
 	const hint = el("p", { class: "hint" }, t("Your key is masked, and pictures are cut short: put yours in."));
 	openSheet(t("View code"), [bar, el("div", { class: "code" }, pre), el("div", { class: "row" }, hint, copy)]);
 }
@@ -81,8 +80,8 @@ export function showCode(request, { origin, key }) {
 export function confirmed(title, words, verb) {
 	return new Promise((resolve) => {
 		let said = false;
-		const yes = el("button", { type: "button", class: "danger" }, verb);
-		const no = el("button", { type: "button", autofocus: true }, t("Cancel"));
+		const yes = button({ class: "danger" }, verb);
+		const no = button({ autofocus: true }, t("Cancel"));
 		yes.onclick = () => sheet.close((said = true));
 		no.onclick = () => sheet.close();
 		openSheet(title, [el("p", {}, words), el("div", { class: "row end" }, no, yes)], () => resolve(said));
@@ -99,7 +98,7 @@ export async function photograph(say) {
 		return null;
 	}
 	const video = el("video", { autoplay: true, playsinline: true, muted: true, "aria-label": t("Camera") });
-	const shoot = el("button", { type: "button", class: "primary" }, t("Take the picture"));
+	const shoot = button({ class: "primary" }, t("Take the picture"));
 	video.srcObject = stream;
 	return new Promise((resolve) => {
 		let shot = null;

@@ -1,18 +1,20 @@
 /** The list of conversations: search, open, rename, delete. Draws; tells what is wanted by events. */
 
-import { el, reconcile } from "./dom.js";
+import { button, byId, el, reconcile, setText } from "./dom.js";
 import { icon } from "./icons.js";
-import { t } from "./i18n.js";
+import { language, t } from "./i18n.js";
 
-const byId = (id) => document.getElementById(id);
+const PAUSE_MS = 250; // after the last letter, before the server looks into what was said
 
 export class Sidebar {
-	#renaming = null;
-
 	library = null;
+	#renaming = null;
+	#found = []; // entries that say what is searched for
+	#timer = null;
+	#drawn = [];
 
 	constructor() {
-		byId("search").oninput = () => this.render();
+		byId("search").oninput = () => this.#search();
 		byId("conversations").onclick = ({ target }) => this.#click(target.closest("button"));
 		byId("conversations").onkeydown = (event) => this.#key(event);
 		byId("conversations").addEventListener("focusout", ({ target }) => {
@@ -20,36 +22,64 @@ export class Sidebar {
 		});
 	}
 
-	render() {
-		if (this.library === null) return;
-		const wanted = byId("search").value.trim().toLocaleLowerCase();
-		const found = this.library.entries.filter(({ title }) => title.toLocaleLowerCase().includes(wanted));
-		reconcile(byId("conversations"), found.map((entry) => this.#row(entry)));
-		const nothing = wanted ? t("Nothing found.") : t("What you ask is kept here.");
-		byId("no-conversations").textContent = found.length ? "" : nothing;
+	get #wanted() {
+		return byId("search").value.trim();
 	}
 
-	#row({ id, title }) {
-		const shown = id === this.library.shown;
+	/** Titles are looked through at once, what was said a moment later. */
+	#search() {
+		const wanted = this.#wanted;
+		clearTimeout(this.#timer);
+		this.#found = [];
+		this.render();
+		if (wanted.length < 2) return;
+		this.#timer = setTimeout(async () => {
+			const found = await this.library.search(wanted).catch(() => []);
+			if (wanted !== this.#wanted) return;
+			this.#found = found;
+			this.render();
+		}, PAUSE_MS);
+	}
+
+	render() {
+		if (this.library === null) return;
+		const { entries, shown } = this.library;
+		const from = [entries, shown, this.#wanted, this.#found, this.#renaming, language];
+		if (from.every((each, at) => each === this.#drawn[at])) return;
+		this.#drawn = from;
+		const wanted = this.#wanted.toLocaleLowerCase();
+		const says = new Map(this.#found.map(({ id, found }) => [id, found]));
+		const listed = entries.filter(({ id, title }) => says.has(id) || title.toLocaleLowerCase().includes(wanted));
+		const hit = ({ id, title }) => (title.toLocaleLowerCase().includes(wanted) ? null : says.get(id));
+		reconcile(byId("conversations"), listed.map((entry) => this.#row(entry, hit(entry))));
+		setText(byId("no-conversations"), listed.length ? "" : t(wanted ? "Nothing found." : "What you ask is kept here."));
+	}
+
+	#row({ id, title }, found) {
 		const name = title || t("Without a title");
-		const renaming = id === this.#renaming;
+		if (id === this.#renaming) {
+			const field = el("input", { value: title, "aria-label": t("Title"), maxlength: "120", dir: "auto" });
+			return el("li", { "data-key": `${id} renamed`, "data-id": id }, field);
+		}
 		const action = (kind, drawing, label) =>
-			el("button", { type: "button", class: "act quiet", "data-row": kind, "aria-label": `${label}: ${name}`, title: label }, icon(drawing));
+			button({ class: "act quiet", "data-row": kind, "aria-label": `${label}: ${name}`, title: label }, icon(drawing));
 		return el(
 			"li",
-			{ "data-key": `${id}${renaming}`, "data-id": id },
-			renaming
-				? el("input", { value: title, "aria-label": t("Title"), maxlength: "120", dir: "auto" })
-				: el("button", { type: "button", class: "quiet title", "data-row": "open", "aria-current": shown && "true", dir: "auto" }, name),
-			renaming ? null : action("rename", "pencil", t("Rename")),
-			renaming ? null : action("delete", "bin", t("Delete")),
+			{ "data-key": id, "data-id": id },
+			button(
+				{ class: "quiet title", "data-row": "open", "data-turn": found?.turn_id, "aria-current": id === this.library.shown && "true", dir: "auto" },
+				name,
+				found && el("small", {}, found.before, el("mark", {}, found.words), found.after),
+			),
+			action("rename", "pencil", t("Rename")),
+			action("delete", "bin", t("Delete")),
 		);
 	}
 
-	#click(button) {
-		const id = button?.closest("li")?.dataset.id;
-		const kind = button?.dataset.row;
-		if (kind === "open") void this.library.open(id);
+	#click(pressed) {
+		const id = pressed?.closest("li")?.dataset.id;
+		const kind = pressed?.dataset.row;
+		if (kind === "open") this.onOpen(id, pressed.dataset.turn);
 		if (kind === "delete") this.onDelete(this.library.entries.find((each) => each.id === id));
 		if (kind !== "rename") return;
 		this.#renaming = id;

@@ -1,10 +1,8 @@
 /** The picture that is looked at: the next question's, or that of an answer, with its boxes. */
 
-import { pictureOf, shownTurns } from "./conversation.js";
-import { el } from "./dom.js";
+import { picturesBefore, shownTurns } from "./conversation.js";
+import { button, byId, el, setText } from "./dom.js";
 import { t } from "./i18n.js";
-
-const byId = (id) => document.getElementById(id);
 
 export class Stage {
 	boxes = true;
@@ -29,19 +27,21 @@ export class Stage {
 	render(state, drafts) {
 		const draft = drafts.at(-1);
 		const turn = draft ? null : this.#turn(state);
-		const newest = turn && pictureOf(state, turn);
+		const newest = turn && (picturesBefore(state, turn).at(-1) ?? null);
 		const wanted = draft ?? (this.chosen?.turn === turn?.key ? this.chosen?.picture : null) ?? newest;
 		const picture = (wanted && this.pictures.get(wanted)) ?? null;
 		byId("stage").toggleAttribute("data-empty", !picture);
 		byId("invitation").hidden = Boolean(picture);
-		const marks = picture && wanted === newest ? this.marks(turn) : [];
+		const all = picture && turn ? this.marks(turn) : [];
+		const marks = wanted === newest ? all : [];
 		if (picture && !this.#easel) void this.#loadEasel();
 		this.#easel?.show(picture);
 		this.#easel?.draw(this.boxes ? marks : []);
 		byId("toggle-boxes").hidden = marks.length === 0;
 		byId("toggle-boxes").setAttribute("aria-pressed", String(this.boxes));
-		const caption = picture ? `${picture.name} · ${picture.width} × ${picture.height}` : "";
-		if (byId("caption").textContent !== caption) byId("caption").textContent = caption;
+		setText(byId("caption"), picture ? `${picture.name} · ${picture.width} × ${picture.height}` : "");
+		const several = all.length > 0 && picturesBefore(state, turn).length > 1;
+		setText(byId("which"), several ? marks.length ? t("The model does not say which picture a box is on. It is drawn on the last one, this one.") : t("The boxes are drawn on the last picture: the model does not say on which they are.") : "");
 	}
 
 	/** What draws pictures is loaded with the first one. */
@@ -58,15 +58,16 @@ export class Stage {
 		if (chosen) return chosen;
 		const last = turns.at(-1);
 		if (!last) return null;
-		const same = (turn) => pictureOf(state, turn) === pictureOf(state, last);
+		const newest = (turn) => picturesBefore(state, turn).at(-1);
+		const same = (turn) => newest(turn) === newest(last);
 		return turns.findLast((turn) => turn.groundings.length > 0 && same(turn)) ?? last;
 	}
 }
 
 function sample({ file, alt }) {
 	const image = el("img", { src: file, alt: "", draggable: "false" });
-	const attributes = { type: "button", "data-sample": file, "data-alt": alt, "aria-label": t("Sample: {alt}", { alt: t(alt) }), title: t(alt) };
-	const button = el("button", attributes, image);
-	image.addEventListener("error", () => button.remove());
-	return button;
+	const attributes = { "data-sample": file, "data-alt": alt, "aria-label": t("Sample: {alt}", { alt: t(alt) }), title: t(alt) };
+	const made = button(attributes, image);
+	image.addEventListener("error", () => made.remove());
+	return made;
 }

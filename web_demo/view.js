@@ -1,7 +1,7 @@
 /** State → page. Draws; decides nothing. Given equal state it leaves the page as it is. */
 
 import { isLive, liveTurn, shownTurns } from "./conversation.js";
-import { el, reconcile, update } from "./dom.js";
+import { button, byId, reconcile, setText, update } from "./dom.js";
 import { t } from "./i18n.js";
 import { Meter } from "./meter.js";
 import { Speech } from "./speech.js";
@@ -14,13 +14,11 @@ const IDEAS = {
 	words: ["Hello! What can you do?"],
 };
 
-const byId = (id) => document.getElementById(id);
-
 export class View {
 	#meter = new Meter(byId("meter"));
 	#speech = new Speech(byId("speech"));
 	#drawn = new Map(); // key → what its article was drawn from
-	#marks = new Map(); // key → {text, groundings, marks}
+	#marks = new Map(); // key → {groundings, marks}
 	#answers = null;
 	#failed = null; // key of the turn whose failure was told last
 
@@ -60,28 +58,27 @@ export class View {
 	/** Light up a phrase and its boxes, wherever the pointer or the focus is. */
 	light(ref) {
 		this.stage.light(ref);
-		for (const phrase of document.querySelectorAll(".phrase")) {
-			phrase.classList.toggle("lit", phrase.dataset.ref === ref);
-		}
+		const other = ref ? `:not([data-ref="${CSS.escape(ref)}"])` : "";
+		for (const phrase of document.querySelectorAll(`.phrase.lit${other}`)) phrase.classList.remove("lit");
+		if (ref) for (const phrase of phrasesOf(ref)) phrase.classList.add("lit");
 	}
 
 	/** Bring a phrase into view and keep it lit (its box was chosen on the picture). */
 	focusPhrase(ref) {
-		document.querySelector(`.phrase[data-ref="${CSS.escape(ref)}"]`)?.focus();
+		phrasesOf(ref)[0]?.focus();
 	}
 
 	say(words) {
 		this.#speech.say(words);
 	}
 
-	/** The phrases of a turn; computed once for each change. */
-	marks(turn) {
+	/** The phrases of a turn. Its text only grows meanwhile, so that their places stay. */
+	marks({ key, text, groundings }) {
 		if (!this.#answers) return [];
-		const known = this.#marks.get(turn.key);
-		if (known?.text === turn.text && known.groundings === turn.groundings) return known.marks;
-		const { text, groundings } = turn;
-		const marks = this.#answers.marksOf(turn.key, text, groundings);
-		this.#marks.set(turn.key, { text, groundings, marks });
+		const known = this.#marks.get(key);
+		if (known?.groundings === groundings) return known.marks;
+		const marks = this.#answers.marksOf(key, text, groundings);
+		this.#marks.set(key, { groundings, marks });
 		return marks;
 	}
 
@@ -114,7 +111,11 @@ export class View {
 		log.hidden = turns.length === 0;
 		byId("welcome").hidden = turns.length > 0 || !byId("key-form").hidden;
 		const busy = live !== null || chat.closing || document.body.dataset.phase !== "open";
-		turns.forEach((turn, index) => this.#draw(log, turn, index, ui, busy, chat));
+		let parent = null;
+		turns.forEach((turn, index) => {
+			this.#draw(log, turn, { index, busy, version: chat.versionAfter(parent), editing: ui.editing === turn.key });
+			if (turn.responseId && turn.status !== "failed") parent = turn;
+		});
 		while (log.childElementCount > turns.length) log.lastElementChild.remove();
 		if (follows) log.scrollTop = log.scrollHeight;
 	}
@@ -125,28 +126,26 @@ export class View {
 		chat.page.changed();
 	}
 
-	#draw(log, turn, index, ui, busy, chat) {
-		const version = chat.versionOf(turn);
-		const editing = ui.editing === turn.key;
+	#draw(log, turn, context) {
+		const { index, busy, editing, version } = context;
 		const from = [turn, index, busy, editing, version.number, version.count];
-		const known = this.#drawn.get(turn.key);
 		const old = log.children[index];
-		if (old?.dataset.key === turn.key && known?.every((each, at) => each === from[at])) return;
+		const same = old?.dataset.key === turn.key;
+		if (same && this.#drawn.get(turn.key)?.every((each, at) => each === from[at])) return;
 		this.#drawn.set(turn.key, from);
 		const pictures = turn.pictures.map((key) => this.pictures.get(key)).filter(Boolean);
-		const fresh = this.#answers.article(turn, { index, pictures, marks: this.marks(turn), editing, version, busy });
-		if (old?.dataset.key !== turn.key) old ? old.replaceWith(fresh) : log.append(fresh);
-		else update(old, fresh);
+		const fresh = this.#answers.article(turn, { ...context, pictures });
+		if (same) update(old, fresh);
+		else if (old) old.replaceWith(fresh);
+		else log.append(fresh);
+		this.#answers.write(log.children[index].querySelector(".answer"), turn, this.marks(turn));
 	}
 
 	#ideas(offered, turns) {
 		const { drafts } = this.composer;
 		const fitting = IDEAS[drafts.length ? "picture" : "words"];
 		const ideas = offered && (drafts.length || turns.length === 0) ? fitting : [];
-		reconcile(
-			byId("ideas"),
-			ideas.map((idea) => el("button", { type: "button", "data-idea": idea, lang: "en" }, idea)),
-		);
+		reconcile(byId("ideas"), ideas.map((idea) => button({ "data-idea": idea, lang: "en" }, idea)));
 	}
 
 	#speak(turn) {
@@ -157,6 +156,4 @@ export class View {
 	}
 }
 
-function setText(element, text) {
-	if (element.textContent !== text) element.textContent = text;
-}
+const phrasesOf = (ref) => document.querySelectorAll(`.phrase[data-ref="${CSS.escape(ref)}"]`);

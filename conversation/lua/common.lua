@@ -32,9 +32,9 @@ end
 
 -- Tell whoever looks on that a conversation has changed, or (with a response) that one begins in it.
 -- A hint that may get lost: what is true is in the hashes.
-local function tell(account, conversation, response)
+local function tell(account, conversation, response, deleted)
   redis.call('PUBLISH', KEYS[1] .. 'conversation-news',
-    cjson.encode({ account, conversation, response or '' }))
+    cjson.encode({ account, conversation, response or '', deleted or false }))
 end
 
 -- The account's newest conversation is now this one.

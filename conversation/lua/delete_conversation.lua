@@ -4,5 +4,5 @@ if redis.call('HGET', line, 'account') ~= ARGV[1] then return MISSING end
 if held(line) then return CONFLICT end
 redis.call('DEL', line)
 redis.call('ZREM', key('conversations', ARGV[1]), ARGV[2])
-tell(ARGV[1], ARGV[2])
+tell(ARGV[1], ARGV[2], '', true)
 return OK

@@ -55,6 +55,7 @@ class ConversationChanged(
     sequence_number: int
     conversation_id: str | None
     response_id: str | None
+    deleted: bool
 
 
 class DeletedConversation(msgspec.Struct, frozen=True):

@@ -141,6 +141,7 @@ async def _changes(services: Services, account_id: str) -> AsyncIterator[Sequenc
                     sequence_number=sequence,
                     conversation_id=news.conversation_id if news else None,
                     response_id=(news.response_id or None) if news else None,
+                    deleted=news.deleted if news else False,
                 )
                 data = msgspec.json.encode(changed)
                 yield [Event(sequence, "kosmosx:conversation.changed", data)]

@@ -114,7 +114,8 @@ def test_changes_are_told_on_every_server(official: openai.OpenAI, twins: Twins,
     official.conversations.update(line.id, metadata={"title": "Boats"})
     assert next(news)["conversation_id"] == line.id
     official.conversations.delete(line.id)
-    assert next(news)["conversation_id"] == line.id
+    gone = next(news)
+    assert (gone["conversation_id"], gone["deleted"]) == (line.id, True)
 
 
 def test_a_conversation_names_its_live_response(twins: Twins) -> None:

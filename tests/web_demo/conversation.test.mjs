@@ -7,7 +7,7 @@ import {
   liveTurn,
   pace,
   parentOf,
-  pictureOf,
+  picturesBefore,
   reduce,
   sessionTotals,
   sessionTurns,
@@ -131,7 +131,7 @@ test("boxes belong to the newest picture before them", () => {
     asked("b"), created("r2"), completed(1, "r2"),
     asked("c", "p2"),
   ]);
-  assert.deepEqual(state.turns.map((turn) => pictureOf(state, turn)), ["p1", "p1", "p2"]);
+  assert.deepEqual(state.turns.map((turn) => picturesBefore(state, turn)), [["p1"], ["p1"], ["p1", "p2"]]);
 });
 
 test("what leaves the page stays on the bill", () => {

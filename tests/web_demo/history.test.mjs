@@ -50,7 +50,7 @@ test("what is noted of a conversation comes back from its metadata, each value i
   const history = new History(api);
   await history.describe({ id: "conv_1", title: "Boats", branches });
   for (const value of Object.values(sent.metadata)) assert.ok(value.length <= 512);
-  assert.deepEqual(await history.list(), [{ id: "conv_1", title: "Boats", branches }]);
+  assert.deepEqual(await history.list(), [{ id: "conv_1", title: "Boats", branches, live: null, found: undefined }]);
 });
 
 test("a conversation is exported", () => {

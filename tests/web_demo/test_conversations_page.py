@@ -69,6 +69,20 @@ async def test_conversations_are_kept_found_renamed_and_deleted(demo: Demo) -> N
     await expect(titles).to_have_text(["Boats"])
 
 
+async def test_what_was_said_is_searched(demo: Demo) -> None:
+    page, hits = demo.page, demo.page.locator("#conversations mark")
+    await demo.ask("What is a halyard?")
+    answer = await demo.answered(0)
+    await page.get_by_role("button", name="New conversation").click()
+    word = max(answer.split(), key=len)
+    await page.locator("#search").fill(word.upper())
+    await expect(hits).to_have_text([word])
+    await hits.click()
+    assert await demo.answered(0) == answer
+    await page.locator("#search").fill("nobody said this")
+    await expect(page.locator("#no-conversations")).to_have_text("Nothing found.")
+
+
 async def test_questions_are_asked_anew_and_versions_switched(demo: Demo) -> None:
     page, versions = demo.page, demo.page.locator(".versions")
     await demo.ask("One?")
@@ -83,6 +97,12 @@ async def test_questions_are_asked_anew_and_versions_switched(demo: Demo) -> Non
     await page.locator(".editor textarea").fill("Three?")
     await page.locator(".editor").get_by_role("button", name="Ask").click()
     await expect(versions).to_contain_text("3/3")
+    one, two, again, three = demo.questions()
+    assert two["conversation"] == three["conversation"]
+    assert "previous_response_id" not in two
+    assert again["previous_response_id"] == three["previous_response_id"]
+    assert again["previous_response_id"] == demo.events("response.completed")[0]["response"]["id"]
+    assert one["input"] != three["input"]
     await demo.answered(1)
     await page.get_by_role("button", name="Version after").click()
     await expect(versions).to_contain_text("1/3")
@@ -108,8 +128,19 @@ async def stopped_by_the_other(tabs: list[Demo], index: int) -> None:
     assert said[0] == said[1] != ""
 
 
-async def test_tabs_stay_in_step(context: BrowserContext, slow_server: Any) -> None:
-    tabs = [Demo(await context.new_page(), slow_server.base_url) for _ in range(2)]
+@pytest.fixture
+async def elsewhere(browser: Browser, slow_server: Any) -> AsyncIterator[Demo]:
+    """The page on another device."""
+    context = await browser.new_context(viewport={"width": 1280, "height": 800})
+    yield Demo(await context.new_page(), slow_server.base_url)
+    await context.close()
+
+
+async def test_devices_stay_in_step(
+    context: BrowserContext, slow_server: Any, elsewhere: Demo
+) -> None:
+    """Also those of another browser: nothing but the server is between them."""
+    tabs = [Demo(await context.new_page(), slow_server.base_url), elsewhere]
     for tab in tabs:
         await tab.open(slow_server.key)
     await tabs[0].ask("One?")

@@ -42,7 +42,7 @@ async def test_a_first_visit_loads_little(demo: Demo, wordy_server: Any) -> None
 
     demo.page.on("response", weigh)
     await demo.open(wordy_server.key)
-    await demo.page.wait_for_load_state("networkidle")
+    await expect(demo.page.locator("[data-sample] img").last).to_have_js_property("complete", True)
     assert sum(loaded.values()) < BUDGET_BYTES, loaded
     assert "/style.css" in loaded
 

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, Route, WebSocketRoute, expect
 
+import web_demo
 from tests.web_demo.demo import Demo
 
+SAMPLES = web_demo.FOLDER / "samples"
 USAGE = {
     "input_tokens": 12, "output_tokens": 3, "images": 0, "detections": 0,
     "cost_usd": "0.02", "price_version": "test",
@@ -106,29 +108,86 @@ async def test_no_writing_direction_gets_out_of_an_answer(demo: Demo, script: Sc
         assert "isolate" in await demo.page.evaluate(isolation)
 
 
-async def test_nothing_flickers_at_hundreds_of_tokens_a_second(demo: Demo, script: Script) -> None:
+# What a stretch of an answer costs: nodes made, taken away, and blocks that have moved.
+COUNT = """() => {
+    const made = ["createElement", "createTextNode", "createElementNS"];
+    for (const name of made) {
+        const make = document[name].bind(document);
+        document[name] = (...about) => ((window.count.made += 1), make(...about));
+    }
+    new MutationObserver((changes) => {
+        for (const { removedNodes } of changes) window.count.removed += removedNodes.length;
+    }).observe(document.querySelector(".answer"), { subtree: true, childList: true });
+    const frame = () => ((window.count.frames += 1), requestAnimationFrame(frame));
+    window.count = { frames: 0 };
+    frame();
+}"""
+BEGIN = """() => {
+    Object.assign(window.count, { made: 0, removed: 0, frames: 0 });
+    const log = document.querySelector("#log");
+    window.place = (node) => node.getBoundingClientRect().top + log.scrollTop;
+    window.finished = [...document.querySelectorAll(".answer > *")].slice(0, -1);
+    window.places = window.finished.map(window.place);
+}"""
+END = """() => ({
+    made: window.count.made / window.count.frames,
+    removed: window.count.removed,
+    moved: window.finished.filter((node, at) =>
+        !node.isConnected || window.place(node) !== window.places[at]).length,
+})"""
+
+
+async def test_a_token_costs_the_same_however_long_the_answer_is(
+    demo: Demo, script: Script
+) -> None:
     await demo.ask("Hurry.")
     await script.next()
     identity = script.begin()
     script.say("# Title\n\nFirst **bold** and `code`.\n\n")
     answer = demo.turn(0).locator(".answer")
     await expect(answer.locator("strong")).to_have_text("bold")
-    await demo.page.evaluate("""() => {
-        window.kept = [...document.querySelectorAll(".answer h3, .answer strong, .answer code")];
-        window.removed = 0;
-        new MutationObserver((changes) => {
-            for (const { removedNodes } of changes) window.removed += removedNodes.length;
-        }).observe(document.querySelector(".answer"), { subtree: true, childList: true });
-    }""")
-    words = [f"word{number} " for number in range(200)]
-    for word in words:
-        script.say(word)
-    await expect(answer).to_contain_text(words[-1].strip())
+    await demo.page.evaluate(COUNT)
+    costs = []
+    for stretch in ("early", "late"):
+        await demo.page.evaluate(BEGIN)
+        for number in range(200):
+            script.say(f"{stretch}{number} ")
+            if number % 40 == 39:
+                await expect(answer).to_contain_text(f"{stretch}{number}")
+        costs.append(await demo.page.evaluate(END))
+        script.say("\n\n- a *list*\n- of `two`\n\n> and a quote\n\n" * 40)
+        await expect(answer.locator("blockquote")).to_have_count(40 * len(costs))
+    assert [(cost["removed"], cost["moved"]) for cost in costs] == [(0, 0), (0, 0)]
+    early, late = (cost["made"] for cost in costs)
+    assert late < 1.5 * early, "what is finished is drawn anew"
     script.end("completed", identity)
     await demo.answered(0)
-    assert await demo.page.evaluate("window.removed") == 0
-    assert await demo.page.evaluate("window.kept.every((node) => node.isConnected)")
     await expect(demo.page.locator("#gaps path")).to_have_attribute("d", re.compile("^M.*L120.0 "))
+
+
+async def test_boxes_of_several_pictures_say_where_they_are_drawn(
+    demo: Demo, script: Script
+) -> None:
+    which = demo.page.locator("#which")
+    await demo.page.locator("#file").set_input_files([SAMPLES / "scene-1.png"])
+    await demo.page.locator("#file").set_input_files([SAMPLES / "scene-2.png"])
+    await expect(demo.page.locator("#attached li")).to_have_count(2)
+    await demo.ask("What do they show?")
+    await script.next()
+    identity = script.begin()
+    box = {"phrase": "a heart", "start": 0, "end": 7, "boxes": [[0.1, 0.1, 0.3, 0.3]]}
+    script.say("a heart", [box])
+    script.end("completed", identity)
+    await demo.answered(0)
+    await expect(demo.boxes).to_have_count(1)
+    await expect(which).to_contain_text("does not say which picture")
+    thumbs = demo.turn(0).locator(".thumb")
+    await expect(demo.turn(0).locator(".thumb[data-boxed]")).to_have_count(1)
+    await thumbs.first.click()
+    await expect(demo.boxes).to_have_count(0)
+    await expect(which).to_contain_text("drawn on the last picture")
+    await demo.page.get_by_role("button", name="Show scene-2.png, with the boxes").click()
+    await expect(demo.boxes).to_have_count(1)
 
 
 async def test_what_is_left_of_the_budget_is_shown(demo: Demo, script: Script) -> None:
