@@ -153,6 +153,6 @@ function failure(turn) {
 		{ class: "error" },
 		errorInWords(turn.error ?? {}),
 		" ",
-		button({ class: "link", "data-act": "retry", "data-turn": turn.key }, t("Ask again")),
+		button({ class: "link", "data-act": "again", "data-turn": turn.key }, t("Ask again")),
 	);
 }

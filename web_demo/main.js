@@ -2,7 +2,6 @@
 
 import { Api } from "./api.js";
 import { Chat } from "./chat.js";
-import { dress, offerChoices } from "./choices.js";
 import { Composer } from "./composer.js";
 import { probe } from "./connection.js";
 import { EMPTY, parentOf, shownTurns } from "./conversation.js";
@@ -12,7 +11,7 @@ import { speak, t } from "./i18n.js";
 import { forget, looksLikeKey, remember, rememberedKey, takeKeyFromAddress } from "./key.js";
 import { listenToKeys } from "./keyboard.js";
 import { Library } from "./library.js";
-import { preferences } from "./preferences.js";
+import { dress, offerChoices, preferences } from "./preferences.js";
 import { Sidebar } from "./sidebar.js";
 import { View } from "./view.js";
 import { errorInWords } from "./words.js";
@@ -196,7 +195,6 @@ const ACTS = {
 	unedit: () => set({ editing: null }),
 	copy: (turn) => void copy(turn.text),
 	again: (turn) => void chat.askInstead(turn.key, turn.question),
-	retry: (turn) => void chat.askInstead(turn.key, turn.question),
 	code,
 	version: (turn, { number }) => void library.switchVersion(parentOf(chat.state, turn), Number(number)),
 };

@@ -1,10 +1,11 @@
 """A browser's own EventSource on `GET /v1/responses/{id}?stream=true`, to the end."""
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
-from playwright.async_api import Browser
+from playwright.async_api import Browser, Page
 
 from tests.kosmosx_stream.clients import MODEL, client
 from tests.server_process import ServerProcess
@@ -25,10 +26,9 @@ FOLLOW = """([url, types]) => {
 }"""
 
 
-@pytest.fixture
-def response_id(slow_server: ServerProcess) -> str:
+def begun(server: ServerProcess) -> str:
     """A response that has just begun; it takes seconds."""
-    created = client(slow_server).responses.create(
+    created = client(server).responses.create(
         model=MODEL, input="What can you do?", max_output_tokens=64, background=True
     )
     return created.id
@@ -39,17 +39,19 @@ def events(server: ServerProcess, response_id: str) -> list[Any]:
         return [event.to_dict() for event in stream]
 
 
-async def follow(browser: Browser, server: ServerProcess, path: str, types: set[str]) -> Any:
+@pytest.fixture
+async def visitor(browser: Browser, slow_server: ServerProcess) -> AsyncIterator[Page]:
+    """A page that is open before anything is said: on a busy machine that takes seconds."""
     # An EventSource sets no headers: the browser adds the key to all requests, as a proxy would.
-    page = await browser.new_page(extra_http_headers={"Authorization": f"Bearer {server.key}"})
-    await page.goto(f"{server.base_url}/health/live")
-    await page.evaluate(FOLLOW, [path, sorted(types)])
-    return page
+    page = await browser.new_page(extra_http_headers={"Authorization": f"Bearer {slow_server.key}"})
+    await page.goto(f"{slow_server.base_url}/health/live")
+    yield page
+    await page.close()
 
 
 @pytest.mark.parametrize("lost", [False, True], ids=["undisturbed", "the server is killed"])
 async def test_each_event_is_seen_once(
-    browser: Browser, slow_server: ServerProcess, response_id: str, *, lost: bool
+    visitor: Page, slow_server: ServerProcess, *, lost: bool
 ) -> None:
     types = {
         "response.created", "response.in_progress", "response.output_item.added",
@@ -57,21 +59,23 @@ async def test_each_event_is_seen_once(
         "response.content_part.done", "response.output_item.done", "response.completed",
         "response.incomplete",
     }  # fmt: skip
-    path = f"/v1/responses/{response_id}?stream=true"
-    page = await follow(browser, slow_server, path, types)
-    await page.wait_for_function("window.seen.length > 6")
+    response_id = begun(slow_server)
+    await visitor.evaluate(FOLLOW, [f"/v1/responses/{response_id}?stream=true", sorted(types)])
+    await visitor.wait_for_function("window.seen.length > 6")
     if lost:
         slow_server.kill()
+        last = await visitor.evaluate("window.seen.at(-1).data.type")
+        assert last == "response.output_text.delta", "the answer was over before the kill"
         slow_server.start()
-    await page.wait_for_function("window.gaveUp", timeout=RECOVERY_MS)
-    seen = await page.evaluate("window.seen")
+    await visitor.wait_for_function("window.gaveUp", timeout=RECOVERY_MS)
+    seen = await visitor.evaluate("window.seen")
     assert [each["data"] for each in seen] == events(slow_server, response_id)
     assert [each["id"] for each in seen] == [str(each["data"]["sequence_number"]) for each in seen]
-    assert (await page.evaluate("window.opened") > 1) == lost
-    await page.close()
+    assert (await visitor.evaluate("window.opened") > 1) == lost
 
 
-def test_the_header_says_where_to_go_on(slow_server: ServerProcess, response_id: str) -> None:
+def test_the_header_says_where_to_go_on(slow_server: ServerProcess) -> None:
+    response_id = begun(slow_server)
     replayed = events(slow_server, response_id)
     url = f"{slow_server.base_url}/v1/responses/{response_id}?stream=true&starting_after=2"
 
