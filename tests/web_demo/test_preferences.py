@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.web_demo.demo import Demo
+from tests.web_demo.demo import ANSWER_TIMEOUT_MS, Demo
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ async def test_somebody_registers_and_signs_in(page: Page, wordy_server: Any) ->
         "There is no account with this email and password."
     )
     await sheet.get_by_role("button", name="Register").click()
-    await expect(sheet).to_be_hidden()
+    await expect(sheet).to_be_hidden(timeout=ANSWER_TIMEOUT_MS)
     await expect(demo.question).to_be_visible()
     await demo.ask("Who am I?")
     await demo.answered(0)
