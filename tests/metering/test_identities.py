@@ -90,6 +90,19 @@ async def test_nobody_signs_in_to_a_deleted_account(identities: Identities, stor
     assert (await identities.register(account("acct_2"), GOOD)).id == "acct_2"
 
 
+@pytest.mark.parametrize("project", ["supabase"], indirect=True)
+async def test_with_the_account_the_person_goes_out_of_supabase_auth(
+    identities: SupabaseIdentities, store: Store
+) -> None:
+    """In one transaction: there is nothing to be made up for later."""
+    await identities.register(account(), GOOD)
+    assert await identities._person(EMAIL, GOOD) is not None
+    await store.accounts.delete_account("acct_1", 2.0)
+    assert await identities._person(EMAIL, GOOD) is None
+    another = await identities._new_person(EMAIL, "another good ostrich")
+    assert another is not None
+
+
 @pytest.mark.parametrize("project", [None])
 async def test_an_old_hash_is_renewed_when_its_password_is_shown(store: Store) -> None:
     old = argon2.PasswordHasher(time_cost=1).hash(GOOD)
