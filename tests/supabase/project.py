@@ -15,7 +15,7 @@ from tests.server_process import free_port
 
 HERE = Path(__file__).parent
 MIGRATIONS = HERE.parents[1] / "supabase" / "migrations"
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 150
 
 
 class SupabaseProject:
