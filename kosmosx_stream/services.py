@@ -156,16 +156,10 @@ class Services(msgspec.Struct, kw_only=True):
         Raises:
             ApiError: it was refused; nothing was generated or billed.
         """
-        if reservation is None:
-            return await self.say_alone(principal, request, session_id)
-        taken = await self.reservations.take(reservation)
-        if isinstance(taken, str):
-            return Said(taken, await self.responses.session_id(taken))
-        try:
+        async with self.reservations.held(reservation) as taken:
+            if isinstance(taken, str):
+                return Said(taken, await self.responses.session_id(taken))
             return await self.say_alone(principal, request, session_id, taken)
-        except BaseException:
-            await self.reservations.free(reservation, taken)
-            raise
 
     async def say_alone(
         self,

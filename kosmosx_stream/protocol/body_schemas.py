@@ -11,6 +11,7 @@ from kosmosx_stream.protocol import client_events, client_secrets
 from kosmosx_stream.protocol.account_schemas import ACCOUNT_BODIES
 from kosmosx_stream.protocol.chat_schemas import CHAT_BODIES
 from kosmosx_stream.protocol.conversations import MAX_ITEMS
+from kosmosx_stream.protocol.idempotency import MAX_LENGTH
 from kosmosx_stream.protocol.inputs import DETAILS
 from kosmosx_stream.protocol.refusals import INCLUDABLE
 from kosmosx_stream.protocol.requests import MIN_OUTPUT_TOKENS, Effort, Summary, Truncation
@@ -263,7 +264,16 @@ COMMANDS: dict[str, Schema] = {
     "response.create": {
         "allOf": [
             ref("CreateResponse"),
-            body("Begin a response.", {"type": one_of("response.create")}, stream_id=STREAM_ID),
+            body(
+                "Begin a response.",
+                {"type": one_of("response.create")},
+                stream_id=STREAM_ID,
+                extension_idempotency_key=says(
+                    {"type": "string", "minLength": 1, "maxLength": MAX_LENGTH},
+                    "Sent again with the same key, also on another connection, it gets the same "
+                    "response from its start, billed once.",
+                ),
+            ),
         ]
     },
     "response.steer": body(

@@ -21,11 +21,20 @@ _CLIENT_EVENTS = (
 )
 
 
+IDEMPOTENCY_KEY = "kosmosx:idempotency_key"
+"""The field of `response.create` that does what the header `Idempotency-Key` does."""
+
+
 class CreateOnStream(msgspec.Struct, frozen=True):
-    """`response.create` on a WebSocket, in a lane or in the unnamed one."""
+    """`response.create` on a WebSocket, in a lane or in the unnamed one.
+
+    `asked` is what its `idempotency_key` stands for, as JSON: all but the key and the lane.
+    """
 
     request: CreateResponse
     stream_id: str | None = None
+    idempotency_key: str | None = None
+    asked: bytes = b""
 
 
 class SteerResponse(msgspec.Struct, frozen=True):
@@ -76,9 +85,7 @@ def decode_client_event(message: bytes | str) -> ClientEvent:
 def _read_event(fields: Fields, stream_id: str | None) -> ClientEvent:
     match fields.required_string("type"):
         case "response.create":
-            if fields.boolean("background"):
-                raise unsupported("background", "it is for POST; over a WebSocket, read on later")
-            return CreateOnStream(read_create(fields), stream_id)
+            return _read_create(fields, stream_id)
         case "response.steer":
             return _read_steer(fields)
         case "kosmosx:response.cancel":
@@ -87,6 +94,19 @@ def _read_event(fields: Fields, stream_id: str | None) -> ClientEvent:
             return CloseSession(stream_id)
         case unknown:
             raise invalid_value("type", unknown, _CLIENT_EVENTS)
+
+
+def _read_create(fields: Fields, stream_id: str | None) -> CreateOnStream:
+    if fields.boolean("background"):
+        raise unsupported("background", "it is for POST; over a WebSocket, read on later")
+    key = fields.string(IDEMPOTENCY_KEY)
+    if key is None:
+        return CreateOnStream(read_create(fields), stream_id)
+    own = {IDEMPOTENCY_KEY, "stream_id"}
+    asked = {name: value for name, value in fields.value.items() if name not in own}
+    return CreateOnStream(
+        read_create(Fields(asked)), stream_id, key, asked=msgspec.json.encode(asked)
+    )
 
 
 def _read_steer(fields: Fields) -> SteerResponse:

@@ -1,4 +1,4 @@
-"""`Idempotency-Key`: the same key and the same request are one response, however often it is sent.
+"""Idempotency keys: the same key and the same request are one response, however often it is sent.
 
 draft-ietf-httpapi-idempotency-key-header: a key is a string of the client's choice; the fingerprint
 tells a repeated request from another one that took the same key.
@@ -15,10 +15,13 @@ HEADER = "Idempotency-Key"
 MAX_LENGTH = 255
 
 
-def reservation(owner_id: str, key: str | None, operation: str, body: bytes) -> Reservation | None:
+def reservation(
+    owner_id: str, key: str | None, operation: str, body: bytes, *, param: str = HEADER
+) -> Reservation | None:
     """What a request with this key of its owner is known by; None without a key.
 
     `operation` is the method and path, `body` valid JSON: the order of its fields does not count.
+    `param` is where the key stands in the request.
 
     Raises:
         InvalidRequest: the key is empty, too long, or not printable ASCII.
@@ -27,9 +30,9 @@ def reservation(owner_id: str, key: str | None, operation: str, body: bytes) -> 
         return None
     if not (0 < len(key) <= MAX_LENGTH and key.isascii() and key.isprintable()):
         raise InvalidRequest(
-            f"Invalid '{HEADER}': expected 1 to {MAX_LENGTH} printable ASCII characters.",
+            f"Invalid '{param}': expected 1 to {MAX_LENGTH} printable ASCII characters.",
             code="invalid_idempotency_key",
-            param=HEADER,
+            param=param,
         )
     return Reservation(
         name=_digest(owner_id.encode(), key.encode()),
@@ -37,7 +40,7 @@ def reservation(owner_id: str, key: str | None, operation: str, body: bytes) -> 
     )
 
 
-def check_repeated(asked: Reservation, first_fingerprint: str) -> None:
+def check_repeated(asked: Reservation, first_fingerprint: str, param: str = HEADER) -> None:
     """See that the key's first request was this one.
 
     Raises:
@@ -45,9 +48,9 @@ def check_repeated(asked: Reservation, first_fingerprint: str) -> None:
     """
     if asked.fingerprint != first_fingerprint:
         raise Unprocessable(
-            f"This '{HEADER}' was used with another request; take a new key for a new request.",
+            f"This '{param}' was used with another request; take a new key for a new request.",
             code="idempotency_key_reused",
-            param=HEADER,
+            param=param,
         )
 
 

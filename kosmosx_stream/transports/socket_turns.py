@@ -8,9 +8,14 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind
 
 from conversation.entries import Ended, Entry
+from conversation.ports import Lease
 from kosmosx_stream.protocol import frames
-from kosmosx_stream.protocol.client_events import CreateOnStream, SteerResponse
-from kosmosx_stream.protocol.errors import HandedOver, RateLimited, Unavailable
+from kosmosx_stream.protocol.client_events import (
+    IDEMPOTENCY_KEY,
+    CreateOnStream,
+    SteerResponse,
+)
+from kosmosx_stream.protocol.errors import Conflict, HandedOver, RateLimited, Unavailable
 from kosmosx_stream.protocol.items import FunctionCallItem
 from kosmosx_stream.protocol.rate_limits import RateLimit, encode_updated
 from kosmosx_stream.protocol.requests import CreateResponse
@@ -20,6 +25,7 @@ from kosmosx_stream.telemetry import names
 from kosmosx_stream.telemetry.tracing import fail
 from kosmosx_stream.transports.client_socket import ClientSocket, Gone
 from kosmosx_stream.transports.failures import to_api_error
+from kosmosx_stream.transports.repeating import reserved_on_socket
 from kosmosx_stream.transports.socket_session import SocketSession
 from kosmosx_stream.transports.socket_steering import (
     Steers,
@@ -46,7 +52,7 @@ class SocketTurn:
         request = replace(
             self.create.request, previous_response_id=self.id, messages=self.steers.messages
         )
-        return replace(self.create, request=request)
+        return replace(self.create, request=request, idempotency_key=None)
 
 
 class SocketTurns:
@@ -103,19 +109,22 @@ class SocketTurns:
     async def _run_one(
         self, create: CreateOnStream, said_into: Steers | None, span: Span
     ) -> SocketTurn | None:
-        """Say it and send its answer; None if it was refused."""
+        """Say it and send its answer; None if it was refused, or said before."""
         try:
-            live = await self._say_after_queued(create)
+            begun = await self._begin(create)
         except Exception as error:  # noqa: BLE001 - the edge of a task
             fail(span, to_api_error(error).code)
             self._evict(create)
             await self._refuse(error, create, said_into)
             return None
-        turn = SocketTurn(self._socket, create, live)
+        if isinstance(begun, str):
+            await self.resume(begun, -1, create.stream_id)
+            return None
+        turn = SocketTurn(self._socket, create, begun)
         await self._follow(turn)
         return turn
 
-    async def resume(self, response_id: str, after: int) -> None:
+    async def resume(self, response_id: str, after: int, lane: str | None = None) -> None:
         """Send a response from an event on, to a client that came back for it.
 
         Raises:
@@ -123,11 +132,11 @@ class SocketTurns:
             HandedOver: it goes on elsewhere.
         """
         try:
-            await self._send_all(response_id, after, None)
+            await self._send_all(response_id, after, lane)
         except (Gone, HandedOver):
             raise
         except Exception as error:  # noqa: BLE001 - the edge of a task
-            await self._socket.refuse(error)
+            await self._socket.refuse(error, lane)
         self._cursors.pop(response_id, None)
 
     async def steer(self, steer: SteerResponse) -> None:
@@ -174,17 +183,31 @@ class SocketTurns:
             await former.give_back(response_stopped())
         await steers.wait_for(calls)
 
-    async def _say_after_queued(self, create: CreateOnStream) -> LiveResponse:
+    async def _begin(self, create: CreateOnStream) -> LiveResponse | str:
+        """Say it; or find what was said to its key before, and be that one's session."""
+        asked = reserved_on_socket(create, self._principal)
+        async with self._services.reservations.held(asked, IDEMPOTENCY_KEY) as taken:
+            if not isinstance(taken, str):
+                return await self._say_after_queued(create, taken)
+        if not self._session.began:
+            with contextlib.suppress(Conflict):  # It is closed: more goes into a new one.
+                await self._session.rejoin(await self._services.responses.session_id(taken))
+        self._newest[create.stream_id] = taken
+        return taken
+
+    async def _say_after_queued(
+        self, create: CreateOnStream, reserved: Lease | None
+    ) -> LiveResponse:
         """Say it, with the input before it that waited in its lane for it."""
         request, queued = create.request, self._queued.get(create.stream_id)
         if queued is None or queued.response_id != request.previous_response_id:
-            return await self._say(request)
+            return await self._say(request, reserved)
         said = (*queued.messages, *request.messages)
-        live = await self._say(replace(request, messages=said))
+        live = await self._say(replace(request, messages=said), reserved)
         del self._queued[create.stream_id]
         return live
 
-    async def _say(self, request: CreateResponse) -> LiveResponse:
+    async def _say(self, request: CreateResponse, reserved: Lease | None) -> LiveResponse:
         with self._session.announced() as opens_session:
             with self._services.telemetry.traces.span(names.SPAN_ADMISSION):
                 started = await self._services.gate(request.model).admit(
@@ -192,6 +215,7 @@ class SocketTurns:
                     request,
                     self._session.id,
                     unstored=self._session.unstored,
+                    response_id=reserved.response_id if reserved else None,
                     opens_session=opens_session,
                 )
             if not self._session.began:
@@ -202,7 +226,7 @@ class SocketTurns:
             self._cursors[started.response_id] = -1
             try:
                 cheaper = self._services.cheaper(self._principal, request, self._session.unstored)
-                return await self._services.hub.say(session, started, cheaper=cheaper)
+                return await self._services.hub.say(session, started, reserved, cheaper=cheaper)
             except Exception:
                 del self._cursors[started.response_id]
                 raise

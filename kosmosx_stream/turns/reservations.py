@@ -1,4 +1,4 @@
-"""One response for one `Idempotency-Key`, on however many servers over one store.
+"""One response for one idempotency key, on however many servers over one store.
 
 Whoever reserves a key gets the lease of a response that is about to begin. Everybody else waits for
 its log to begin, and then reads it. A refused request gives its key back; an owner that died before
@@ -7,6 +7,7 @@ its response began loses it with its lease.
 
 import asyncio
 import contextlib
+from collections.abc import AsyncGenerator
 
 from conversation.ports import EventLog, Lease, LogUnavailable, Reservation
 from kosmosx_stream.ids import new_id
@@ -27,7 +28,29 @@ class Reservations:
         self._log = log
         self._kept_s = kept_s
 
-    async def take(self, reservation: Reservation) -> Lease | str:
+    @contextlib.asynccontextmanager
+    async def held(
+        self, reservation: Reservation | None, param: str = HEADER
+    ) -> AsyncGenerator[Lease | str | None]:
+        """As `take`, None without a reservation; what fails inside gives the key back.
+
+        `param` is where the key stands in the request.
+
+        Raises:
+            Unprocessable, Conflict, LogUnavailable: as `take`.
+        """
+        if reservation is None:
+            yield None
+            return
+        taken = await self.take(reservation, param)
+        try:
+            yield taken
+        except BaseException:
+            if isinstance(taken, Lease):
+                await self.free(reservation, taken)
+            raise
+
+    async def take(self, reservation: Reservation, param: str = HEADER) -> Lease | str:
         """A lease to begin the response with, or the id of one that has begun.
 
         Raises:
@@ -43,12 +66,12 @@ class Reservations:
             )
             if isinstance(found, Lease):
                 return found
-            check_repeated(reservation, found.fingerprint)
+            check_repeated(reservation, found.fingerprint, param)
             if found.started:
                 return found.response_id
             if asyncio.get_running_loop().time() > deadline:
-                message = f"The first request with this '{HEADER}' has not been admitted yet."
-                raise Conflict(message, code="idempotency_key_in_use", param=HEADER)
+                message = f"The first request with this '{param}' has not been admitted yet."
+                raise Conflict(message, code="idempotency_key_in_use", param=param)
             await asyncio.sleep(POLL_INTERVAL_S)
 
     async def free(self, reservation: Reservation, lease: Lease) -> None:

@@ -206,9 +206,9 @@ class Reader:
             url, additional_headers=headers, open_timeout=SILENCE_S, close_timeout=0.2, proxy=None
         ) as socket:
             if reading.response_id is None:
-                await socket.send(
-                    json.dumps({"type": "response.create", **reading.question.body()})
-                )
+                create = {"type": "response.create", **reading.question.body()}
+                create["kosmosx:idempotency_key"] = reading.idempotency_key
+                await socket.send(json.dumps(create))
             while True:
                 try:
                     async with asyncio.timeout(SILENCE_S):

@@ -56,6 +56,6 @@ def text(event: Any) -> str:
 
 
 @contextmanager
-def socket(server: ServerProcess) -> Iterator[Socket]:
-    with client(server).responses.connect() as connection:
+def socket(server: ServerProcess, key: str | None = None) -> Iterator[Socket]:
+    with client(server, key).responses.connect() as connection:
         yield Socket(connection)
