@@ -1,12 +1,16 @@
 """The vLLM engine against transformers' `generate`, on one random checkpoint, in one run.
 
-    python -m benchmarks.engine [--rounds 3]
+    python -m benchmarks.engine [--rounds 3] [--minutes 10] [--json FILE]
+        [--only equal,unequal,second,twentieth] [--at 1,8,32]
 
 Transformers runs with eager attention (its default makes Kosmos-2's image resampler causal), one
 prompt at a time, and in batches of prompts of equal length, the only batches it gets right; a batch
 goes on until its longest answer is done. Every prompt has an image and 64 words. The contenders
 take turns on the same requests and every number is a median over the rounds: compare ratios, not
 machines.
+
+No round begins after `--minutes`: what was measured until then is printed. `--only` and `--at` pick
+sections and numbers of requests, so that a short quiet time can be spent on what is missing.
 
 The second table is what the prefix cache is worth: the time to the first token of a long second
 turn, and of the twentieth turn of a conversation against its first.
@@ -16,11 +20,12 @@ import argparse
 import asyncio
 import hashlib
 import io
+import json
 import random
 import statistics
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -46,7 +51,6 @@ from kosmosx_stream.settings import Settings
 
 WORDS = 64
 EQUAL, SHORTEST, LONGEST = 64, 16, 256
-CONCURRENCY = (1, 8, 32)
 SECOND_TURN = 1_500  # tokens of the prompt
 CONVERSATION = 4_000  # tokens of twenty turns
 TURNS = 20
@@ -59,6 +63,7 @@ class Run(msgspec.Struct, frozen=True):
     first_token_ms: float  # mean over the requests, all of which came at once
 
 
+Results = dict[str, Any]
 Contender = Callable[[Sequence[Generate]], Awaitable[Run]]
 
 
@@ -190,21 +195,40 @@ class Ours:
         return first
 
 
-async def loads(contenders: dict[str, Contender], requests: Requests, rounds: int) -> None:
+class Bounds(msgspec.Struct, frozen=True):
+    """How much is measured."""
+
+    rounds: int
+    ends: float  # on the performance counter
+
+    def __iter__(self) -> Iterator[int]:
+        """Round by round while there is time."""
+        return (i for i in range(self.rounds) if time.perf_counter() < self.ends)
+
+
+async def loads(
+    kind: str,
+    counts: Sequence[int],
+    contenders: dict[str, Contender],
+    requests: Requests,
+    bounds: Bounds,
+) -> Results:
     """Print tokens a second and milliseconds to the first token, and the ratios."""
     rng = random.Random(1)
-    for kind in ("equal", "unequal"):
-        for count in CONCURRENCY:
-            runs: dict[str, list[Run]] = {name: [] for name in contenders}
-            for _ in range(rounds):
-                unequal = [rng.randint(SHORTEST, LONGEST) for _ in range(count)]
-                load = requests.load([EQUAL] * count if kind == "equal" else unequal)
-                for name, contender in contenders.items():
-                    runs[name].append(await contender(load))
-            _print_load(f"{count:2} x {kind}", runs)
+    results: Results = {}
+    for count in counts:
+        runs: dict[str, list[Run]] = {name: [] for name in contenders}
+        for _ in bounds:
+            unequal = [rng.randint(SHORTEST, LONGEST) for _ in range(count)]
+            load = requests.load([EQUAL] * count if kind == "equal" else unequal)
+            for name, contender in contenders.items():
+                runs[name].append(await contender(load))
+        if all(runs.values()):
+            results |= _load(f"{count} x {kind}", runs)
+    return results
 
 
-def _print_load(label: str, runs: dict[str, list[Run]]) -> None:
+def _load(label: str, runs: dict[str, list[Run]]) -> Results:
     medians = {
         name: Run(
             statistics.median(run.tokens_per_s for run in some),
@@ -213,36 +237,42 @@ def _print_load(label: str, runs: dict[str, list[Run]]) -> None:
         for name, some in runs.items()
     }
     ours, *peers = medians
+    results: Results = {"rounds": len(runs[ours])}
     for name, run in medians.items():
         print(f"{label:12} {name:24} {run.tokens_per_s:7.0f} tok/s {run.first_token_ms:8.0f} ms")
     for peer in peers:
         speed = medians[ours].tokens_per_s / medians[peer].tokens_per_s
         wait = medians[peer].first_token_ms / medians[ours].first_token_ms
         print(f"{label:12} against {peer}: {speed:.2f} x tokens/s, first token {wait:.2f} x sooner")
+        results[f"against {peer}"] = {"tokens_per_s": speed, "first_token": wait}
+    return {label: results | {name: msgspec.to_builtins(run) for name, run in medians.items()}}
 
 
-async def second_turn(ours: Ours, requests: Requests, rounds: int) -> None:
+async def second_turn(ours: Ours, requests: Requests, bounds: Bounds) -> Results:
     """A prompt of which all but the last words were said before, against one all new."""
     cached, fresh = [], []
-    for _ in range(rounds):
+    for _ in bounds:
         past = requests.words(SECOND_TURN - 50)
         await ours.first_token_ms(requests.ask(past, 1, []))
         new = requests.words(50)
         cached.append(await ours.first_token_ms(requests.ask((*past, *new), 8, [])))
         other = requests.ask(requests.words(SECOND_TURN), 8, [])
         fresh.append(await ours.first_token_ms(other))
+    if not cached:
+        return {}
     old, new_ms = statistics.median(cached), statistics.median(fresh)
     print(
         f"second turn of {SECOND_TURN} tokens: first token after {old:.0f} ms, without the cache "
         f"{new_ms:.0f} ms: {new_ms / old:.1f} x sooner"
     )
+    return {"second turn": {"cached_ms": old, "uncached_ms": new_ms, "ratio": new_ms / old}}
 
 
-async def twentieth_turn(ours: Ours, requests: Requests, rounds: int) -> None:
+async def twentieth_turn(ours: Ours, requests: Requests, bounds: Bounds) -> Results:
     """The same new input at the start of a conversation and after nineteen turns."""
     first, last = [], []
     size = CONVERSATION // TURNS
-    for _ in range(rounds):
+    for _ in bounds:
         prompt: tuple[int, ...] = ()
         for turn in range(TURNS):
             prompt += requests.words(size)
@@ -250,18 +280,27 @@ async def twentieth_turn(ours: Ours, requests: Requests, rounds: int) -> None:
             if turn == 0:
                 first.append(wait)
         last.append(wait)
+    if not last:
+        return {}
     one, twenty = statistics.median(first), statistics.median(last)
     print(
         f"turn {TURNS} of {CONVERSATION} tokens: first token after {twenty:.0f} ms, turn 1 "
         f"{one:.0f} ms: {twenty / one:.2f} x"
     )
+    return {f"turn {TURNS}": {"ms": twenty, "turn_1_ms": one, "ratio": twenty / one}}
 
 
 async def main() -> None:
     """Build the checkpoint, start both engines, print both tables."""
     parser = argparse.ArgumentParser(description="vLLM engine against transformers.")
     parser.add_argument("--rounds", type=int, default=3)
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--minutes", type=float, default=60, help="no round begins later")
+    parser.add_argument("--only", default="equal,unequal,second,twentieth", help="sections")
+    parser.add_argument("--at", default="1,8,32", help="numbers of requests at once")
+    parser.add_argument("--json", type=Path, help="write the figures there too")
+    given = parser.parse_args()
+    counts = [int(each) for each in given.at.split(",")]
+    results: Results = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         weights = write_random_checkpoint(folder)
@@ -279,9 +318,17 @@ async def main() -> None:
             }
             for contender in contenders.values():
                 await contender(requests.load([8, 8]))
-            await loads(contenders, requests, rounds)
-            await second_turn(ours, requests, 2 * rounds)
-            await twentieth_turn(ours, requests, rounds)
+            bounds = Bounds(given.rounds, time.perf_counter() + 60 * given.minutes)
+            for section in given.only.split(","):
+                match section:
+                    case "second":
+                        results |= await second_turn(ours, requests, bounds)
+                    case "twentieth":
+                        results |= await twentieth_turn(ours, requests, bounds)
+                    case _:
+                        results |= await loads(section, counts, contenders, requests, bounds)
+    if given.json:
+        given.json.write_text(json.dumps(results, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -82,8 +82,16 @@ def write(shape: Shape, folder: Path) -> Path:
     model = Kosmos2ForConditionalGeneration(config_of(shape))
     randomize(model, shape.seed)
     model.save_pretrained(folder)
+    write_tokenizer(shape.vocab_size, folder)
+    size = {"height": shape.image_size, "width": shape.image_size}
+    CLIPImageProcessorPil(size=size, do_center_crop=False).save_pretrained(folder)
+    return folder
+
+
+def write_tokenizer(vocab_size: int, folder: Path) -> None:
+    """One that has a word for every id."""
     vocabulary = {token: index for index, token in enumerate(SPECIAL)}
-    vocabulary |= {f"w{index}": index for index in range(len(SPECIAL), shape.vocab_size)}
+    vocabulary |= {f"w{index}": index for index in range(len(SPECIAL), vocab_size)}
     PreTrainedTokenizerFast(
         tokenizer_object=Tokenizer(WordLevel(vocabulary, unk_token="<unk>")),
         bos_token="<s>",
@@ -92,6 +100,3 @@ def write(shape: Shape, folder: Path) -> Path:
         unk_token="<unk>",
         additional_special_tokens=["<image>", "</image>"],
     ).save_pretrained(folder)
-    size = {"height": shape.image_size, "width": shape.image_size}
-    CLIPImageProcessorPil(size=size, do_center_crop=False).save_pretrained(folder)
-    return folder
