@@ -8,8 +8,9 @@ the question is about height.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -27,6 +28,8 @@ class Phrase:
 
 
 Answer = tuple[str | Phrase, ...]
+Note = Callable[[Shape], str]
+Order = Literal["across", "down", "by size"]
 NO_SHAPE = "no shape I know"
 
 
@@ -92,12 +95,10 @@ def joined(words: Sequence[str]) -> str:
     return words[0] if len(words) == 1 else ", ".join(words[:-1]) + f" and {words[-1]}"
 
 
-def listing(
-    shapes: Sequence[Shape], *, places: bool = False, counting: Sequence[Shape] = ()
-) -> Answer:
+def listing(shapes: Sequence[Shape], *, places: bool = False, note: Note | None = None) -> Answer:
     """Such as "a red circle, another red circle and a blue star", each phrase with its box.
 
-    With `places` each shape is followed by where it is; those of `counting` get running numbers.
+    With `places` each shape is followed by where it is; with `note`, by what that says of it.
     """
     parts: list[str | Phrase] = []
     named: set[tuple[str, str]] = set()
@@ -110,20 +111,47 @@ def listing(
         parts.append(Phrase(f"another {words}" if again else article(words), (shape,)))
         if places:
             parts.append(where(shape))
-        if shape in counting:
-            parts.append(f"#{counting.index(shape) + 1}")
+        if note is not None and (words := note(shape)):
+            parts.append(words)
     return tuple(parts)
 
 
+def numbers(counting: Sequence[Shape]) -> Note:
+    """Running numbers for these shapes, "#1", "#2" ..., and nothing for the others."""
+    return lambda shape: f"#{counting.index(shape) + 1}" if shape in counting else ""
+
+
+ORDERS: dict[Order, tuple[str, Callable[[Shape], float]]] = {
+    "across": ("I see", lambda shape: shape.centre[0]),
+    "down": ("I see from top to bottom", lambda shape: shape.centre[1]),
+    "by size": ("I see from biggest to smallest", lambda shape: -shape.area),
+}
+
+
+def ordered(scene: Scene, order: Order) -> list[Shape]:
+    """The shapes in the order in which the evidence tells them."""
+    return sorted(scene.shapes, key=ORDERS[order][1])
+
+
 def evidence(
-    at: Moment, *, places: bool = False, vertical: bool = False, counting: Sequence[Shape] = ()
+    at: Moment,
+    *,
+    places: bool = False,
+    order: Order = "across",
+    counting: Sequence[Shape] = (),
+    note: Note | None = None,
 ) -> Answer:
-    """Everything in the picture; where it is too, if there are no boxes to tell."""
+    """Everything in the picture; where it is too, if there are no boxes to tell.
+
+    Those of `counting` get running numbers; `note` says something else of each shape instead.
+    """
     if not at.scene.shapes:
         return (f"I see {NO_SHAPE}",)
-    shapes = sorted(at.scene.shapes, key=lambda s: s.centre[1]) if vertical else at.scene.shapes
-    start = "I see from top to bottom" if vertical else "I see"
-    return (start, *listing(shapes, places=places or not at.grounded, counting=counting))
+    shapes = ordered(at.scene, order)
+    if note is not None:
+        return (ORDERS[order][0], *listing(shapes, note=note))
+    places = places or not at.grounded
+    return (ORDERS[order][0], *listing(shapes, places=places, note=numbers(counting)))
 
 
 def names(shapes: Sequence[Shape]) -> str:

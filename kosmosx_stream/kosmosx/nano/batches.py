@@ -14,8 +14,9 @@ from torch import Tensor
 from torch.utils.data import IterableDataset
 
 from kosmosx_stream.kosmosx.nano.dialogues import Dialogue, Writer
+from kosmosx_stream.kosmosx.nano.drawing import seen
 from kosmosx_stream.kosmosx.nano.export import IMAGE_SIZE, LATENTS, PATCH, POSITIONS
-from kosmosx_stream.kosmosx.nano.scenes import COLOURS, KINDS, Scene, sample_scene, seen
+from kosmosx_stream.kosmosx.nano.scenes import COLOURS, KINDS, Scene, sample_scene
 from kosmosx_stream.kosmosx.nano.tokenizer import PAD, Codec
 
 _COLOUR_INDEX = {name: i for i, name in enumerate(COLOURS)}
@@ -178,6 +179,9 @@ class Pictures(IterableDataset[Batch]):
         rng = np.random.default_rng(self.seed)
         none = torch.zeros(0, 0)
         while True:
-            scenes = [sample_scene(rng, int(rng.integers(1, 9))) for _ in range(self.count)]
+            scenes = [
+                sample_scene(rng, int(rng.integers(0 if rng.random() < 0.3 else 1, 9)))
+                for _ in range(self.count)
+            ]
             images, patches, latents = _pictures(scenes, rng)
             yield Batch(none, none, none, none, images, patches, latents)

@@ -6,12 +6,13 @@ The layout is the serving prompt's: `<s>`, instructions, then per turn the turn'
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from kosmosx_stream.kosmosx.nano.answers import Answer, Moment, Phrase
-from kosmosx_stream.kosmosx.nano.questions import Asked, pick
+from kosmosx_stream.kosmosx.nano.questions import Asked
 from kosmosx_stream.kosmosx.nano.relations import ask
 from kosmosx_stream.kosmosx.nano.scenes import Scene, sample_scene
 from kosmosx_stream.kosmosx.nano.smalltalk import (
@@ -23,6 +24,8 @@ from kosmosx_stream.kosmosx.nano.smalltalk import (
     tell,
 )
 from kosmosx_stream.kosmosx.nano.tokenizer import BOS, EOS, UNK, Codec
+from kosmosx_stream.kosmosx.nano.tools import Called, Offered, ask_for, fits, offer, told
+from kosmosx_stream.kosmosx.nano.wording import pick
 
 GLUE = ",.:;!?"  # follows the word before it without a blank
 
@@ -125,10 +128,16 @@ class Writer:
         rng = self.rng
         out = Dialogue()
         out.add((BOS,))
+        lines = []
         if rng.random() < 0.13:
-            lines = rng.choice(np.array(INSTRUCTIONS), int(rng.integers(1, 4)), replace=False)
-            out.add(self.codec.encode(" ".join(map(str, lines))))
+            lines = [pick(INSTRUCTIONS, rng) for _ in range(int(rng.integers(1, 4)))]
+        offered = offer(rng) if budget > 250 and rng.random() < 0.12 else []
+        out.add(self.codec.encode(" ".join(filter(None, (*lines, told(offered))))))
         out.grounded = bool(rng.random() < 0.75)
+        out.texts += [*lines, *(each.function.description or "" for each in offered)]
+        if offered:
+            self._with_functions(out, offered, budget, pictures=pictures and rng.random() < 0.3)
+            return out
         remember = rng.random() < 0.5
         if remember or not pictures:
             self._talk(out, int(rng.integers(0, 3)))
@@ -144,11 +153,33 @@ class Writer:
             self._recall(out)
         return out
 
+    def _with_functions(
+        self, out: Dialogue, offered: Sequence[Offered], budget: int, *, pictures: bool
+    ) -> None:
+        """Turns with calls, and others that need none."""
+        rng = self.rng
+        while len(out.ids) < budget:
+            if rng.random() < 0.6:
+                self._call(out, ask_for(offered[int(rng.integers(len(offered)))], rng))
+            elif pictures and rng.random() < 0.4:
+                self._picture(out)
+            else:
+                said = talk(rng, seen_picture=bool(out.scenes))
+                if not fits(offered, said.question):
+                    self._say(out, said)
+
+    def _call(self, out: Dialogue, called: Called) -> None:
+        """A question, the call, what came back (nearly always), and what the model makes of it."""
+        self._turn(out, called.question, self.codec.encode(called.call), None)
+        out.texts.append(called.question)
+        if self.rng.random() < 0.8:
+            self._turn(out, called.response, self.codec.encode(called.answer), None)
+
     def _picture(self, out: Dialogue) -> None:
         """Show one scene and ask about it, with small talk in between."""
         rng = self.rng
-        some = int(rng.choice(8, p=[0.1, 0.14, 0.18, 0.18, 0.19, 0.09, 0.07, 0.05])) + 1
-        scene = sample_scene(rng, 0 if rng.random() < 0.03 else some)
+        some = int(rng.choice(8, p=[0.08, 0.1, 0.13, 0.14, 0.15, 0.14, 0.13, 0.13])) + 1
+        scene = sample_scene(rng, 0 if rng.random() < 0.06 else some)
         last = None
         for turn in range(int(rng.choice(5, p=[0.36, 0.3, 0.18, 0.1, 0.06])) + 1):
             draw = rng.random()

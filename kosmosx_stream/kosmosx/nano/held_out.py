@@ -72,3 +72,87 @@ PHRASINGS = (
     ("Describe my photo.", NO_PICTURE),
     ("how many shapes are in the picture I sent?", NO_PICTURE),
 )
+
+# Written after the patterns that training has; no pattern was changed for them.
+LATER_PHRASINGS = (
+    ("good morning to you", _GREETING),
+    ("hi, it's me", _GREETING),
+    ("hello again my dear", _GREETING),
+    ("may I know your name?", _WHO),
+    ("and you are?", _WHO),
+    ("what sort of AI is this?", _WHO),
+    ("do I talk to a person?", _WHO),
+    ("what are your capabilities?", _CAN),
+    ("what could you help me with?", _CAN),
+    ("what can I get out of you?", _CAN),
+    ("in which ways can you help?", _CAN),
+    ("tell me every shape you can name", _SHAPES),
+    ("are triangles something you know?", _SHAPES),
+    ("which colours are known to you?", _COLOURS),
+    ("who is your creator?", _MADE),
+    ("who came up with you?", _MADE),
+    ("how's your day going?", _FINE),
+    ("are you having a good day?", _FINE),
+    ("thanks for your support", _WELCOME),
+    ("that was kind of you, thanks", _WELCOME),
+    ("see you around", _BYE),
+    ("I'm leaving now", _BYE),
+    ("that's really great", _GLAD),
+    ("you did well", _GLAD),
+    ("fantastic work", _GLAD),
+    ("this isn't right", _WRONG),
+    ("that is a wrong answer", _WRONG),
+    ("hmm, I doubt it is so", _WRONG),
+    ("what's the tallest building in Dubai?", CANNOT),
+    ("write me a limerick about frogs", CANNOT),
+    ("how do I bake a cake?", CANNOT),
+    ("who painted the Mona Lisa?", CANNOT),
+    ("can you recommend a good film?", CANNOT),
+    ("what's 9 squared?", CANNOT),
+    ("tell me the latest headlines", CANNOT),
+    ("order me a sandwich", CANNOT),
+    ("make the room brighter", CANNOT),
+    ("tell me about the photo I gave you", NO_PICTURE),
+    ("can you look at the image I attached?", NO_PICTURE),
+)
+
+# Ways to ask about a picture that no pattern of `questions.toml` has, by what is asked.
+ASKED: dict[str, tuple[str, ...]] = {
+    "caption": (
+        "Give me a rundown of this picture.",
+        "Say what you observe here.",
+        "What have we got here?",
+        "I'd like to know what's on it.",
+    ),
+    "count_all": (
+        "What's the tally of shapes?",
+        "I wonder how many objects this has.",
+        "The total amount of shapes, please.",
+    ),
+    "count": (
+        "I need to know how many {} there are.",
+        "What's the amount of {}?",
+        "Any idea how many {} I drew?",
+    ),
+    "colour": (
+        "The {}, what colour is it?",
+        "Do you know what colour the {} is?",
+        "I'm curious about the colour of the {}.",
+    ),
+    "where": (
+        "Whereabouts is the {}?",
+        "I can't find the {}, where is it?",
+        "Could you tell me where the {} sits?",
+    ),
+    "exists": (
+        "Did anyone draw {} in it?",
+        "I wonder if there is {}.",
+        "Could there be {} in it?",
+    ),
+    "beside": (
+        "What would I find {side} the {name}?",
+        "Whatever is {side} the {name}, name it.",
+    ),
+    "compare": ("Would the {one} be {side} the {other}?", "So the {one} is {side} the {other}?"),
+    "extreme": ("Which of them is the {}?", "I want to know the {} shape."),
+}

@@ -6,6 +6,7 @@ import numpy as np
 
 from kosmosx_stream.kosmosx.nano.answers import (
     Moment,
+    Order,
     Phrase,
     Target,
     coloured,
@@ -13,10 +14,12 @@ from kosmosx_stream.kosmosx.nano.answers import (
     evidence,
     listing,
     names,
+    ordered,
     placed,
     where,
 )
 from kosmosx_stream.kosmosx.nano.questions import (
+    ASKING,
     Asked,
     Task,
     caption,
@@ -28,12 +31,12 @@ from kosmosx_stream.kosmosx.nano.questions import (
     exists,
     find,
     locate,
-    pick,
     some_target,
     the_one,
     which,
 )
 from kosmosx_stream.kosmosx.nano.scenes import Scene, Shape
+from kosmosx_stream.kosmosx.nano.wording import pick
 
 CLEAR = 0.05  # centres closer than this are neither left nor right of each other
 
@@ -56,6 +59,10 @@ def _vertical(side: str) -> bool:
     return side in ("above", "below")
 
 
+def _order(side: str) -> Order:
+    return "down" if _vertical(side) else "across"
+
+
 def _beyond(shape: Shape, anchor: Shape, side: str) -> float:
     """How far the shape's centre lies on that side of the anchor's; negative on the other."""
     axis = 1 if _vertical(side) else 0
@@ -74,28 +81,16 @@ def unique_names(scene: Scene) -> list[tuple[str, Shape]]:
     return names
 
 
-BESIDE = (
-    "What is {side} the {name}?",
-    "What's {side} the {name}?",
-    "Which shapes are {side} the {name}?",
-    "What do you see {side} the {name}?",
-    "Is there anything {side} the {name}?",
-    "What lies {side} the {name}?",
-    "Which shape is {side} the {name}?",
-)
-
-
 def beside(at: Moment) -> Asked | None:
     scene, rng = at.scene, at.rng
     side = pick(tuple(SIDES), rng)
-    question = pick(BESIDE, rng)
+    question = pick(ASKING["beside"], rng)
     said = pick(SIDES[side], rng)
     if rng.random() < 0.06:
         target = some_target(scene, rng, absent=1.0)
         if target.kind and not target.picks(scene):
-            return Asked(
-                question.format(side=said, name=target.name), (f"I see no {target.name}.",)
-            )
+            answer = (*evidence(at), f", but {target.nothing}.")
+            return Asked(question.format(side=said, name=target.name), answer)
     choice = unique_names(scene)
     if not choice:
         return None
@@ -103,26 +98,16 @@ def beside(at: Moment) -> Asked | None:
     others = [shape for shape in scene.shapes if shape is not anchor]
     if any(abs(_beyond(shape, anchor, side)) < CLEAR for shape in others):
         return None
-    vertical = _vertical(side)
-    found = [shape for shape in others if _beyond(shape, anchor, side) > 0]
-    found.sort(key=lambda shape: shape.centre[vertical])
+
+    def note(shape: Shape) -> str:
+        if shape is anchor:
+            return "#1"
+        return f"{side if _beyond(shape, anchor, side) > 0 else OPPOSITE[side]} #1"
+
+    found = [shape for shape in ordered(scene, _order(side)) if note(shape) == f"{side} #1"]
     verdict = f", so {side} the {name}: {names(found)}."
-    focus = the_one(found)
-    answer = (*evidence(at, vertical=vertical), verdict)
-    return Asked(question.format(side=said, name=name), answer, "beside", focus)
-
-
-COMPARE = (
-    "Is the {one} {side} the {other}?",
-    "Is the {one} {side} the {other}, yes or no?",
-    "Do you see the {one} {side} the {other}?",
-    "Does the {one} lie {side} the {other}?",
-)
-EITHER = (
-    "Which is {further}, the {one} or the {other}?",
-    "What is {further}: the {one} or the {other}?",
-    "Is the {one} or the {other} {further}?",
-)
+    answer = (*evidence(at, order=_order(side), note=note), verdict)
+    return Asked(question.format(side=said, name=name), answer, "beside", the_one(found))
 
 
 def compare(at: Moment) -> Asked | None:
@@ -134,16 +119,24 @@ def compare(at: Moment) -> Asked | None:
     side = pick(tuple(SIDES), rng)
     if one[1] is other[1] or abs(_beyond(one[1], other[1], side)) < CLEAR:
         return None
-    seen = evidence(at, vertical=_vertical(side))
+    pair = [shape for shape in ordered(scene, _order(side)) if shape in (one[1], other[1])]
+    seen = evidence(at, order=_order(side), counting=pair)
     holds = _beyond(one[1], other[1], side) > 0
     if rng.random() < 0.4:
-        question = pick(EITHER, rng).format(further=FURTHER[side], one=one[0], other=other[0])
-        winner = one if holds else other
-        return Asked(question, (*seen, f". The {winner[0]} is {FURTHER[side]}."), "", winner[1])
-    question = pick(COMPARE, rng).format(one=one[0], side=pick(SIDES[side], rng), other=other[0])
+        question = pick(ASKING["either"], rng).format(
+            further=FURTHER[side], one=one[0], other=other[0]
+        )
+        best = one[1] if holds else other[1]
+        number = pair.index(best) + 1
+        verdict = f". #{number} is {FURTHER[side]}: the {best.colour} {best.kind}."
+        return Asked(question, (*seen, verdict), "", best)
+    question = pick(ASKING["compare"], rng).format(
+        one=one[0], side=pick(SIDES[side], rng), other=other[0]
+    )
+    first, second = (pair.index(shape) + 1 for _, shape in (one, other))
     true_side = side if holds else OPPOSITE[side]
-    verdict = f". The {one[0]} is {true_side} the {other[0]}, so {'yes' if holds else 'no'}."
-    return Asked(question, (*seen, verdict), "compare")
+    verdict = f". The {one[0]} #{first} is {true_side} the {other[0]} #{second}, "
+    return Asked(question, (*seen, f"{verdict}so {'yes' if holds else 'no'}."), "compare")
 
 
 EXTREMES = {
@@ -154,12 +147,6 @@ EXTREMES = {
     "highest": ("highest", "topmost"),
     "lowest": ("lowest",),
 }
-EXTREME = (
-    "Which shape is the {}?",
-    "What is the {} shape?",
-    "Which is the {}?",
-    "What's the {} one?",
-)
 
 
 def extreme(at: Moment) -> Asked | None:
@@ -179,13 +166,13 @@ def extreme(at: Moment) -> Asked | None:
     if keys[name](ranked[0]) - keys[name](ranked[1]) < CLEAR:
         return None
     best = ranked[0]
-    question = pick(EXTREME, rng).format(pick(EXTREMES[name], rng))
-    if name in ("biggest", "smallest"):
-        words = Phrase(f"the {best.colour} {best.kind}", (best,))
-        return Asked(question, (f"The {name} is", words, "."), "extreme", best)
-    seen = evidence(at, vertical=name in ("highest", "lowest"))
-    verdict = f". The {name} is the {best.colour} {best.kind}."
-    return Asked(question, (*seen, verdict), "extreme", best)
+    question = pick(ASKING["extreme"], rng).format(pick(EXTREMES[name], rng))
+    order: Order = "by size" if name in ("biggest", "smallest") else "across"
+    if name in ("highest", "lowest"):
+        order = "down"
+    verdict = f". The {name} is #1: the {best.colour} {best.kind}."
+    answer = (*evidence(at, order=order, counting=[best]), verdict)
+    return Asked(question, answer, "extreme", best)
 
 
 PLACES = {
@@ -195,13 +182,6 @@ PLACES = {
     "at the bottom right": (0.64, 1, 0.64, 1),
     "in the middle": (0.36, 0.64, 0.36, 0.64),
 }
-AT = (
-    "What is {}?",
-    "What do you see {}?",
-    "What's {}?",
-    "Is there anything {}?",
-    "What shape is {}?",
-)
 
 
 def at_place(at: Moment) -> Asked | None:
@@ -217,44 +197,25 @@ def at_place(at: Moment) -> Asked | None:
             return None
         if margin > 0:
             found.append(shape)
-    question = pick(AT, rng).format(place.replace("at the", pick(("at the", "in the"), rng)))
+    question = pick(ASKING["at"], rng).format(
+        place.replace("at the", pick(("at the", "in the"), rng))
+    )
     focus = the_one(found)
     verdict = f", so {place}: {names(found)}."
     return Asked(question, (*evidence(at, places=True, counting=found), verdict), "", focus)
-
-
-IT_WHERE = (
-    "Where is it?",
-    "And where is it?",
-    "Where exactly?",
-    "Where is that?",
-    "where is that one?",
-)
-IT_COLOUR = (
-    "What colour is it?",
-    "What color is it?",
-    "And its colour?",
-    "which color does it have?",
-)
-IT_KIND = ("What shape is it?", "And what is its shape?", "What kind of shape is that?")
-AND = (
-    "And the {}?",
-    "What about the {}?",
-    "and the {}?",
-    "How about the {}?",
-    "And what about the {}?",
-)
 
 
 def _about_it(shape: Shape, rng: np.random.Generator) -> Asked:
     draw = rng.random()
     if draw < 0.45:
         words = Phrase(f"The {shape.colour} {shape.kind}", (shape,))
-        return Asked(pick(IT_WHERE, rng), (words, f"is {where(shape)}."), "where", shape)
+        return Asked(pick(ASKING["it_where"], rng), (words, f"is {where(shape)}."), "where", shape)
     if draw < 0.8:
         words = Phrase(f"The {shape.kind}", (shape,))
-        return Asked(pick(IT_COLOUR, rng), (words, f"is {shape.colour}."), "colour", shape)
-    return Asked(pick(IT_KIND, rng), ("It is", *listing([shape]), "."), "", shape)
+        return Asked(
+            pick(ASKING["it_colour"], rng), (words, f"is {shape.colour}."), "colour", shape
+        )
+    return Asked(pick(ASKING["it_kind"], rng), ("It is", *listing([shape]), "."), "", shape)
 
 
 def follow_up(at: Moment, last: Asked) -> Asked | None:
@@ -267,12 +228,14 @@ def follow_up(at: Moment, last: Asked) -> Asked | None:
         return None
     match last.topic:
         case "where":
-            return Asked(pick(AND, rng).format(target.name), placed(at, target), "where")
+            return Asked(pick(ASKING["and"], rng).format(target.name), placed(at, target), "where")
         case "count":
-            question = pick(AND, rng).format(target.plural)
+            question = pick(ASKING["and"], rng).format(target.plural)
             return Asked(question, counted(at, target), "count")
         case "colour":
-            return Asked(pick(AND, rng).format(target.kind), coloured(at, target.kind), "colour")
+            return Asked(
+                pick(ASKING["and"], rng).format(target.kind), coloured(at, target.kind), "colour"
+            )
     return None
 
 
@@ -287,9 +250,9 @@ TASKS: tuple[tuple[Task, float], ...] = (
     (find, 0.04),
     (exists, 0.08),
     (colours, 0.02),
-    (beside, 0.09),
-    (compare, 0.07),
-    (extreme, 0.03),
+    (beside, 0.11),
+    (compare, 0.13),
+    (extreme, 0.07),
     (at_place, 0.03),
 )
 _WEIGHTS = np.array([weight for _, weight in TASKS]) / sum(weight for _, weight in TASKS)

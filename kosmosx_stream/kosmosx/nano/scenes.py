@@ -1,9 +1,4 @@
-"""Draws pictures of flat shapes, and knows what is on them.
-
-A scene is a value: the same scene always draws the same pixels, at any size. Everything is drawn
-with PIL the way a person with a drawing tool would, and the model sees it through the same square
-bicubic resize as an upload.
-"""
+"""Scenes of flat shapes, as values: what is on a picture, and how it is drawn. Draws nothing."""
 
 from __future__ import annotations
 
@@ -12,11 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-import numpy.typing as npt
-from PIL import Image, ImageDraw
 
 Rgb = tuple[int, int, int]
-Pixels = npt.NDArray[np.uint8]
 
 KINDS = (
     "circle",
@@ -45,7 +37,6 @@ COLOURS: dict[str, tuple[Rgb, ...]] = {
     "white": ((255, 255, 255), (245, 245, 245)),
     "cyan": ((0, 255, 255), (0, 220, 225), (40, 205, 220)),
 }
-SEEN = 112  # the model's picture, pixels a side
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +48,7 @@ class Shape:
     rgb: Rgb
     points: tuple[tuple[float, float], ...]
     border: Rgb | None = None  # a line around it
+    finish: str = "flat"  # or hollow (a thick line only), dashed (its border), shaded, shadow
 
     @property
     def box(self) -> tuple[float, float, float, float]:
@@ -87,7 +79,7 @@ class Shape:
 class Background:
     """What lies behind the shapes: `style` with its colours; `seed` places stripes and clutter."""
 
-    style: str  # plain, gradient, stripes, clutter, texture
+    style: str  # plain, gradient, stripes, clutter, texture, photo, doodles
     colours: tuple[Rgb, ...]
     noise: float = 0.0  # standard deviation over 0-255
     seed: int = 0
@@ -210,18 +202,30 @@ def _distance(one: Rgb, other: Rgb) -> float:
     return math.sqrt(2 * red * red + 4 * green * green + 3 * blue * blue)
 
 
-def sample_background(rng: np.random.Generator) -> Background:
-    """Plain in many tones (white most often) or one of the other styles; noise on some."""
-    styles = ["plain", "gradient", "stripes", "clutter", "texture"]
-    style = str(rng.choice(styles, p=[0.52, 0.17, 0.11, 0.11, 0.09]))
+_STYLES = (0.48, 0.15, 0.1, 0.09, 0.06, 0.09, 0.03)
+_STYLES_ALONE = (0.1, 0.05, 0.03, 0.07, 0.07, 0.35, 0.33)
+
+
+def sample_background(rng: np.random.Generator, *, shapes: bool = True) -> Background:
+    """Plain in many tones (white most often) or one of the other styles; noise on some.
+
+    Without `shapes` the picture is mostly something that the model does not know.
+    """
+    styles = ["plain", "gradient", "stripes", "clutter", "texture", "photo", "doodles"]
+    style = str(rng.choice(styles, p=_STYLES if shapes else _STYLES_ALONE))
     base = _background_tone(rng)
     if style == "plain":
         colours: tuple[Rgb, ...] = (base,)
     elif style == "gradient":
         shift = rng.uniform(-70, 70, 3) if rng.random() < 0.6 else rng.uniform(-160, 160, 3)
         colours = (base, _clip(np.array(base) + shift))
-    elif style == "texture":
+    elif style in ("texture", "photo"):
         colours = (base, *(_clip(np.array(base) + rng.uniform(-60, 60, 3)) for _ in range(2)))
+    elif style == "doodles":
+        ink = sample_rgb(str(rng.choice(tuple(COLOURS))), rng)
+        dark = _distance(base, (255, 255, 255)) < _distance(base, (0, 0, 0))
+        contrast: Rgb = (20, 20, 20) if dark else (245, 245, 245)
+        colours = (base, ink if _distance(ink, base) > 150 else contrast)
     else:
         colours = (base, _clip(np.array(base) + rng.choice([-1, 1]) * rng.uniform(12, 38, 3)))
     noise = float(rng.uniform(2, 14)) if rng.random() < 0.2 else 0.0
@@ -239,6 +243,10 @@ def _background_tone(rng: np.random.Generator) -> Rgb:
     if draw < 0.8:
         return _clip(rng.uniform(190, 255, 3))
     return _clip(rng.uniform(0, 255, 3))
+
+
+FINISHES = ("flat", "hollow", "dashed", "shaded", "shadow")
+_FINISH_SHARES = (0.0, 0.35, 0.15, 0.25, 0.25)
 
 
 def _overlap(one: Shape, other: Shape) -> float:
@@ -282,13 +290,15 @@ def _sample_shape(
 
 def sample_scene(rng: np.random.Generator, count: int) -> Scene:
     """A scene of `count` shapes that overlap a little at most; fewer only if there is no room."""
-    background = sample_background(rng)
+    background = sample_background(rng, shapes=count > 0)
     palette = tuple(COLOURS)
     if rng.random() < 0.25:  # few colours: the same one more than once
         palette = tuple(rng.choice(palette, 2, replace=False))
-    allowed = 0.1 if rng.random() < 0.4 else 0.0
+    allowed = float(rng.choice([0.0, 0.1, 0.2], p=[0.5, 0.3, 0.2]))
     border = _clip(rng.choice([0.0, 40.0, 128.0, 255.0], 1).repeat(3))
     bordered = bool(rng.random() < 0.12)
+    finish = str(rng.choice(FINISHES, p=_FINISH_SHARES)) if rng.random() < 0.3 else "flat"
+    mixed = bool(rng.random() < 0.3)
     shapes: list[Shape] = []
     for _ in range(40 * count):
         if len(shapes) == count:
@@ -302,87 +312,15 @@ def sample_scene(rng: np.random.Generator, count: int) -> Scene:
         touches = [other for other in shapes if _overlap(shape, other) > 0]
         if len(repeat) > 2 or any(_distance(shape.rgb, other.rgb) < 140 for other in touches):
             continue
-        shapes.append(replace(shape, border=border) if bordered else shape)
+        dashed = finish == "dashed"
+        shapes.append(
+            replace(
+                shape,
+                border=border if bordered or dashed else None,
+                finish=finish if not mixed or rng.random() < 0.5 else "flat",
+            )
+        )
     if count and not shapes:
         return sample_scene(rng, count)
     ranked = tuple(sorted(shapes, key=lambda shape: shape.centre[0]))
     return Scene(background, ranked, tuple(int(i) for i in rng.permutation(len(ranked))))
-
-
-# --- drawing --------------------------------------------------------------------------------------
-
-
-def _draw_background(background: Background, size: int) -> Image.Image:
-    rng = np.random.default_rng(background.seed)
-    base = background.colours[0]
-    if background.style == "gradient":
-        return _gradient(background.colours, int(rng.integers(4)), size)
-    if background.style == "texture":
-        return _texture(background.colours, rng, size)
-    image = Image.new("RGB", (size, size), base)
-    draw = ImageDraw.Draw(image)
-    if background.style == "stripes":
-        step = rng.uniform(0.05, 0.2) * size
-        slope = rng.choice([0.0, 1.0, -1.0]) * size
-        upright = rng.random() < 0.5
-        for i in range(-20, 40):
-            line = [(2 * i * step, -1.0), (2 * i * step + slope, size + 1.0)]
-            points = line if upright else [(y, x) for x, y in line]
-            draw.line(points, fill=background.colours[1], width=max(1, round(step * 0.8)))
-    elif background.style == "clutter":
-        for _ in range(int(rng.integers(10, 60))):
-            x, y, dx, dy = rng.uniform(-0.1, 1.1, 4) * size
-            reach = rng.uniform(0.01, 0.03) * size
-            if rng.random() < 0.5:
-                draw.line([(x, y), (dx, dy)], fill=background.colours[1], width=max(1, size // 110))
-            else:
-                draw.ellipse(
-                    (x - reach, y - reach, x + reach, y + reach), fill=background.colours[1]
-                )
-    return image
-
-
-def _gradient(colours: tuple[Rgb, ...], direction: int, size: int) -> Image.Image:
-    ramp = np.linspace(0, 1, 16)
-    grid = (
-        np.tile(ramp, (16, 1)),
-        np.tile(ramp[:, None], (1, 16)),
-        (ramp[:, None] + ramp) / 2,
-        np.hypot(ramp[:, None] - 0.5, ramp - 0.5) * math.sqrt(2),
-    )[direction][..., None]
-    small = np.array(colours[0]) * (1 - grid) + np.array(colours[1]) * grid
-    return Image.fromarray(small.astype(np.uint8)).resize((size, size), Image.Resampling.BILINEAR)
-
-
-def _texture(colours: tuple[Rgb, ...], rng: np.random.Generator, size: int) -> Image.Image:
-    """Soft patches of a few tones, coarse and fine, as in an unsharp photo."""
-    cells = int(rng.integers(3, 24))
-    shares = rng.dirichlet(np.full(len(colours), 0.7), (cells, cells))
-    small = (shares @ np.array(colours, float)).astype(np.uint8)
-    return Image.fromarray(small).resize((size, size), Image.Resampling.BICUBIC)
-
-
-def draw(scene: Scene, size: int, *, smooth: bool = False) -> Image.Image:
-    """Draw a scene as an RGB picture of `size` pixels a side; `smooth` softens the edges."""
-    scale = size * 2 if smooth else size
-    image = _draw_background(scene.background, scale)
-    pen = ImageDraw.Draw(image)
-    for index in scene.order or range(len(scene.shapes)):
-        shape = scene.shapes[index]
-        corners = [(x * scale, y * scale) for x, y in shape.points]
-        width = max(1, scale // 80) if shape.border else 0
-        pen.polygon(corners, fill=shape.rgb, outline=shape.border, width=width)
-    return image.reduce(2) if smooth else image
-
-
-def seen(scene: Scene, size: int, *, smooth: bool = False) -> Pixels:
-    """What the model is shown of an upload `size` pixels a side: uint8 (112, 112, 3)."""
-    image = draw(scene, size, smooth=smooth)
-    if size != SEEN:
-        image = image.resize((SEEN, SEEN), Image.Resampling.BICUBIC)
-    pixels = np.asarray(image)
-    if scene.background.noise:
-        rng = np.random.default_rng(scene.background.seed + 1)
-        grain = rng.standard_normal(pixels.shape, np.float32) * scene.background.noise
-        pixels = np.clip(pixels + grain, 0, 255).astype(np.uint8)
-    return pixels

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from kosmosx_stream.kosmosx.nano.questions import CAPTION, COUNT_ALL, DETAIL, pick
+from kosmosx_stream.kosmosx.nano.scenes import COLOURS, KINDS
+from kosmosx_stream.kosmosx.nano.wording import pick
 from kosmosx_stream.kosmosx.nano.words import CITIES, NAMES, PETS, TINTS, made_up
 
 _PHRASES = tomllib.loads(Path(__file__).with_name("phrases.toml").read_text("utf-8"))
@@ -16,8 +18,13 @@ _PHRASES = tomllib.loads(Path(__file__).with_name("phrases.toml").read_text("utf
 CANNOT: str = _PHRASES["cannot"]
 NO_PICTURE: str = _PHRASES["no_picture"]
 OTHER: list[str] = _PHRASES["other"]
+ABOUT_PICTURE: list[str] = _PHRASES["about_picture"]
 FILLERS: list[str] = _PHRASES["fillers"]
 INSTRUCTIONS: list[str] = _PHRASES["instructions"]
+
+
+# With a picture these ask about it.
+_ABOUT_THIS = re.compile(r"(.*\b)?([Ww]hat is this\b.*|[Ww]hat can you (see|tell me)\?|Ok|Look.*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +69,13 @@ def talk(rng: np.random.Generator, *, seen_picture: bool) -> Said:
         while "{}" in question:
             question = question.replace("{}", pick(FILLERS, rng), 1)
         return Said(question, CANNOT)
-    if draw < 0.4 and not seen_picture:
-        asked = pick((CAPTION[:26], DETAIL, COUNT_ALL)[int(rng.choice(3, p=[0.6, 0.2, 0.2]))], rng)
-        if asked not in ("What is this?", "What can you see?"):
-            return Said(asked, NO_PICTURE)
+    if draw < 0.42 and not seen_picture:
+        blanks = {"kind": pick(KINDS, rng), "colour": pick(tuple(COLOURS), rng)}
+        return Said(pick(ABOUT_PICTURE, rng).format(**blanks), NO_PICTURE)
     exchange = list(TALK.values())[int(rng.integers(len(TALK)))]
     question = pick(exchange.questions, rng)
-    if seen_picture and question in ("What is this?", "What can you see?"):
-        question = exchange.questions[0]
+    while seen_picture and _ABOUT_THIS.fullmatch(question):
+        question = pick(exchange.questions, rng)
     return Said(question, exchange.answer)
 
 

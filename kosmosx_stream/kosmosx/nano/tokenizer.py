@@ -37,6 +37,17 @@ _ACCENTED = (
     "ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØÙÚÛÜÝßàáâãäåæçèéêëìíîïñòóôõöøùúûüýÿ"
     "ĄąĆćČčĐđĘęĚěĞğİıŁłŃńŇňŐőŒœŘřŚśŞşŠšŤťŮůŰűŹźŻżŽž"
 )
+# Frequent pieces of JSON and of calls, told and said in `formats`; no blank before them.
+GLUED = (
+    *("<tool_call>", '<tool_call>{"name":"', '","arguments":{', '","arguments":{"', "</tool_call>"),
+    *("}}</tool_call>", '"}}</tool_call>', '{"name":"...","arguments":{...}}</tool_call>'),
+    *("<tool_response>", "</tool_response>", '[{"name":"', '}},{"name":"', '{"name":"'),
+    *('","description":"', '","parameters":{"type":"object","properties":{', '"parameters":{'),
+    *('":{"type":"string"', '":{"type":"integer"', '":{"type":"number"', '"type":"object"'),
+    *('"properties":{', '"type":"string"', '"type":"integer"', '"type":"number"'),
+    *('"type":"boolean"', ',"required":["', ',"additionalProperties":false', "}}]", '"]'),
+    *('":"', '","', '":', ',"', '{"', '"}', "}}", "},"),
+)
 _WORD_SCORE, _CHAR_SCORE, _NEVER = -1.0, -2.0, -10_000.0
 
 
@@ -48,8 +59,8 @@ def patch_token(cell: int) -> str:
 def build_tokenizer(words: Iterable[str]) -> PreTrainedTokenizerFast:
     """Make a Unigram tokenizer whose pieces are `words`, single characters and bytes.
 
-    Special tokens and byte pieces get a score no text can reach, so that text which merely looks
-    like one is spelled out.
+    Pieces of JSON come with them. Special tokens and byte pieces get a score no text can reach, so
+    that text which merely looks like one is spelled out.
 
     Args:
         words: the words to keep whole, without the blank mark.
@@ -61,6 +72,7 @@ def build_tokenizer(words: Iterable[str]) -> PreTrainedTokenizerFast:
     vocab += [(MARK + char, _CHAR_SCORE) for char in chars if char not in string.punctuation]
     known = {piece for piece, _ in vocab}
     vocab += [(MARK + word, _WORD_SCORE) for word in sorted(set(words)) if MARK + word not in known]
+    vocab += [(piece, _WORD_SCORE) for piece in GLUED]
     vocab += [(f"<0x{byte:02X}>", _NEVER) for byte in range(256)]
 
     tokenizer = Tokenizer(models.Unigram(vocab, unk_id=UNK, byte_fallback=True))

@@ -40,14 +40,16 @@ MIXES = (
     (0.0, ((160, 1.0),)),
     (0.2, ((160, 0.6), (320, 0.4))),
     (0.45, ((160, 0.4), (320, 0.35), (640, 0.25))),
-    (0.65, ((160, 0.4), (320, 0.3), (640, 0.2), (1100, 0.1))),
+    (0.65, ((160, 0.34), (320, 0.26), (640, 0.16), (1100, 0.12), (1960, 0.12))),
 )
 
 
-def lexicon(dialogues: int = 2500, least: int = 8) -> list[str]:
+def lexicon(dialogues: int = 2500, least: int = 6) -> list[str]:
     """The words of the dialogues that deserve a piece of their own; names do not, on purpose."""
     writer = Writer(Codec(build_tokenizer([])), np.random.default_rng(7), LATENTS)
-    counts: Counter[str] = Counter({"Question": least, "Answer": least})
+    counts: Counter[str] = Counter(
+        dict.fromkeys(("Question", "Answer", "Functions", "To", "call", "one"), least)
+    )
     for i in range(dialogues):
         for text in writer.write(1500, pictures=i % 3 > 0).texts:
             counts.update(re.findall(r"[^\W\d_]+(?:['-][^\W\d_]+)*", text))
@@ -179,11 +181,11 @@ class Trainer:
 
 
 class Log:
-    """Rank 0 prints running means now and then, saves every 10 minutes, exports every 15."""
+    """Rank 0 prints running means now and then, saves every 5 minutes, exports every 15."""
 
     def __init__(self, trainer: Trainer) -> None:
         self.trainer = trainer
-        self.jobs = [(600.0, trainer.save), (900.0, trainer.export)] if trainer.rank == 0 else []
+        self.jobs = [(300.0, trainer.save), (900.0, trainer.export)] if trainer.rank == 0 else []
         self.due = [trainer.spent + period for period, _ in self.jobs]
         self.means: dict[str, list[float]] = {}
         self.steps, self.work, self.last = 0, 0, time.monotonic()

@@ -16,11 +16,12 @@ from kosmosx_stream.kosmosx.nano.answers import Moment, listing
 from kosmosx_stream.kosmosx.nano.batches import Dialogues, Pictures, collate
 from kosmosx_stream.kosmosx.nano.chat import Nano
 from kosmosx_stream.kosmosx.nano.dialogues import Writer, answer_ids, plain
+from kosmosx_stream.kosmosx.nano.drawing import draw, seen
 from kosmosx_stream.kosmosx.nano.export import LATENTS, make_config
 from kosmosx_stream.kosmosx.nano.model import AuxiliaryHeads
 from kosmosx_stream.kosmosx.nano.optim import Shared
 from kosmosx_stream.kosmosx.nano.relations import ask
-from kosmosx_stream.kosmosx.nano.scenes import draw, sample_scene, seen
+from kosmosx_stream.kosmosx.nano.scenes import Background, sample_scene
 from kosmosx_stream.kosmosx.nano.tokenizer import BOS, EOS, Codec, build_tokenizer
 from kosmosx_stream.kosmosx.nano.train import Plan, Trainer
 
@@ -48,8 +49,9 @@ def test_a_scene_always_draws_the_same_pixels():
 @pytest.mark.parametrize("seed", range(20))
 def test_shapes_lie_where_their_boxes_say(seed):
     scene = sample_scene(np.random.default_rng(seed), 1)
-    shape = replace(scene.shapes[0], border=None)
-    picture = draw(replace(scene, shapes=(shape,)), 640)
+    shape = replace(scene.shapes[0], border=None, finish="flat")
+    background = Background("plain", ((shape.rgb[0], 255 - shape.rgb[1], 99),))
+    picture = draw(replace(scene, shapes=(shape,), background=background), 640)
     rows, columns = np.nonzero((np.asarray(picture) == shape.rgb).all(-1))
     left, top, right, bottom = (round(value * 640) for value in shape.box)
     assert abs(columns.min() - left) <= 2
@@ -127,8 +129,8 @@ def test_a_few_steps_of_training_reduce_the_loss(codec, tmp_path: Path):
     model = Kosmos2ForConditionalGeneration(config)
     size = sum(weight.numel() for part in (model, aux) for weight in part.parameters())
     trainer = Trainer(0, plan, WORDS, Shared.of(size, 1), Barrier(1))
-    pictures = next(iter(Pictures(0, 4)))
-    seen_losses = [trainer.picture_step(pictures)["aux"] for _ in range(4)]
+    pictures = next(iter(Pictures(0, 8)))
+    seen_losses = [trainer.picture_step(pictures)["aux"] for _ in range(6)]
     assert seen_losses[-1] < seen_losses[0]
     batch = next(iter(Dialogues(trainer.codec, 0, 400, ((160, 1.0),))))
     losses = [trainer.dialogue_step(batch, pictures)["loss"] for _ in range(4)]
