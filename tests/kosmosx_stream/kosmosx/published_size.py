@@ -72,7 +72,11 @@ def by_transformers(folder: Path, tokens: int) -> list[Answer]:
 
 
 def by_vllm(folder: Path, tokens: int) -> list[Answer]:
-    os.environ |= {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_CPU_KVCACHE_SPACE": "1"}
+    os.environ |= {
+        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+        "VLLM_CPU_KVCACHE_SPACE": "1",
+        "VLLM_LOGGING_LEVEL": "ERROR",
+    }
     from vllm import LLM, SamplingParams  # noqa: PLC0415
 
     llm = LLM(
