@@ -7,7 +7,10 @@ import pytest
 from conversation.entries import Delta as LogDelta
 from conversation.entries import Ended, pack
 from conversation.ports import Write
+from kosmosx_stream.telemetry.telemetry import Telemetry
 from kosmosx_stream.turns.adoption import MAX_ADOPTIONS
+from kosmosx_stream.turns.models import Model
+from kosmosx_stream.turns.runner import Runner
 from tests.kosmosx_stream.instances import (
     END,
     LENGTH,
@@ -137,3 +140,23 @@ async def test_any_projection_goes_on_where_the_turn_goes_on(cluster: Cluster) -
         cluster.lapse()
         await second.sweeper.sweep()
         assert [event.data.decode() for event in await reading] == list(map(chr, answer()[:-1]))
+
+
+async def test_a_lost_turn_goes_on_with_the_model_that_began_it(cluster: Cluster) -> None:
+    """A server may have a second, cheaper one."""
+    async with (
+        cluster.instance(Engine(stalls=[5])) as first,
+        cluster.instance(Engine()) as second,
+    ):
+        its_own = Engine()
+        runner = Runner(its_own, cluster.history, Telemetry.off().meters, patience_s=1)
+        first_model = second.hub.models.of(started())
+        second.hub.models.serve({"kosmos-x": first_model, "m": Model(runner, Format())})
+        await begin(first)
+        await lose_owner(first)
+        cluster.lapse()
+        await second.sweeper.sweep()
+        assert (await finish(second))[-1] == "response.completed"
+        assert second.engine.requests == []
+        assert len(its_own.requests) == 1
+    assert await cluster.token_ids() == answer()
