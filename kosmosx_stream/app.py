@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
@@ -248,6 +249,9 @@ async def _run_model(app: Starlette, services: Services, progress: Progress) -> 
                 {name: _turns_of(model, services) for name, model in served.items()}
             )
             services.served = served
+            # What is here stays: the collector would go through it again with every few turns.
+            gc.collect()
+            gc.freeze()
             app.state.on_ready()
             await asyncio.Event().wait()
     except Exception as error:

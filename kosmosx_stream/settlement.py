@@ -1,6 +1,7 @@
 """From a response's log to what it costs. Usage is a sum over the log; so is the bill."""
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 import msgspec
 
@@ -44,6 +45,7 @@ def freeze(book: PriceBook) -> Price:
     return msgspec.convert(book, Price, from_attributes=True)
 
 
+@lru_cache(maxsize=64)  # Every token is priced.
 def thaw(price: Price) -> PriceBook:
     """The price book that a turn was admitted under."""
     return msgspec.convert(price, PriceBook, from_attributes=True)

@@ -8,6 +8,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from kosmosx_stream.protocol.errors import encode_websocket
 from kosmosx_stream.telemetry.meters import Meters
 from kosmosx_stream.transports.failures import to_api_error
+from kosmosx_stream.transports.promptly import within
 
 NORMAL_CLOSURE = 1000
 GOING_AWAY = 1001
@@ -47,8 +48,8 @@ class ClientSocket:
             Gone: the client is not there, or was dropped.
         """
         try:
-            async with asyncio.timeout(self._send_timeout_s):
-                await self._socket.send({"type": "websocket.send", "text": text})
+            send = self._socket.send({"type": "websocket.send", "text": text})
+            await within(self._send_timeout_s, send)
         except FAILED as error:
             raise Gone from error
 

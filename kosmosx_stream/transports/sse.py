@@ -6,13 +6,14 @@ from collections.abc import (
     AsyncGenerator,
     AsyncIterator,
     Callable,
+    Coroutine,
     Iterable,
     Iterator,
     Mapping,
     Sequence,
 )
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, cast
 
 from starlette.types import Message, Receive, Scope, Send
 
@@ -21,6 +22,7 @@ from kosmosx_stream.protocol import frames
 from kosmosx_stream.protocol.errors import ApiError, encode_sse
 from kosmosx_stream.protocol.frames import Event
 from kosmosx_stream.transports.failures import to_api_error
+from kosmosx_stream.transports.promptly import within
 from metering.authenticator import InvalidKey
 
 HEADERS = (
@@ -136,8 +138,8 @@ class EventStream:
 
     async def _send(self, send: Send, body: bytes) -> None:
         self._quiet = False
-        async with asyncio.timeout(self._send_timeout_s):
-            await send({"type": "http.response.body", "body": body, "more_body": True})
+        sending = send({"type": "http.response.body", "body": body, "more_body": True})
+        await within(self._send_timeout_s, cast("Coroutine[Any, Any, None]", sending))
 
     async def _keep_alive(self, send: Send) -> None:
         while True:
