@@ -125,6 +125,13 @@ class Delta(msgspec.Struct, frozen=True, tag=1):
     grounding: tuple[Grounding, ...] = ()
 
 
+def merged(first: Delta, second: Delta) -> Delta | None:
+    """Both as one; None where that would take a box away from its place in the text."""
+    if first.grounding or second.grounding:
+        return None
+    return Delta(first.token_ids + second.token_ids, first.text + second.text)
+
+
 class Ended(msgspec.Struct, frozen=True, kw_only=True, tag=2):
     """The end. `token_ids`, `text` and `grounding` are what was still held back."""
 

@@ -7,14 +7,15 @@ neither what an entry means nor who reads it.
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from conversation.ports import Conflict, EventLog, Lease, LogUnavailable, Write
 from kosmosx_stream.telemetry.meters import Meters
 
 logger = logging.getLogger(__name__)
 
-Verdict = asyncio.Future[None]
+Verdict = Callable[[Exception | None], None]
+"""Takes what became of a write: None, Fenced, Conflict or LogUnavailable."""
 
 
 class Committer:
@@ -33,12 +34,10 @@ class Committer:
         """Writes that wait for the next commit."""
         return len(self._pending)
 
-    def submit(self, write: Write) -> Verdict:
-        """Queue a write. The future raises Fenced, Conflict or LogUnavailable if it was refused."""
-        verdict: Verdict = asyncio.get_running_loop().create_future()
+    def submit(self, write: Write, verdict: Verdict) -> None:
+        """Queue a write; `verdict` is told what became of it, and may submit the next one."""
         self._pending.append((write, verdict))
         self._wake.set()
-        return verdict
 
     async def run(self) -> None:
         """Commit until cancelled; what was submitted before the cancellation is still committed."""
@@ -63,14 +62,14 @@ class Committer:
         await self._log.renew(leases, 0)
 
     async def _commit_pending(self) -> None:
+        """Commit until nothing is left, what the verdicts lead to included."""
         async with self._committing:
-            await self._commit()
+            while self._pending:
+                await self._commit()
 
     async def _commit(self) -> None:
         self._wake.clear()
         batch, self._pending = self._pending, []
-        if not batch:
-            return
         began = time.perf_counter()
         try:
             outcomes = await self._log.append([write for write, _ in batch], self._lease_ttl_s)
@@ -82,10 +81,13 @@ class Committer:
             outcomes = [LogUnavailable("the commit failed")] * len(batch)
         self._meters.commit_duration.observe(time.perf_counter() - began)
         self._meters.commit_writes.observe(len(batch))
-        for (_, verdict), outcome in zip(batch, outcomes, strict=True):
+        for (write, verdict), outcome in zip(batch, outcomes, strict=True):
             if outcome is not None:
                 self._meters.commit_failures[_reason(outcome)].inc()
-            _settle(verdict, outcome)
+            try:
+                verdict(outcome)
+            except Exception:
+                logger.exception("%s did not take its verdict", write.lease.response_id)
 
 
 def _reason(refusal: Exception) -> str:
@@ -96,12 +98,3 @@ def _reason(refusal: Exception) -> str:
             return "unavailable"
         case _:
             return "fenced"
-
-
-def _settle(verdict: Verdict, outcome: Exception | None) -> None:
-    if verdict.done():
-        return
-    if outcome is None:
-        verdict.set_result(None)
-    else:
-        verdict.set_exception(outcome)

@@ -20,7 +20,6 @@ from conversation.ports import (
     Claim,
     Conflict,
     EventLog,
-    Fenced,
     Lease,
     LogUnavailable,
     NotFound,
@@ -186,6 +185,20 @@ class Hub:
         """The turn's lease, and what it may spend."""
         try:
             await self._ledger.touch(session.principal.account_id, session.id, time.time())
+        except books.SessionClosed as error:
+            raise session_closed(session.id) from error
+        # The books may be slow; the lease is short, and lives on once the turn is held.
+        started = await self._spending.set_aside(started, cheaper)
+        try:
+            return await self._acquire(session, started, reserved), started
+        except BaseException:
+            await self._spending.give_back(started)
+            raise
+
+    async def _acquire(
+        self, session: LiveSession, started: Started, reserved: Lease | None
+    ) -> Lease:
+        try:
             lease = await self._log.acquire(
                 started.response_id,
                 self._settings.lease_ttl_s,
@@ -193,7 +206,7 @@ class Hub:
                 reserved,
                 session.id,
             )
-        except (books.SessionClosed, Barred) as error:
+        except Barred as error:
             raise session_closed(session.id) from error
         except Conflict as error:
             raise errors.conversation_locked() from error
@@ -203,12 +216,7 @@ class Hub:
             raise _log_unavailable() from error
         if lease is None:
             raise errors.Conflict("The response is live already.", code="conflict")
-        try:
-            started = await self._spending.set_aside(started, cheaper)
-        except BaseException:
-            await self._log.release(lease, session_id=session.id)
-            raise
-        return lease, started
+        return lease
 
     async def _begin(self, session: LiveSession, started: Started, lease: Lease) -> LiveResponse:
         watch, started = self._telemetry.begin_turn(started)
@@ -216,15 +224,14 @@ class Hub:
         chat_format = self.models.of(started).chat_format
         try:
             effects = session.machine.say(started, chat_format.decoder())
-            verdicts = self._turns.carry_out(session, effects)
-            await asyncio.shield(verdicts[0])
+            self._turns.carry_out(session, effects)
         except SessionClosed as error:
             self._turns.forget(live)
             await self._log.release(lease, session_id=session.id)
             await self._spending.give_back(started)
             raise session_closed(session.id) from error
-        except (Fenced, Conflict, LogUnavailable) as error:
-            raise _log_unavailable() from error
+        if not await asyncio.shield(live.begun):
+            raise _log_unavailable()
         return live
 
     # -- stopping --------------------------------------------------------------------------

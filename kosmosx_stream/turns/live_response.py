@@ -1,5 +1,8 @@
 """A live response on this instance: its place in the log, its committed events, its readers.
 
+One write of it is under way at a time; what is published meanwhile goes into the next one, deltas
+as one: a store that is slower than the engine makes larger entries, and no queue.
+
 Readers see an event only after its entry was committed, and the terminal events only after the
 turn was settled: whoever has read `response.completed` finds it on the bill.
 """
@@ -8,15 +11,18 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 
-from conversation.entries import Delta, Ended, Entry, Started, pack
+from conversation.entries import Delta, Ended, Entry, Started, merged, pack
 from conversation.items import Turn
 from conversation.ports import Conflict, Lease, Write
 from kosmosx_stream.protocol.fold import Fold, Projection
 from kosmosx_stream.protocol.frames import Event
 from kosmosx_stream.protocol.projection import Projector
 from kosmosx_stream.telemetry.turn_watch import TurnWatch
-from kosmosx_stream.turns.committer import Committer, Verdict
+from kosmosx_stream.turns.committer import Committer
 from kosmosx_stream.turns.session import displaced
+
+AHEAD_TOKENS = 32
+"""An answer is generated at most so far ahead of its log. Nobody sees or pays what is not in it."""
 
 
 class LogLost(Exception):
@@ -73,12 +79,19 @@ class LiveResponse:
         self._on_lost = on_lost
         self._views: dict[Projection, _View] = {}
         self._readable = len(entries)
-        self._submitted = len(entries)
+        self._held: list[Entry] = []
+        self._turn: Turn | None = None
+        self._writing = False
+        self._ahead_tokens = 0
         self._finished = False
         self._lost = False
-        self._changed = asyncio.Event()
         self._changed_at = 0.0
-        self.ended: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._loop = asyncio.get_running_loop()
+        self._waiting: list[asyncio.Future[None]] = []
+        self._caught_up: asyncio.Future[None] | None = None
+        self.begun: asyncio.Future[bool] = self._loop.create_future()
+        """True once something is committed, False if the log was lost before that."""
+        self.ended: asyncio.Future[bool] = self._loop.create_future()
         """True once the last entry is committed, False if the log was lost before that."""
 
     @property
@@ -87,14 +100,20 @@ class LiveResponse:
         said = (entry for entry in self.entries if isinstance(entry, Delta | Ended))
         return sum(len(entry.token_ids) for entry in said)
 
-    def publish(self, entry: Entry, turn: Turn | None = None) -> Verdict:
+    def publish(self, entry: Entry, turn: Turn | None = None) -> None:
         """Append an entry; its events are readable once it is committed."""
-        write = Write(lease=self.lease, expected=self._submitted, entries=(pack(entry),), turn=turn)
-        self._submitted += 1
-        self.watch.submitted()
-        verdict = self._committer.submit(write)
-        verdict.add_done_callback(lambda done: self._committed(entry, done))
-        return verdict
+        self._hold(entry)
+        self._turn = turn
+        if not self._writing:
+            self._write()
+
+    def until_caught_up(self) -> asyncio.Future[None] | None:
+        """What to wait for before more is generated; None while the log keeps up."""
+        if self._ahead_tokens < AHEAD_TOKENS or self._lost:
+            return None
+        if self._caught_up is None or self._caught_up.done():
+            self._caught_up = self._loop.create_future()
+        return self._caught_up
 
     def finish(self) -> None:
         """The turn is settled: let the last entry be read."""
@@ -107,8 +126,9 @@ class LiveResponse:
         if self._lost or self._finished:
             return
         self._lost = True
-        if not self.ended.done():
-            self.ended.set_result(False)
+        for future in (self.begun, self.ended):
+            if not future.done():
+                future.set_result(False)
         self._wake()
         self._on_lost()
 
@@ -144,7 +164,7 @@ class LiveResponse:
                 elif self._lost:
                     raise LogLost(after)
                 else:
-                    await self._changed.wait()
+                    await self._news()
                     news_at = self._changed_at
         finally:
             self.readers -= 1
@@ -158,29 +178,65 @@ class LiveResponse:
         view.catch_up(self.entries, self._readable)
         return view
 
-    def _committed(self, entry: Entry, verdict: Verdict) -> None:
-        error = asyncio.CancelledError() if verdict.cancelled() else verdict.exception()
-        if isinstance(error, Conflict) and isinstance(entry, Ended):
-            self._end_beside(entry)
-            return
-        if error is not None:
-            self.lose()
-            return
-        self.entries.append(entry)
-        self.watch.committed(0 if isinstance(entry, Started) else len(entry.token_ids))
-        if isinstance(entry, Ended):
-            if not self.ended.done():
-                self.ended.set_result(True)
-            return
-        self._readable = len(self.entries)
-        self._wake()
-
-    def _end_beside(self, entry: Ended) -> None:
-        """Another turn got into the conversation first: the answer stands, its place is taken."""
-        self._submitted -= 1
-        self.publish(displaced(entry))
+    async def _news(self) -> None:
+        """Wait until more can be read, or nothing more will come."""
+        news = self._loop.create_future()
+        self._waiting.append(news)
+        await news
 
     def _wake(self) -> None:
         self._changed_at = time.perf_counter()
-        self._changed.set()
-        self._changed = asyncio.Event()
+        waiting, self._waiting = self._waiting, []
+        if self._caught_up is not None:
+            waiting.append(self._caught_up)
+        for future in waiting:
+            if not future.done():  # Who waited may have left.
+                future.set_result(None)
+
+    # -- writing ---------------------------------------------------------------------------
+
+    def _hold(self, entry: Entry) -> None:
+        if isinstance(entry, Delta):
+            self._ahead_tokens += len(entry.token_ids)
+            last = self._held[-1] if self._held else None
+            if isinstance(last, Delta) and (both := merged(last, entry)) is not None:
+                self._held[-1] = both
+                return
+        self._held.append(entry)
+
+    def _write(self) -> None:
+        entries, self._held = self._held, []
+        self._writing, self._ahead_tokens = True, 0
+        write = Write(
+            lease=self.lease,
+            expected=len(self.entries),
+            entries=tuple(map(pack, entries)),
+            turn=self._turn,
+        )
+        self.watch.submitted()
+        self._committer.submit(write, lambda error: self._committed(entries, error))
+
+    def _committed(self, entries: list[Entry], error: Exception | None) -> None:
+        self._writing = False
+        last = entries[-1]
+        if isinstance(error, Conflict) and isinstance(last, Ended):
+            # Another turn got into the conversation first: the answer stands, its place is taken.
+            self._held = entries[:-1]
+            self.publish(displaced(last))
+            return
+        if error is not None:
+            self._held.clear()
+            self.lose()
+            return
+        self.entries += entries
+        said = (entry for entry in entries if not isinstance(entry, Started))
+        self.watch.committed(sum(len(entry.token_ids) for entry in said))
+        if self._held:
+            self._write()
+        if not self.begun.done():
+            self.begun.set_result(True)
+        if isinstance(last, Ended) and not self.ended.done():
+            self.ended.set_result(True)
+        # The end is read when it is settled.
+        self._readable = len(self.entries) - isinstance(last, Ended)
+        self._wake()

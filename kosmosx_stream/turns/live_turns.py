@@ -16,7 +16,7 @@ from kosmosx_stream.engines.port import Delta
 from kosmosx_stream.settings import Settings
 from kosmosx_stream.telemetry.telemetry import Telemetry
 from kosmosx_stream.telemetry.turn_watch import TurnWatch
-from kosmosx_stream.turns.committer import Committer, Verdict
+from kosmosx_stream.turns.committer import Committer
 from kosmosx_stream.turns.elsewhere import Elsewhere
 from kosmosx_stream.turns.ending import Ending, Owe
 from kosmosx_stream.turns.live_response import LiveResponse
@@ -159,14 +159,12 @@ class LiveTurns:
 
     # -- effects ---------------------------------------------------------------------------
 
-    def carry_out(self, session: LiveSession, effects: Sequence[Effect]) -> list[Verdict]:
-        """Carry effects out in order; returns the verdicts of what was published."""
-        verdicts: list[Verdict] = []
+    def carry_out(self, session: LiveSession, effects: Sequence[Effect]) -> None:
+        """Carry effects out in order."""
         for effect in effects:
             match effect:
                 case Publish():
-                    live = self._live[effect.response_id]
-                    verdicts.append(live.publish(effect.entry, effect.turn))
+                    self._live[effect.response_id].publish(effect.entry, effect.turn)
                 case Generate():
                     self._generate(session, effect.started)
                 case Abort():
@@ -177,13 +175,13 @@ class LiveTurns:
                     self.spawn(self._settle(session, self._live[effect.response_id]))
                 case Close():
                     self.spawn(self.sessions.close_books(session, effect.reason))
-        return verdicts
 
     def _generate(self, session: LiveSession, started: Started) -> None:
         """Give the turn its task."""
         response_id = started.response_id
+        live = self._live[response_id]
 
-        def on_delta(delta: Delta) -> list[Verdict]:
+        def on_delta(delta: Delta) -> asyncio.Future[None] | None:
             effects = session.machine.delta(
                 response_id,
                 delta.token_ids,
@@ -191,7 +189,8 @@ class LiveTurns:
                 finish_reason=delta.finish_reason,
                 cached_tokens=delta.cached_tokens,
             )
-            return self.carry_out(session, effects)
+            self.carry_out(session, effects)
+            return live.until_caught_up()
 
         def on_failure(code: str, message: str) -> None:
             self.stop(session, response_id, "error", code, message)
@@ -199,7 +198,7 @@ class LiveTurns:
         running = self._models.of(started).runner.run(
             started, lambda: session.machine.answer_ids(response_id), on_delta, on_failure
         )
-        watched = self._live[response_id].watch.generating(running)
+        watched = live.watch.generating(running)
         self._generating[response_id] = self.spawn(watched)
 
     def _abort(self, response_id: str) -> None:

@@ -7,10 +7,10 @@ token that it has: a greedy answer reads as if nothing had happened.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from conversation.entries import Started
-from conversation.ports import Conflict, Fenced, History, LogUnavailable
+from conversation.ports import History
 from kosmosx_stream.engines.port import (
     Delta,
     Engine,
@@ -21,7 +21,6 @@ from kosmosx_stream.engines.port import (
     ImageInput,
 )
 from kosmosx_stream.telemetry.meters import Meters
-from kosmosx_stream.turns.committer import Verdict
 
 logger = logging.getLogger(__name__)
 
@@ -29,8 +28,8 @@ MAX_DEATHS = 3
 """Engines that a turn may outlive: a prompt that kills them must not kill them for ever."""
 POLL_INTERVAL_S = 0.1
 
-OnDelta = Callable[[Delta], Sequence[Verdict]]
-"""Takes a delta to the session; returns the commits that it led to."""
+OnDelta = Callable[[Delta], asyncio.Future[None] | None]
+"""Takes a delta to the session; returns what to wait for before the next one, if for anything."""
 OnFailure = Callable[[str, str], object]
 """Takes an error code and a message for the client."""
 Answered = Callable[[], tuple[int, ...]]
@@ -55,8 +54,6 @@ class Runner:
         """Generate the answer. Cancelling this task frees the engine's work on it."""
         try:
             await self._generate(started, answered, on_delta)
-        except (Fenced, Conflict, LogUnavailable):
-            pass  # The response was given up where the verdict arrived.
         except EngineRefused as error:
             on_failure("invalid_prompt", str(error))
         except EngineError:
@@ -72,9 +69,8 @@ class Runner:
                 request = await self._request(started, answered(), attempt=death)
                 async with contextlib.aclosing(self._engine.generate(request)) as deltas:
                     async for delta in deltas:
-                        for verdict in on_delta(delta):
-                            # Backpressure: the next step is taken when this one is durable.
-                            await asyncio.shield(verdict)
+                        if (caught_up := on_delta(delta)) is not None:
+                            await caught_up  # Backpressure: the log is far behind.
             except EngineDead:
                 self._meters.engine_losses.inc()
                 if death == MAX_DEATHS or not await self._engine_is_back():

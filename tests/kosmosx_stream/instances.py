@@ -29,6 +29,8 @@ from metering.authenticator import Principal
 from metering.store import Store
 
 LENGTH = 12
+STEP = 4
+"""Turns of the loop that a token takes: longer than a commit into memory, as with real engines."""
 END = 0
 PROMPT = (7, 8, 9)
 PRINCIPAL = Principal("acct", "")
@@ -113,6 +115,8 @@ class Engine:
             if position in self.stalls:
                 self.stalled.set()
                 await self.go.wait()
+            for _ in range(STEP):
+                await asyncio.sleep(0)
             token = answer()[position]
             last = position + 1 == len(answered) + request.max_tokens
             finish = "stop" if token == END else "length" if last else None

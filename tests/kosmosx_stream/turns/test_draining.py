@@ -46,7 +46,7 @@ async def test_what_is_being_committed_is_handed_over_too(
         await held.wait()
         return await append(writes, ttl_s)
 
-    async with cluster.instance(Engine()) as first, cluster.instance(Engine()) as second:
+    async with cluster.instance(Engine(stalls=[5])) as first, cluster.instance(Engine()) as second:
         await begin(first)
         monkeypatch.setattr(cluster.log, "append", slow_append)
         await going.wait()
