@@ -23,12 +23,13 @@ import msgspec
 import uvloop
 
 TIMEOUT_S = 120.0
+REFUSAL = b'"type":"error"'
 ENDS = (
     b'"type":"response.completed"',
     b'"type":"response.incomplete"',
     b'"type":"response.failed"',
     b"data: [DONE]",
-    b'"type":"error"',
+    REFUSAL,
 )
 TOKENS = re.compile(rb'"(?:output|completion)_tokens":\s?(\d+)')
 SHORT_BYTES = 126
@@ -137,6 +138,8 @@ class Stream(asyncio.Protocol):
         if self._ending or any(end in text for end in ENDS):
             self._ending = True
         self.rest += data
+        if REFUSAL in text and not self.ended.done():
+            self.ended.set_exception(ConnectionError(text.decode(errors="replace")))
         if len(self.rest) > 2 * KEPT_BYTES:
             del self.rest[:-KEPT_BYTES]
         if self._ending and (told := TOKENS.findall(self.rest)):
