@@ -1,7 +1,8 @@
 """The instruments: one for each metric of `names`, bound to its labels before it is used.
 
 They are prometheus_client's, not OpenTelemetry's: recording is ten times as cheap (0.6 us against
-5), and their exemplars reach Prometheus. `otlp_metrics` reads the same registry.
+5), and their exemplars reach Prometheus. `otlp_metrics` reads the same registry. Those that every
+token moves are cheaper still (`step_meters`).
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -23,11 +24,13 @@ from prometheus_client import (
 from conversation.entries import EndReason
 from kosmosx_stream.telemetry import names
 from kosmosx_stream.telemetry.names import Metric
+from kosmosx_stream.telemetry.step_meters import StepCounter, StepHistogram
 
 PROVIDER_NAME = "kosmosx"
 TRANSPORTS = ("http", "websocket")
 
 _Kind = TypeVar("_Kind", Counter, Gauge, Histogram)
+_Step = TypeVar("_Step", StepCounter, StepHistogram)
 _Value = TypeVar("_Value", Counter, Gauge)
 
 
@@ -51,21 +54,21 @@ class Meters:
             )
             for model, labels in series.items()
         }
-        self.inter_token_gap = self._histogram(names.INTER_TOKEN_GAP)
-        self.follow_lag = self._histogram(names.FOLLOW_LAG)
+        self.inter_token_gap = self._step(StepHistogram, names.INTER_TOKEN_GAP)
+        self.follow_lag = self._step(StepHistogram, names.FOLLOW_LAG)
         self.refusals = self._counter(names.REFUSALS)
         self.http_duration = self._histogram(names.HTTP_DURATION)
         self.connections = self._each(self._gauge(names.CONNECTIONS_OPEN), TRANSPORTS)
         self.engine_losses = self._counter(names.ENGINE_LOSSES)
-        self.commit_duration = self._histogram(names.COMMIT_DURATION)
-        self.commit_writes = self._histogram(names.COMMIT_WRITES)
+        self.commit_duration = self._step(StepHistogram, names.COMMIT_DURATION)
+        self.commit_writes = self._step(StepHistogram, names.COMMIT_WRITES)
         self.commit_failures = self._counters(
             names.COMMIT_FAILURES, ("fenced", "conflict", "unavailable")
         )
-        self.tokens_committed = self._counter(names.TOKENS_COMMITTED)
+        self.tokens_committed = self._step(StepCounter, names.TOKENS_COMMITTED)
         self.adoptions = self._counters(names.ADOPTIONS, ("continued", "ended", "settled"))
         self.turns_lost = self._counter(names.TURNS_LOST)
-        self.loop_lag = self._histogram(names.LOOP_LAG)
+        self.loop_lag = self._step(StepHistogram, names.LOOP_LAG)
         self.tokens = self._counters(names.TOKENS, ("input", "output"))
         self.tokens_cached = self._counter(names.TOKENS_CACHED)
         self.images = self._counter(names.IMAGES)
@@ -121,6 +124,9 @@ class Meters:
     def _each(metric: _Value, values: Iterable[str]) -> dict[str, _Value]:
         """Its series, all there from the beginning: the first event is a rise too."""
         return {value: metric.labels(value) for value in values}
+
+    def _step(self, kind: type[_Step], metric: Metric) -> _Step:
+        return kind(metric, self.registry) if self.enabled else cast("_Step", _NOTHING)
 
     def _make(self, kind: type[_Kind], metric: Metric, **options: Any) -> _Kind:
         if not self.enabled:
