@@ -9,14 +9,17 @@ alter table public.budgets
     add column fallback_micro_usd bigint not null default 0 check (fallback_micro_usd >= 0);
 
 create or replace function public.schema_version() returns integer
-language sql immutable set search_path = '' as $$ select 2 $$;
+language sql immutable security definer set search_path = '' as $$ select 2 $$;
 
+-- Servers of the version before say nothing of the cheaper model.
 create or replace function public.set_budget(record text) returns void
 language plpgsql security definer set search_path = '' as $$
 begin
     perform public.require_active_account(record::json ->> 'account_id');
     insert into public.budgets
-        select * from json_populate_record(null::public.budgets, record::json)
+        select * from jsonb_populate_record(
+            null::public.budgets, '{"fallback_micro_usd": 0}' || record::jsonb
+        )
         on conflict (account_id) do update
             set limit_micro_usd = excluded.limit_micro_usd, hard = excluded.hard,
                 locked = excluded.locked, fallback_micro_usd = excluded.fallback_micro_usd;
@@ -49,7 +52,7 @@ create function public.hold(
     most_micro_usd bigint,
     at double precision,
     until double precision,
-    fallback boolean
+    fallback boolean default false
 ) returns text
 language plpgsql security definer set search_path = '' as $$
 declare

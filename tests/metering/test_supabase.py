@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,7 +13,7 @@ import msgspec
 import pytest
 from postgrest import APIError
 
-from metering.budgets import Budget
+from metering.budgets import Budget, Standing
 from metering.errors import StoreTooNew, StoreUnavailable
 from metering.ledger import Recorded
 from metering.store import Store
@@ -130,6 +131,20 @@ async def test_a_schema_of_another_version_is_refused(
     monkeypatch.setattr(database, "SCHEMA_VERSION", database.SCHEMA_VERSION + known)
     with pytest.raises(error, match="schema"):
         await open_supabase(supabase.url, supabase.service_key)
+
+
+async def test_servers_of_the_version_before_go_on(store: Store, supabase: SupabaseProject) -> None:
+    """They know nothing of a cheaper model; the tables are migrated while they run."""
+    budget = {"account_id": "acct_1", "limit_micro_usd": 50, "hard": True, "locked": False}
+    supabase.call("set_budget", record=json.dumps(budget)).raise_for_status()
+    held = supabase.call(
+        "hold", account_id="acct_1", response_id="r", least_micro_usd="1", most_micro_usd="9",
+        at=1.0, until=2.0,
+    ).raise_for_status()  # fmt: skip
+    assert json.loads(held.json())["hold"]["granted_micro_usd"] == 9
+    assert await store.budgets.standing("acct_1", 1.5) == Standing(
+        limit_micro_usd=50, hard=True, locked=False, spent_micro_usd=0, held_micro_usd=9
+    )
 
 
 async def test_a_server_that_does_not_answer_is_given_up() -> None:
