@@ -25,6 +25,7 @@ from conversation.entries import EndReason
 from kosmosx_stream.telemetry import names
 from kosmosx_stream.telemetry.names import Metric
 from kosmosx_stream.telemetry.step_meters import StepCounter, StepHistogram
+from kosmosx_stream.telemetry.vllm_families import VllmFamilies
 
 PROVIDER_NAME = "kosmosx"
 TRANSPORTS = ("http", "websocket")
@@ -92,6 +93,7 @@ class Meters:
             ProcessCollector(registry=self.registry)
             PlatformCollector(registry=self.registry)
             GCCollector(registry=self.registry)
+            self.registry.register(VllmFamilies())
 
     def of(self, model: str) -> "ModelMeters":
         """Those of one model. A server may have been renamed since a turn began."""
