@@ -121,7 +121,7 @@ def test_a_server_that_is_stopped_finishes_and_takes_nothing_new(
     slow_server: ServerProcess,
 ) -> None:
     official = client(slow_server)
-    asked = {"model": MODEL, "input": "What can you do?", "max_output_tokens": 40}
+    asked = {"model": MODEL, "input": "What can you do?", "max_output_tokens": 80}
     with official.responses.create(**asked, stream=True) as stream:
         events = iter(stream)
         seen = [next(events) for _ in range(5)]
