@@ -5,7 +5,8 @@
 A real server that says 200 words a second and never stops, a real Chromium whose processor is
 slowed down, and one answer. Measured in the page, in two stretches, at the answer's beginning and
 when it is long: tokens that arrived, frames that were painted and how long they took, tasks of more
-than 50 ms, and words that were finished and moved. Takes about half a minute.
+than 50 ms, lines that were full and moved, and processor time of the page's thread for each token
+(which other programs do not change; throttling does, by its factor). Takes about half a minute.
 """
 
 import argparse
@@ -19,7 +20,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from playwright.async_api import Page, async_playwright, expect
+from playwright.async_api import CDPSession, Page, async_playwright, expect
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -34,7 +35,15 @@ LENGTH = 1_000_000
 """Mean tokens of an answer: it is the reader who stops."""
 WINDOW = 16_000
 """Tokens; an answer takes a quarter of them: twenty seconds."""
-COLUMNS = ("tokens_per_s", "frames_per_s", "frame_p95_ms", "long_tasks", "longest_ms", "moved")
+COLUMNS = (
+    "cpu_ms_per_token",
+    "tokens_per_s",
+    "frames_per_s",
+    "frame_p95_ms",
+    "long_tasks",
+    "longest_ms",
+    "moved",
+)
 
 WATCH = """() => {
     const seen = (window.seen = { frames: [], long: [] });
@@ -71,6 +80,7 @@ END = """() => {
     const now = window.lines();
     const sorted = frames.toSorted((a, b) => a - b);
     return {
+        tokens: window.tokens() - tokens,
         tokens_per_s: (window.tokens() - tokens) / seconds,
         frames_per_s: frames.length / seconds,
         frame_p95_ms: sorted[Math.floor(frames.length * 0.95)],
@@ -90,11 +100,21 @@ def long_model(folder: Path) -> Path:
     return folder
 
 
-async def stretch(page: Page, seconds: float) -> dict[str, float]:
+async def processor_s(devtools: CDPSession) -> float:
+    """What the page's own thread has computed so far, whoever else wanted the processor."""
+    metrics = (await devtools.send("Performance.getMetrics"))["metrics"]
+    return float(next(each["value"] for each in metrics if each["name"] == "TaskDuration"))
+
+
+async def stretch(page: Page, devtools: CDPSession, seconds: float) -> dict[str, float]:
     """What was seen in some seconds."""
     await page.evaluate(BEGIN)
+    before_s = await processor_s(devtools)
     await asyncio.sleep(seconds)
-    return dict(await page.evaluate(END))
+    after_s = await processor_s(devtools)
+    seen = dict(await page.evaluate(END))
+    tokens = seen.pop("tokens")
+    return {"cpu_ms_per_token": 1000 * (after_s - before_s) / max(1, tokens)} | seen
 
 
 async def measure(server: ServerProcess, seconds: float, slowdown: float) -> dict[str, Any]:
@@ -106,14 +126,15 @@ async def measure(server: ServerProcess, seconds: float, slowdown: float) -> dic
         demo = Demo(page, server.base_url)
         await demo.open(server.key)
         devtools = await page.context.new_cdp_session(page)
+        await devtools.send("Performance.enable", {"timeDomain": "threadTicks"})
         await devtools.send("Emulation.setCPUThrottlingRate", {"rate": slowdown})
         await page.evaluate(WATCH)
         await demo.ask("Say much.")
         await expect(demo.turn(0).locator(".answer")).to_have_text(
             re.compile(".{200}"), timeout=ANSWER_TIMEOUT_MS
         )
-        early = await stretch(page, seconds / 2)
-        late = await stretch(page, seconds / 2)
+        early = await stretch(page, devtools, seconds / 2)
+        late = await stretch(page, devtools, seconds / 2)
         await browser.close()
         return {"early": early, "late": late, "problems": demo.problems}
 
@@ -141,9 +162,9 @@ def main() -> None:
         finally:
             server.stop()
     print(f"{TOKENS_PER_S} tokens/s, processor slowed down {asked.slowdown:g} times")
-    print(f"{'':8}" + "".join(f"{name:>15}" for name in COLUMNS))
+    print(f"{'':8}" + "".join(f"{name:>18}" for name in COLUMNS))
     for name in ("early", "late"):
-        print(f"{name:8}" + "".join(f"{found[name][each]:15.1f}" for each in COLUMNS))
+        print(f"{name:8}" + "".join(f"{found[name][each]:18.2f}" for each in COLUMNS))
     print(*found["problems"], sep="\n")
     if asked.json:
         about = {"tokens_per_s": TOKENS_PER_S, "slowdown": asked.slowdown, "cores": os.cpu_count()}
