@@ -41,7 +41,7 @@ export class Stage {
 		byId("toggle-boxes").setAttribute("aria-pressed", String(this.boxes));
 		setText(byId("caption"), picture ? `${picture.name} · ${picture.width} × ${picture.height}` : "");
 		const several = all.length > 0 && picturesBefore(state, turn).length > 1;
-		setText(byId("which"), several ? marks.length ? t("The model does not say which picture a box is on. It is drawn on the last one, this one.") : t("The boxes are drawn on the last picture: the model does not say on which they are.") : "");
+		setText(byId("which"), several ? t("Boxes are drawn on the last picture: the model does not say which one they are on.") : "");
 	}
 
 	/** What draws pictures is loaded with the first one. */

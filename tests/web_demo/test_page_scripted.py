@@ -180,7 +180,7 @@ async def test_boxes_of_several_pictures_say_where_they_are_drawn(
     script.end("completed", identity)
     await demo.answered(0)
     await expect(demo.boxes).to_have_count(1)
-    await expect(which).to_contain_text("does not say which picture")
+    await expect(which).to_contain_text("drawn on the last picture")
     thumbs = demo.turn(0).locator(".thumb")
     await expect(demo.turn(0).locator(".thumb[data-boxed]")).to_have_count(1)
     await thumbs.first.click()
