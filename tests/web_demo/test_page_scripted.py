@@ -10,7 +10,7 @@ import pytest
 from playwright.async_api import Page, Route, WebSocketRoute, expect
 
 import web_demo
-from tests.web_demo.demo import Demo
+from tests.web_demo.demo import ANSWER_TIMEOUT_MS, Demo
 
 SAMPLES = web_demo.FOLDER / "samples"
 USAGE = {
@@ -150,13 +150,17 @@ async def test_a_token_costs_the_same_however_long_the_answer_is(
     costs = []
     for stretch in ("early", "late"):
         await demo.page.evaluate(BEGIN)
-        for number in range(200):
+        for number in range(100):
             script.say(f"{stretch}{number} ")
-            if number % 40 == 39:
-                await expect(answer).to_contain_text(f"{stretch}{number}")
+            if number % 20 == 19:
+                await expect(answer).to_contain_text(
+                    f"{stretch}{number}", timeout=ANSWER_TIMEOUT_MS
+                )
         costs.append(await demo.page.evaluate(END))
         script.say("\n\n- a *list*\n- of `two`\n\n> and a quote\n\n" * 40)
-        await expect(answer.locator("blockquote")).to_have_count(40 * len(costs))
+        await expect(answer.locator("blockquote")).to_have_count(
+            40 * len(costs), timeout=ANSWER_TIMEOUT_MS
+        )
     assert [(cost["removed"], cost["moved"]) for cost in costs] == [(0, 0), (0, 0)]
     early, late = (cost["made"] for cost in costs)
     assert late < 1.5 * early, "what is finished is drawn anew"
