@@ -118,7 +118,7 @@ class MemoryEventLog:
         leases = sorted((lapses, name) for name, lapses in self._leases.items())
         lapsed = [name for lapses, name in leases if lapses <= now]
         next_s = leases[len(lapsed)][0] - now if len(lapsed) < len(leases) else None
-        return Lapsed(lapsed[:limit], next_s)
+        return Lapsed(lapsed[:limit], now, next_s)
 
     async def read(self, response_id: str, start: int = 0, limit: int | None = None) -> list[bytes]:
         return self._logs.get(response_id, [])[start:][:limit]

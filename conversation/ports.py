@@ -48,10 +48,12 @@ class Reserved(msgspec.Struct, frozen=True):
 class Lapsed(msgspec.Struct, frozen=True):
     """Responses whose lease has lapsed before they were released, the longest lapsed first.
 
-    `next_s`: seconds until the next lease lapses, unless it is renewed; None if none is held.
+    `at_s`: the time by the clock that leases lapse by. `next_s`: seconds until the next lease
+    lapses, unless it is renewed; None if none is held.
     """
 
     response_ids: list[str]
+    at_s: float
     next_s: float | None = None
 
 

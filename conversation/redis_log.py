@@ -143,9 +143,9 @@ class RedisEventLog:
 
     async def expired(self, limit: int) -> Lapsed:
         """Responses whose lease lapsed, the longest lapsed first."""
-        names, next_ms = await self._expired(limit)
+        names, at_ms, next_ms = await self._expired(limit)
         next_s = next_ms / 1000 if next_ms >= 0 else None
-        return Lapsed([name.decode() for name in names], next_s)
+        return Lapsed([name.decode() for name in names], at_ms / 1000, next_s)
 
     async def read(self, response_id: str, start: int = 0, limit: int | None = None) -> list[bytes]:
         """Entries from index `start` on, at most `limit`."""

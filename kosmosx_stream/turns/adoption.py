@@ -28,8 +28,8 @@ BATCH = 1000
 AT_ONCE = 16
 """So many are taken over side by side: each waits for the store's disk."""
 SECOND_LOOK_S = 0.1
-"""Where the store itself stood still, its leases lapsed all at once, and their owners' renewals are
-on their way."""
+"""Where the store itself stood still, or its clock jumped ahead, its leases lapsed all at once, and
+their owners' renewals are on their way."""
 MAX_ADOPTIONS = 3
 """A turn that was lost more often than this is ended: its prompt may be what kills its owners."""
 
@@ -55,7 +55,8 @@ class Adoption:
         self._ending = ending
         self._lease_ttl_s = lease_ttl_s
         self._looked_at = -math.inf
-        """When the store last answered, on the monotonic clock."""
+        """When the store last answered, on the monotonic clock; and what its own clock showed."""
+        self._looked_at_its_s = -math.inf
         self._telemetry = telemetry
         self._unreadable: set[str] = set()
         """What only servers of another version can go on with."""
@@ -66,8 +67,10 @@ class Adoption:
         Returns the seconds until the next lease lapses, unless it is renewed; None if none is held.
         """
         found = await self._log.expired(BATCH)
-        unseen_s = time.monotonic() - self._looked_at
-        self._looked_at = time.monotonic()
+        now = time.monotonic()
+        # By the faster of the two clocks.
+        unseen_s = max(now - self._looked_at, found.at_s - self._looked_at_its_s)
+        self._looked_at, self._looked_at_its_s = now, found.at_s
         # Those of ours are late with their renewals.
         lapsed = [each for each in found.response_ids if not self._turns.get(each)]
         if lapsed:

@@ -123,7 +123,9 @@ async def test_the_oracle_notices(control: Control, tmp_path: Path) -> None:
 
 
 SLOW_FSYNC = Path(__file__).with_name("slow_fsync.c")
+JUMPING_CLOCK = Path(__file__).with_name("jumping_clock.c")
 FSYNC_EVERY_S = 1.0
+CLOCK_JUMP_S = 3600
 
 
 @pytest.fixture
@@ -156,3 +158,31 @@ async def test_the_oracle_notices_a_store_that_acknowledges_too_early(
     campaign = Campaign(folder, seed=SEED, faults=faults, at_once=1, settle_s=5, patience_s=15)
     verdict = (await campaign.run(Control.strikes)).verdict
     assert verdict.mismatches > 0, verdict
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+async def test_the_store_s_own_clock_may_jump(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An hour ahead, and back: all leases lapse at once, or seem to hold for an hour."""
+    library, ahead = tmp_path / "jumping_clock.so", tmp_path / "ahead"
+    command = ["cc", "-shared", "-fPIC", "-o", str(library), str(JUMPING_CLOCK), "-ldl"]
+    await asyncio.to_thread(subprocess.run, command, check=True)
+
+    async def jump(world: World, strike: Strike) -> None:
+        async with strike.on(world.store), Redis.from_url(world.store.valkey.url) as redis:
+            before, _ = await redis.time()
+            ahead.write_text(str(CLOCK_JUMP_S))
+            after, _ = await redis.time()
+            assert after - before >= CLOCK_JUMP_S
+            await asyncio.sleep(2 * world.lease_ttl_s)
+            ahead.write_text("0")
+
+    monkeypatch.setenv("LD_PRELOAD", str(library))
+    monkeypatch.setenv("CLOCK_AHEAD", str(ahead))
+    world = tmp_path / "world"
+    world.mkdir()
+    campaign = Campaign(world, seed=SEED, faults={"store's clock jumps": jump}, at_once=1)
+    verdict = (await campaign.run(2)).verdict
+    assert verdict.clean, verdict

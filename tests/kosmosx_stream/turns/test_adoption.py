@@ -8,6 +8,7 @@ from conversation.entries import Delta as LogDelta
 from conversation.entries import Ended, pack
 from conversation.ports import Write
 from kosmosx_stream.telemetry.telemetry import Telemetry
+from kosmosx_stream.turns import adoption
 from kosmosx_stream.turns.adoption import MAX_ADOPTIONS
 from kosmosx_stream.turns.models import Model
 from kosmosx_stream.turns.runner import Runner
@@ -54,6 +55,26 @@ async def test_a_lost_turn_goes_on_after_its_last_token(cluster: Cluster, positi
     assert record.state == "closed"
     (row,) = await cluster.store.ledger.rows("acct", "sess")
     assert row.raw_units == len(PROMPT) + LENGTH
+
+
+async def test_owners_may_renew_what_lapsed_as_the_store_s_clock_jumped(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adoption, "SECOND_LOOK_S", 0.1)
+    async with (
+        cluster.instance(Engine(stalls=[3])) as owner,
+        cluster.instance(Engine()) as other,
+    ):
+        await begin(owner)
+        await owner.engine.stalled.wait()
+        await other.sweeper.sweep()
+        cluster.lapse()
+        sweeping = asyncio.create_task(other.sweeper.sweep())
+        for _ in range(50):  # It would have taken over by now, if it did not look again.
+            await asyncio.sleep(0)
+        await owner.hub.heartbeat.renew()
+        await sweeping
+        assert other.engine.requests == []
 
 
 async def test_only_the_end_was_missing(cluster: Cluster) -> None:
