@@ -1,7 +1,6 @@
 """`/v1/conversations` as a list: a page of it, a search in what is said, and news of them all."""
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ from starlette.requests import Request
 from conversation import ports
 from conversation.items import Conversation
 from conversation.search import find
+from kosmosx_stream.conversation_watch import Unread
 from kosmosx_stream.protocol.errors import InvalidRequest
 from kosmosx_stream.protocol.frames import Event
 from kosmosx_stream.protocol.resources import (
@@ -130,13 +130,7 @@ async def _changes(services: Services, account_id: str) -> AsyncIterator[Sequenc
     with drain.guest(), services.conversation_watch.look(account_id) as unread:
         over = asyncio.create_task(drain.over.wait())
         try:
-            while not over.done():
-                next_one = asyncio.create_task(unread.get())
-                await asyncio.wait((next_one, over), return_when=asyncio.FIRST_COMPLETED)
-                if not next_one.done():
-                    next_one.cancel()
-                    return
-                news = next_one.result()
+            while (news := await _next(unread, over)) is not over:
                 changed = ConversationChanged(
                     sequence_number=sequence,
                     conversation_id=news.conversation_id if news else None,
@@ -148,5 +142,13 @@ async def _changes(services: Services, account_id: str) -> AsyncIterator[Sequenc
                 sequence += 1
         finally:
             over.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await over
+
+
+async def _next(unread: Unread, over: asyncio.Task[Any]) -> Any:
+    """What comes next of what is unread; `over` itself, if it is done first."""
+    heard = asyncio.create_task(unread.get())
+    try:
+        await asyncio.wait((heard, over), return_when=asyncio.FIRST_COMPLETED)
+        return heard.result() if heard.done() else over
+    finally:
+        heard.cancel()
