@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, Tracer
+from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanKind, Status, StatusCode, Tracer
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import AttributeValue
 
@@ -68,6 +68,9 @@ class Traces:
         attributes: Attributes | None = None,
     ) -> Span:
         """A span, which is to be ended; below the current one unless `parent` says otherwise."""
+        above = trace.get_current_span(parent).get_span_context()
+        if above.is_valid and not above.trace_flags.sampled:
+            return NonRecordingSpan(above)  # What the sampler would say, at a tenth of the cost.
         return self._tracer.start_span(
             name, context=parent, kind=kind, links=links, attributes=attributes
         )
