@@ -16,7 +16,7 @@ from kosmosx_stream.settings import NANO_CHECKPOINT, Settings
 from tests.server_process import free_port
 
 API_KEY = "secret-of-the-engine"
-START_TIMEOUT_S = 150
+START_TIMEOUT_S = 400
 OPTIONS = [
     "--enable-scale-out", "--enable-prompt-tokens-details", "--seed", "0",
     "--structured-outputs-config.backend", "guidance",

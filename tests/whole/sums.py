@@ -140,7 +140,8 @@ def _unit_row(row: Row, units: int) -> Sum:
 def _invoice(stripe: StripeStandin) -> Sum:
     """The units that Stripe accepted, at the prices that it was told."""
     units = {meter: stripe.meters.accepted(event_name=name) for meter, name in EVENT_NAMES.items()}
-    return units | {COST: sum(units[meter] * _price(stripe, meter) for meter in units)}
+    cost = sum(count * _price(stripe, meter) for meter, count in units.items() if count)
+    return units | {COST: cost}
 
 
 def _price(stripe: StripeStandin, meter: str) -> int:
