@@ -250,7 +250,7 @@ TASKS: tuple[tuple[Task, float], ...] = (
     (find, 0.04),
     (exists, 0.08),
     (colours, 0.02),
-    (beside, 0.11),
+    (beside, 0.22),
     (compare, 0.13),
     (extreme, 0.07),
     (at_place, 0.03),
