@@ -185,11 +185,11 @@ def test_a_call_that_is_cut_is_incomplete(official: openai.OpenAI) -> None:
         input="Where?",
         tools=[POINT],
         tool_choice="required",
-        max_output_tokens=40,
+        max_output_tokens=16,
     )
     assert response.status == "incomplete"
     assert response.incomplete_details.reason == "max_output_tokens"
-    assert response.usage.output_tokens == 40
+    assert response.usage.output_tokens == 16
     (call,) = response.output
     assert call.status == "incomplete"
     with pytest.raises(json.JSONDecodeError):
