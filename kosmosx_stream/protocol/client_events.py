@@ -100,13 +100,12 @@ def _read_create(fields: Fields, stream_id: str | None) -> CreateOnStream:
     if fields.boolean("background"):
         raise unsupported("background", "it is for POST; over a WebSocket, read on later")
     key = fields.string(IDEMPOTENCY_KEY)
-    if key is None:
-        return CreateOnStream(read_create(fields), stream_id)
     own = {IDEMPOTENCY_KEY, "stream_id"}
     asked = {name: value for name, value in fields.value.items() if name not in own}
-    return CreateOnStream(
-        read_create(Fields(asked)), stream_id, key, asked=msgspec.json.encode(asked)
-    )
+    request = read_create(Fields(asked))
+    if key is None:
+        return CreateOnStream(request, stream_id)
+    return CreateOnStream(request, stream_id, key, asked=msgspec.json.encode(asked))
 
 
 def _read_steer(fields: Fields) -> SteerResponse:
