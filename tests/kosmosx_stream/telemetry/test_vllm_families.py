@@ -11,7 +11,7 @@ def test_vllm_s_metrics_are_beside_the_server_s(server: ServerProcess) -> None:
     text = httpx.get(f"{server.base_url}/metrics").text
     for name in ("num_requests_running", "kv_cache_usage_perc", "prefix_cache_queries_total"):
         assert f"\nvllm:{name}{{" in text
-    assert "\nkosmosx_ready 1.0" in text
+    assert "\nkosmosx_turns_total{" in text
 
 
 def test_what_others_keep_is_theirs() -> None:
