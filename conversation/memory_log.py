@@ -123,6 +123,9 @@ class MemoryEventLog:
     async def read(self, response_id: str, start: int = 0, limit: int | None = None) -> list[bytes]:
         return self._logs.get(response_id, [])[start:][:limit]
 
+    async def was_set_back(self, response_id: str) -> bool:  # noqa: ARG002 - memory never is
+        return False
+
     async def delete(self, response_id: str) -> None:
         self._logs.pop(response_id, None)
 

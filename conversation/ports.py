@@ -176,6 +176,14 @@ class EventLog(Protocol):
         """Entries from index `start` on, at most `limit`; none if there is no such log."""
         ...
 
+    async def was_set_back(self, response_id: str) -> bool:
+        """Whether the store was set back to an older state while the response was live.
+
+        What it says since may differ from what was read before, at the same positions. Known as
+        long as one of those is up whose acknowledged writes were lost.
+        """
+        ...
+
     async def delete(self, response_id: str) -> None:
         """Remove a finished response's log."""
         ...

@@ -31,6 +31,7 @@ from conversation.redis_connection import (
     patiently,
 )
 from conversation.redis_history import BARRED, FENCED, MISSING, OK, conflict, turn_fields
+from conversation.redis_witness import Witness
 
 __all__ = ["RedisEventLog", "connect"]
 
@@ -57,6 +58,7 @@ class RedisEventLog:
         self._retention_ms = milliseconds(retention_s)
         self._history_ms = milliseconds(history_retention_s or retention_s)
         self._patience_s = patience_s
+        self._witness = Witness(redis, patience_s=patience_s)
         # Never repeated: the second attempt would meet the first one's lease.
         self._acquire = Script(redis, "acquire")
         # Never repeated either: the reservation would meet itself.
@@ -125,7 +127,9 @@ class RedisEventLog:
         for start in range(0, len(writes), LARGEST_COMMIT):
             batch = writes[start : start + LARGEST_COMMIT]
             heads, bodies = _pack(batch)
-            codes = await self._append(milliseconds(ttl_s), self._history_ms, heads, bodies)
+            ttls = milliseconds(ttl_s), self._history_ms
+            *codes, commits = await self._append(*ttls, heads, bodies, *self._witness.testimony())
+            self._witness.acknowledged(commits)
             verdicts += map(_verdict, batch, codes)
         return verdicts
 
@@ -143,7 +147,10 @@ class RedisEventLog:
 
     async def expired(self, limit: int) -> Lapsed:
         """Responses whose lease lapsed, the longest lapsed first."""
-        names, at_ms, next_ms = await self._expired(limit)
+        witness, known, _ = self._witness.testimony()
+        names, at_ms, next_ms, commits = await self._expired(limit, witness)
+        if commits < known:
+            await self._witness.testify()
         next_s = next_ms / 1000 if next_ms >= 0 else None
         return Lapsed([name.decode() for name in names], at_ms / 1000, next_s)
 
@@ -152,6 +159,10 @@ class RedisEventLog:
         log, end = key("log", response_id), -1 if limit is None else start + limit - 1
         found = await patiently(lambda: self._redis.lrange(log, start, end), self._patience_s)
         return cast("list[bytes]", found)
+
+    async def was_set_back(self, response_id: str) -> bool:
+        """Whether the store was set back while the response was live. See EventLog."""
+        return await self._witness.testify(response_id)
 
     async def delete(self, response_id: str) -> None:
         """Remove a finished response's log."""

@@ -30,5 +30,6 @@ local epoch = own ~= '' and tonumber(own) or redis.call('INCR', key('epoch', id)
 -- Whoever owns a response may yet have to settle it: nothing of it may expire.
 redis.call('PERSIST', key('epoch', id))
 redis.call('PERSIST', key('log', id))
+redis.call('PERSIST', key('set-back', id))
 redis.call('ZADD', LEASES, now + ARGV[2], id)
 return {epoch, tonumber(redis.call('GET', losses) or 0)}

@@ -1,10 +1,16 @@
--- One group commit. ARGV: ttl_ms, retention_ms of turns, heads, bodies. Two long arguments are
+-- One group commit. ARGV: ttl_ms, retention_ms of turns, heads, bodies, and the server's name as a
+-- witness, its commits, kept_ms. Two long arguments are
 -- faster on both sides than thousands of short ones. `heads` is MessagePack, for each write an
 -- array of response id, epoch, expected length, sizes of its entries, and the fields of a turn or
 -- none, with the size of the last one, its data. `bodies` is all entries and data, one after
--- another (cmsgpack does not read binary strings). Returns one verdict per write.
+-- another (cmsgpack does not read binary strings). Returns one verdict per write, and then the
+-- number of the server's commits, with this one.
 local lapses, retention_ms = now_ms() + ARGV[1], ARGV[2]
 local writes, bodies = cmsgpack.unpack(ARGV[3]), ARGV[4]
+
+-- Before anything is written: what was set back must not have grown again unmarked.
+local commits = commits_of(ARGV[5], tonumber(ARGV[6]), ARGV[7]) + 1
+redis.call('SET', key('commits', ARGV[5]), commits, 'PX', ARGV[7])
 
 local taken = 0
 local function take(size)
@@ -51,4 +57,5 @@ for i, write in ipairs(writes) do
   end
 end
 if #renewed > 0 then redis.call('ZADD', LEASES, unpack(renewed)) end
+verdicts[#verdicts + 1] = commits
 return verdicts

@@ -15,6 +15,22 @@ local function now_ms()
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
+-- How many commits of a server the store has. If these are fewer than it knows to be acknowledged, the
+-- store was set back to an older state, and what is live in that is marked: it may go on otherwise than
+-- it once did.
+local function commits_of(witness, known, kept_ms)
+  local count = key('commits', witness)
+  local found = tonumber(redis.call('GET', count) or 0)
+  if found >= known then return found end
+  redis.log(redis.LOG_WARNING, 'kosmosx: the store was set back: acknowledged commits are missing')
+  for _, id in ipairs(redis.call('ZRANGE', LEASES, 0, -1)) do
+    -- What has said nothing yet has no readers either.
+    if redis.call('EXISTS', key('log', id)) == 1 then redis.call('SET', key('set-back', id), 1) end
+  end
+  redis.call('SET', count, known, 'PX', kept_ms)
+  return known
+end
+
 -- A turn that took a conversation holds it until it is attached there, or until its lease is
 -- released; a lapsed lease is waiting to be taken over.
 local function held(line)

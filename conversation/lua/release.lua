@@ -9,4 +9,5 @@ redis.call('DEL', key('losses', id))
 if ARGV[4] ~= '' then redis.call('SREM', key('live', ARGV[4]), id) end
 redis.call('PEXPIRE', epoch, retention_ms)
 redis.call('PEXPIRE', key('log', id), retention_ms)
+redis.call('PEXPIRE', key('set-back', id), retention_ms)
 return 1

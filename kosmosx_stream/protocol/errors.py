@@ -188,12 +188,12 @@ class HandedOver(Unavailable):
 def log_regressed(after: int, last: int | None) -> NotFound:
     """What was read once is not in the log any more: the store was restored from an older state.
 
-    `last`: the event with which the log ends; None if it was lost while it was being read.
+    `last`: the event with which the log ends; None if it was set back while it was read or live.
     """
     end = "the log was set back" if last is None else f"the log ends with event {last}"
     return NotFound(
         f"There is no event {after} to go on after: {end}. If it was read, the store has lost it "
-        "since.",
+        "since; read the response from its beginning.",
         code="log_regressed",
         param="starting_after",
     )

@@ -85,6 +85,8 @@ async def retrieve(request: Request, services: Services, principal: Principal) -
     if request.headers.get(LAST_EVENT_ID.name):
         # An EventSource comes back to the same URL, with the header as the newer truth.
         after = LAST_EVENT_ID.read(request.headers)
+    # Here, too: what `follow` refuses comes after the headers.
+    await services.responses.check_not_set_back(response_id, after)
     ended = services.responses.has_ended(entries, after)
     if ended and request.headers.get(LAST_EVENT_ID.name):
         return Response(status_code=NO_CONTENT)

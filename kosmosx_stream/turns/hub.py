@@ -265,7 +265,10 @@ class Hub:
             HandedOver: it goes on, and can be read, elsewhere.
             Unavailable: the log cannot be reached.
         """
+        set_back = False  # Before anything was read: no harm is done by that.
         while True:
+            if not set_back:
+                await self._responses.check_not_set_back(response_id, after)
             live = self._turns.get(response_id)
             if live is not None and live.reaches(after, projection):
                 try:
@@ -273,8 +276,10 @@ class Hub:
                         yield batch
                 except LogLost as lost:
                     after = lost.after
-                else:
-                    return
+                    continue
+                return
+            if after < 0:
+                set_back = await self._responses.was_set_back(response_id)
             elsewhere = self._responses.follow(
                 response_id, after, projection, leaving=self.drain.over
             )

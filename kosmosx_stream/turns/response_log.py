@@ -143,6 +143,27 @@ class ResponseLog:
         keep_s = None if started.store else self._keep_unstored_s
         await self._log.release(lease, keep_s=keep_s, session_id=started.session_id)
 
+    async def check_not_set_back(self, response_id: str, after: int) -> None:
+        """Refuse to go on after an event that may have been another one when it was read.
+
+        Raises:
+            NotFound: the store was set back to an older state while the response was live.
+            Unavailable: the log cannot be reached.
+        """
+        if after >= 0 and await self.was_set_back(response_id):
+            raise log_regressed(after, None)
+
+    async def was_set_back(self, response_id: str) -> bool:
+        """Whether the response was live in a store that was set back to an older state.
+
+        Raises:
+            Unavailable: the log cannot be reached.
+        """
+        try:
+            return await self._log.was_set_back(response_id)
+        except LogUnavailable as error:
+            raise Unavailable("the log cannot be reached", code="log_unavailable") from error
+
     async def delete(self, response_id: str) -> None:
         """Forget the log; the ledger stays."""
         await self._log.delete(response_id)

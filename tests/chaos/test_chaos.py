@@ -157,7 +157,9 @@ async def test_the_oracle_notices_a_store_that_acknowledges_too_early(
     faults = {"acknowledge early": acknowledge_early}
     campaign = Campaign(folder, seed=SEED, faults=faults, at_once=1, settle_s=5, patience_s=15)
     verdict = (await campaign.run(Control.strikes)).verdict
-    assert verdict.mismatches > 0, verdict
+    # Who comes back is told; who has read to the end is not there to be told.
+    told = any("log_regressed" in finding for finding in verdict.findings)
+    assert told or verdict.mismatches > 0, verdict
 
 
 @pytest.mark.slow

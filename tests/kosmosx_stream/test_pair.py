@@ -1,7 +1,14 @@
 """Two servers over one Redis: an answer is one's, and every other's to read and to go on with."""
 
+import asyncio
+
+import openai
+import pytest
+
+from conversation.redis_connection import connect
 from tests.conftest import Twins
 from tests.kosmosx_stream.clients import MODEL, Socket, client, text_of
+from tests.older_state import State, set_back, state_of
 from tests.otlp_collector import Collector
 from tests.pair import Pair
 
@@ -114,3 +121,40 @@ def test_a_closed_session_is_still_read(pair: Pair) -> None:
         assert [event.to_dict() for event in ws.read()] == [event.to_dict() for event in seen[4:]]
         ws.say(input="And more.", max_output_tokens=16)
         assert ws.session_id not in {None, receipt["id"]}
+
+
+def test_who_comes_back_after_the_store_was_set_back_is_told(pair: Pair) -> None:
+    """Whether the answer goes on by then or has ended again; from its beginning it can be read."""
+    here, there = client(pair.one), client(pair.two, pair.one.key)
+
+    async def state() -> State:
+        async with connect(pair.valkey.url) as redis:
+            return await state_of(redis)
+
+    async def go_back(state: State, response_id: str) -> None:
+        async with connect(pair.valkey.url) as redis:
+            await set_back(redis, state, response_id)
+
+    with here.responses.create(
+        model=MODEL, input="Say it all.", max_output_tokens=16, stream=True
+    ) as stream:
+        events = iter(stream)
+        response_id = next(events).response.id
+        older = asyncio.run(state())
+        last = list(events)[-1].sequence_number
+    asyncio.run(go_back(older, response_id))
+
+    def come_back(server: openai.OpenAI, after: int, **headers: str) -> None:
+        with pytest.raises(openai.NotFoundError, match="read the response from its") as told:
+            server.responses.retrieve(
+                response_id, stream=True, starting_after=after, extra_headers=headers
+            )
+        assert told.value.code == "log_regressed"
+
+    for server in (here, there):
+        come_back(server, 1)
+    anew = list(there.responses.retrieve(response_id, stream=True))
+    assert anew[-1].type == "response.incomplete"
+    for server in (here, there):
+        come_back(server, last)
+        come_back(server, last, **{"Last-Event-ID": str(anew[-1].sequence_number)})
