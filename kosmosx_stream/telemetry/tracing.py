@@ -4,12 +4,11 @@ A trace context travels as W3C's `traceparent`: in from a client's headers, and 
 log entry to whoever adopts the turn.
 """
 
-import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from opentelemetry import trace
-from opentelemetry.context import Context
+from opentelemetry.context import Context, attach, detach
 from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanKind, Status, StatusCode, Tracer
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import AttributeValue
@@ -75,26 +74,36 @@ class Traces:
             name, context=parent, kind=kind, links=links, attributes=attributes
         )
 
-    @contextlib.contextmanager
     def span(
         self, name: str, *, parent: Context | None = None, kind: SpanKind = SpanKind.INTERNAL
-    ) -> Iterator[Span]:
+    ) -> "Current":
         """The current span until this is left; an error that leaves it is its error."""
-        span = self.begin(name, parent=parent, kind=kind)
-        try:
-            with trace.use_span(span, record_exception=False, set_status_on_exception=False):
-                yield span
-        except Exception as error:
-            # Not its message: it may quote what a client said.
-            fail(span, getattr(error, "code", type(error).__name__))
-            raise
-        finally:
-            span.end()
+        return Current(self.begin(name, parent=parent, kind=kind))
 
     def close(self) -> None:
         """Send what was not sent yet; takes as long as the exporter's deadline at most."""
         if self._provider is not None:
             self._provider.shutdown()
+
+
+class Current:
+    """Makes a span the current one, and ends it; a class, as each turn has several."""
+
+    __slots__ = ("_span", "_token")
+
+    def __init__(self, span: Span) -> None:
+        self._span = span
+
+    def __enter__(self) -> Span:
+        self._token = attach(trace.set_span_in_context(self._span))
+        return self._span
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        detach(self._token)
+        if isinstance(error, Exception):
+            # Not its message: it may quote what a client said.
+            fail(self._span, getattr(error, "code", type(error).__name__))
+        self._span.end()
 
 
 def fail(span: Span, code: str) -> None:
