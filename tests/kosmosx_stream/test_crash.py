@@ -74,6 +74,7 @@ def expect_the_rest(server: ServerProcess, seen: list[Any], undisturbed: Any) ->
     assert units["images"] == 1
 
 
+@pytest.mark.slow
 def test_a_socket_goes_on_after_kill_9(mortal_server: ServerProcess) -> None:
     """A client comes back with its session, its response and the last number that it read."""
     official = client(mortal_server)
@@ -102,6 +103,7 @@ def test_a_socket_goes_on_after_kill_9(mortal_server: ServerProcess) -> None:
     assert closed["usage"]["total_tokens"] == events[-1].response.usage.total_tokens
 
 
+@pytest.mark.slow
 def test_sigterm_lets_a_turn_finish(mortal_server: ServerProcess) -> None:
     official = client(mortal_server)
     with official.responses.create(

@@ -96,6 +96,9 @@ async def test_two_hundred_sessions_cost_the_same_in_every_book(
             environment=engine,
         ).run()
     judge(outcome, visits=visits)
+    # Of fewer visits the one that leaves may be reading an answer that was over before.
+    fates = {turn.fate for visit in outcome.visits for turn in visit.turns if turn.over}
+    assert fates == {"read", "cancel", "drop", "leave"}
 
 
 def judge(outcome: Outcome, *, visits: int) -> None:
@@ -110,7 +113,4 @@ def judge(outcome: Outcome, *, visits: int) -> None:
     assert {row["id"] for row in outcome.books.sessions} == set(outcome.receipts)
     assert len(outcome.receipts) >= visits
     assert len(set(outcome.identifiers)) == len(outcome.identifiers) == len(outcome.books.outbox)
-    assert {turn.fate for visit in outcome.visits for turn in visit.turns if turn.over} == {
-        "read", "cancel", "drop", "leave"
-    }  # fmt: skip
     assert all(strike.began is not None for strike in outcome.strikes), outcome
