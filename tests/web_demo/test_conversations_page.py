@@ -106,13 +106,13 @@ async def test_questions_are_asked_anew_and_versions_switched(demo: Demo) -> Non
     await demo.answered(1)
     await page.get_by_role("button", name="Version after").click()
     await expect(versions).to_contain_text("1/3")
-    assert await demo.turn(1).locator(".answer").inner_text() == first
+    await expect(demo.turn(1).locator(".answer")).to_have_text(first, use_inner_text=True)
     await demo.again()
     await page.locator("#conversations .title").first.click()
     await expect(versions).to_contain_text("1/3")
     await page.get_by_role("button", name="Version after").click()
     await expect(versions).to_contain_text("2/3")
-    assert await demo.turn(1).locator(".answer").inner_text() == second
+    await expect(demo.turn(1).locator(".answer")).to_have_text(second, use_inner_text=True)
     await demo.turn(0).get_by_role("button", name="Edit the question").click()
     await page.keyboard.press("Escape")
     await expect(page.locator(".editor")).to_have_count(0)
