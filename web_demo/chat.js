@@ -19,9 +19,9 @@ export class Chat {
 	asked = 0; // questions, on this page
 
 	/** `page`: `changed()`, `say(notice)`, `connectionChanged(event)`, `sessionClosed()`. */
-	constructor({ api, model, library, pictures, page }) {
-		Object.assign(this, { api, model, library, pictures, page });
-		library.chat = this;
+	constructor({ api, model, archive, pictures, page }) {
+		Object.assign(this, { api, model, archive, pictures, page });
+		archive.chat = this;
 		this.ready = this.connect();
 	}
 
@@ -47,9 +47,9 @@ export class Chat {
 		if (event.type === "kosmosx:session.closed") this.#sessionClosed();
 		if (event.type === "response.created" && live && !event.turn) {
 			if (live.stopping) this.#sendStop(live);
-			this.library.began(live);
+			this.archive.began(live);
 		}
-		if (event.type in ENDINGS) this.library.ended(event.turn ?? liveTurn(before)?.key);
+		if (event.type in ENDINGS) this.archive.ended(event.turn ?? liveTurn(before)?.key);
 		if (liveTurn(before) && !live && this.closing) this.#requestClose();
 		this.page.changed();
 	}
@@ -64,7 +64,7 @@ export class Chat {
 	}
 
 	versionAfter(parent) {
-		return this.library.versionAfter(parent);
+		return this.archive.versionAfter(parent);
 	}
 
 	turn(key) {
@@ -73,7 +73,7 @@ export class Chat {
 
 	// -- questions --
 
-	/** `fork`: what `library.fork` made, for another version of what followed a turn. */
+	/** `fork`: what `archive.fork` made, for another version of what followed a turn. */
 	async ask(question, pictures = [], { temperature = 0, fork = null } = {}) {
 		if (question === "" || this.live || this.liveHere || this.closing) return;
 		if (preferences.transport !== this.#transport) this.ready = this.connect();
@@ -81,7 +81,7 @@ export class Chat {
 		const key = `turn-${this.asked}`;
 		this.dispatch({ type: "page:asked", turn: { key, question, pictures, temperature, fork } });
 		try {
-			await Promise.all([this.library.ensure(question), this.ready]);
+			await Promise.all([this.archive.ensure(question), this.ready]);
 		} catch (error) {
 			const { status, code, message } = error;
 			this.dispatch({ type: "page:lost", turn: key, error: { status, code, message } });
@@ -113,14 +113,14 @@ export class Chat {
 		if (!turn || this.live || this.liveHere || this.closing) return;
 		if (turn.status === "failed" && turn.responseId) {
 			// It was cut off from here; the server may have the answer by now.
-			await this.library.load(turn.conversation, { quietly: true });
+			await this.archive.load(turn.conversation, { quietly: true });
 			if (!this.turn(key)) return;
 		}
 		const failed = turn.status === "failed";
 		let { fork } = turn;
 		try {
 			if (failed) this.dispatch({ type: "page:removed", keys: [key] });
-			else fork = await this.library.fork(turn, parentOf(this.state, turn));
+			else fork = await this.archive.fork(turn, parentOf(this.state, turn));
 		} catch (error) {
 			this.page.say(errorInWords(error));
 			return;
@@ -132,7 +132,7 @@ export class Chat {
 	/** The network is back: no need to wait any longer. */
 	async hurry() {
 		if (this.live?.responseId) this.connection.reopen();
-		else this.library.look(true);
+		else this.archive.look(true);
 	}
 
 	stop() {

@@ -1,6 +1,7 @@
 /** The page's composition: its parts, the key they work with, and what the user's hands do. */
 
 import { Api } from "./api.js";
+import { Archive } from "./archive.js";
 import { Chat } from "./chat.js";
 import { Composer } from "./composer.js";
 import { probe } from "./connection.js";
@@ -10,7 +11,6 @@ import { drawIcons } from "./icons.js";
 import { speak, t } from "./i18n.js";
 import { forget, looksLikeKey, remember, rememberedKey, takeKeyFromAddress } from "./key.js";
 import { listenToKeys } from "./keyboard.js";
-import { Library } from "./library.js";
 import { dress, offerChoices, preferences } from "./preferences.js";
 import { Sidebar } from "./sidebar.js";
 import { View } from "./view.js";
@@ -33,7 +33,7 @@ const page = {
 		Object.assign(ui, { editing: null, lit: null, notice: null });
 		view.stage.chosen = null;
 		composer.clear();
-		showLibrary(false);
+		showArchive(false);
 		byId("log").scrollTop = byId("log").scrollHeight;
 	},
 	connectionChanged({ state, reason, code }) {
@@ -51,20 +51,20 @@ const page = {
 };
 
 let chat = NO_CHAT;
-let library = null;
+let archive = null;
 let frame = null;
 let checks = 0;
 const composer = new Composer({ pictures, page });
 const sidebar = new Sidebar();
 const view = new View({ pictures, composer, sidebar, page });
 sidebar.onOpen = async (id, turnId) => {
-	await library.open(id);
+	await archive.open(id);
 	const found = shownTurns(chat.state).find(({ responseId }) => responseId === turnId);
 	if (found) requestAnimationFrame(() => document.querySelector(`article[data-key="${found.key}"]`)?.scrollIntoView());
 };
 sidebar.onDelete = async ({ id, title }) => {
 	const { confirmed } = await sheets();
-	if (await confirmed(t("Delete this conversation?"), title, t("Delete"))) await library.remove(id);
+	if (await confirmed(t("Delete this conversation?"), title, t("Delete"))) await archive.remove(id);
 };
 
 /** Draw at most once a frame, however fast the tokens come. A hidden tab draws when it returns. */
@@ -84,9 +84,9 @@ function set(changes) {
 
 function askForKey(problem = null) {
 	chat.end();
-	void library?.look(false);
+	void archive?.look(false);
 	chat = NO_CHAT;
-	library = sidebar.library = null;
+	archive = sidebar.archive = null;
 	forget();
 	checks += 1;
 	set({ key: null, checkingKey: false, keyError: problem, connection: "none" });
@@ -109,10 +109,10 @@ async function useKey(key, { keep }) {
 	if (keep) remember(key);
 	byId("key").value = "";
 	chat.end();
-	void library?.look(false);
+	void archive?.look(false);
 	const api = new Api(location.origin, key);
-	library = sidebar.library = new Library({ api, pictures, page });
-	chat = new Chat({ api, model: model ?? "kosmos-x", library, pictures, page });
+	archive = sidebar.archive = new Archive({ api, pictures, page });
+	chat = new Chat({ api, model: model ?? "kosmos-x", archive, pictures, page });
 	set({ key, checkingKey: false, notice: null, connection: "asleep" });
 	lookOn();
 	chat.api.get("/v1/budget").then((budget) => chat.dispatch({ type: "page:budget", budget }), () => {});
@@ -153,19 +153,19 @@ async function showReceipt() {
 function restart() {
 	byId("receipt").close();
 	chat.newSession();
-	void library.open(null);
+	void archive.open(null);
 	set({ connection: "asleep" });
 	requestAnimationFrame(() => byId("question").focus());
 }
 
 function newConversation() {
-	void library?.open(null);
+	void archive?.open(null);
 	byId("question").focus();
 }
 
-function showLibrary(shown) {
-	document.body.toggleAttribute("data-library", shown);
-	byId("toggle-library").setAttribute("aria-expanded", String(shown));
+function showArchive(shown) {
+	document.body.toggleAttribute("data-archive", shown);
+	byId("toggle-archive").setAttribute("aria-expanded", String(shown));
 	if (shown) byId("search").focus();
 }
 
@@ -175,7 +175,7 @@ const sheets = () => import("./sheets.js");
 async function exported(kind) {
 	const { asJson, asMarkdown, download } = await import("./exports.js");
 	const turns = shownTurns(chat.state);
-	const title = library.entry?.title || "Kosmos-X";
+	const title = archive.entry?.title || "Kosmos-X";
 	const name = title.replace(/[^\p{L}\p{N}]+/gu, "-").slice(0, 40);
 	if (kind === "json") download(`${name}.json`, "application/json", asJson(title, turns, pictures));
 	else download(`${name}.md`, "text/markdown", asMarkdown(title, turns));
@@ -196,7 +196,7 @@ const ACTS = {
 	copy: (turn) => void copy(turn.text),
 	again: (turn) => void chat.askInstead(turn.key, turn.question),
 	code,
-	version: (turn, { number }) => void library.switchVersion(parentOf(chat.state, turn), Number(number)),
+	version: (turn, { number }) => void archive.switchVersion(parentOf(chat.state, turn), Number(number)),
 };
 
 const ACTIONS = {
@@ -244,7 +244,7 @@ function onClick({ target }) {
 	else if (at("[data-copy]")) void copy((at(".code") ?? byId("sheet")).querySelector("pre").textContent);
 	else if (at(".thumb")) look(at(".thumb").dataset);
 	else if (at("[data-ref]")) choose(at("[data-ref]").dataset.ref);
-	else if (document.body.hasAttribute("data-library") && !at("#library, #toggle-library")) showLibrary(false);
+	else if (document.body.hasAttribute("data-archive") && !at("#archive, #toggle-archive")) showArchive(false);
 }
 
 function look({ turn, picture }) {
@@ -276,7 +276,7 @@ const SHORTCUTS = {
 	"?": help,
 	"/": () => byId("question").focus(),
 	n: newConversation,
-	s: () => (showLibrary(NARROW.matches), byId("search").focus()),
+	s: () => (showArchive(NARROW.matches), byId("search").focus()),
 	b: () => toggleBoxes(),
 	c: () => lastDone((turn) => ACTS.copy(turn)),
 	e: () => lastDone((turn) => ACTS.edit(turn)),
@@ -295,7 +295,7 @@ function toggleBoxes() {
 
 function escape() {
 	if (ui.editing) ACTS.unedit();
-	else if (document.body.hasAttribute("data-library")) showLibrary(false);
+	else if (document.body.hasAttribute("data-archive")) showArchive(false);
 	else if (chat.live ?? chat.liveHere) chat.stop();
 }
 
@@ -315,7 +315,7 @@ function onSubmit(event) {
 
 /** In step with other tabs and devices for as long as somebody looks. */
 function lookOn() {
-	void library?.look(!document.hidden);
+	void archive?.look(!document.hidden);
 }
 
 function wire() {
@@ -328,8 +328,8 @@ function wire() {
 	document.addEventListener("focusout", ({ relatedTarget }) => light(relatedTarget));
 	document.documentElement.addEventListener("pointerleave", () => light(null));
 	document.addEventListener("visibilitychange", lookOn);
-	addEventListener("online", () => library && void chat.hurry());
-	byId("toggle-library").onclick = () => showLibrary(!document.body.hasAttribute("data-library"));
+	addEventListener("online", () => archive && void chat.hurry());
+	byId("toggle-archive").onclick = () => showArchive(!document.body.hasAttribute("data-archive"));
 	byId("change-key").onclick = () => askForKey();
 	byId("close-session").onclick = () => chat.closeSession();
 	byId("show-receipt").onclick = showReceipt;

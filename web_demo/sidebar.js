@@ -7,7 +7,7 @@ import { language, t } from "./i18n.js";
 const PAUSE_MS = 250; // after the last letter, before the server looks into what was said
 
 export class Sidebar {
-	library = null;
+	archive = null;
 	#renaming = null;
 	#found = []; // entries that say what is searched for
 	#timer = null;
@@ -34,7 +34,7 @@ export class Sidebar {
 		this.render();
 		if (wanted.length < 2) return;
 		this.#timer = setTimeout(async () => {
-			const found = await this.library.search(wanted).catch(() => []);
+			const found = await this.archive.search(wanted).catch(() => []);
 			if (wanted !== this.#wanted) return;
 			this.#found = found;
 			this.render();
@@ -42,8 +42,8 @@ export class Sidebar {
 	}
 
 	render() {
-		if (this.library === null) return;
-		const { entries, shown } = this.library;
+		if (this.archive === null) return;
+		const { entries, shown } = this.archive;
 		const from = [entries, shown, this.#wanted, this.#found, this.#renaming, language];
 		if (from.every((each, at) => each === this.#drawn[at])) return;
 		this.#drawn = from;
@@ -67,7 +67,7 @@ export class Sidebar {
 			"li",
 			{ "data-key": id, "data-id": id },
 			button(
-				{ class: "quiet title", "data-row": "open", "data-turn": found?.turn_id, "aria-current": id === this.library.shown && "true", dir: "auto" },
+				{ class: "quiet title", "data-row": "open", "data-turn": found?.turn_id, "aria-current": id === this.archive.shown && "true", dir: "auto" },
 				name,
 				found && el("small", {}, found.before, el("mark", {}, found.words), found.after),
 			),
@@ -80,7 +80,7 @@ export class Sidebar {
 		const id = pressed?.closest("li")?.dataset.id;
 		const kind = pressed?.dataset.row;
 		if (kind === "open") this.onOpen(id, pressed.dataset.turn);
-		if (kind === "delete") this.onDelete(this.library.entries.find((each) => each.id === id));
+		if (kind === "delete") this.onDelete(this.archive.entries.find((each) => each.id === id));
 		if (kind !== "rename") return;
 		this.#renaming = id;
 		this.render();
@@ -99,6 +99,6 @@ export class Sidebar {
 		if (id === null) return; // The field that loses its focus as it is taken away.
 		this.#renaming = null;
 		this.render();
-		void this.library.rename(id, title.trim());
+		void this.archive.rename(id, title.trim());
 	}
 }

@@ -97,8 +97,8 @@ export class View {
 		byId("close-session").disabled = closing;
 		byId("closed").hidden = !closed;
 		byId("show-receipt").hidden = !state.session?.receipt;
-		byId("toggle-library").hidden = ui.key === null;
-		byId("library").hidden = ui.key === null;
+		byId("toggle-archive").hidden = ui.key === null;
+		byId("archive").hidden = ui.key === null;
 		const has = { key: ui.key !== null && !live && !open, "any-key": ui.key !== null, turns: turns.length > 0 };
 		for (const each of byId("menu").querySelectorAll("[data-needs]")) each.disabled = !has[each.dataset.needs];
 	}

@@ -70,7 +70,7 @@ async def test_everybody_can_use_it(demo: Demo, wordy_server: Any) -> None:
         await page.set_viewport_size(size)
         assert await faults(page) == {}
         assert await demo.overflow() <= 0
-    await page.locator("#toggle-library").click()
+    await page.locator("#toggle-archive").click()
     assert await faults(page) == {}
     await page.keyboard.press("Escape")
     await page.locator("#menu-button").click()

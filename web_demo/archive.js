@@ -10,7 +10,7 @@ const PAUSE_MS = 1_000;
 const ATTEMPTS = 20;
 const UNFINISHED = "kosmosx-unfinished"; // the conversation whose answer came as this tab was reloaded
 
-export class Library {
+export class Archive {
 	entries = [];
 	chat = null;
 	#history;
