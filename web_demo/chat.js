@@ -10,6 +10,8 @@ import { errorInWords } from "./words.js";
 const CLOSE_TIMEOUT_MS = 8_000;
 const VARIED = 0.8; // an answer to the same question has to be another one
 
+const newKey = () => crypto.randomUUID?.() ?? `${Math.random()}`; // on an insecure origin there is no UUID
+
 export class Chat {
 	state = EMPTY;
 	connection = null;
@@ -74,12 +76,12 @@ export class Chat {
 	// -- questions --
 
 	/** `fork`: what `archive.fork` made, for another version of what followed a turn. */
-	async ask(question, pictures = [], { temperature = 0, fork = null } = {}) {
+	async ask(question, pictures = [], { temperature = 0, fork = null, idempotencyKey = newKey() } = {}) {
 		if (question === "" || this.live || this.liveHere || this.closing) return;
 		if (preferences.transport !== this.#transport) this.ready = this.connect();
 		this.asked += 1;
 		const key = `turn-${this.asked}`;
-		this.dispatch({ type: "page:asked", turn: { key, question, pictures, temperature, fork } });
+		this.dispatch({ type: "page:asked", turn: { key, question, pictures, temperature, fork, idempotencyKey } });
 		try {
 			await Promise.all([this.archive.ensure(question), this.ready]);
 		} catch (error) {
@@ -87,7 +89,8 @@ export class Chat {
 			this.dispatch({ type: "page:lost", turn: key, error: { status, code, message } });
 			return;
 		}
-		if (this.turn(key)) this.connection.send({ type: "response.create", ...this.requestOf(this.turn(key)) });
+		if (!this.turn(key)) return;
+		this.connection.send({ type: "response.create", "kosmosx:idempotency_key": idempotencyKey, ...this.requestOf(this.turn(key)) });
 	}
 
 	/** The body of the request that asked this. */
@@ -125,8 +128,12 @@ export class Chat {
 			this.page.say(errorInWords(error));
 			return;
 		}
-		const temperature = question === turn.question && !failed ? VARIED : 0;
-		await this.ask(question, turn.pictures, { temperature, fork });
+		const same = question === turn.question;
+		const about = { temperature: same && !failed ? VARIED : 0, fork };
+		// Perhaps the server has it, and only could not say so: then it is still the same question.
+		const { temperature, idempotencyKey } = turn;
+		if (same && turn.error?.code === "server_unreachable") Object.assign(about, { temperature, idempotencyKey });
+		await this.ask(question, turn.pictures, about);
 	}
 
 	/** The network is back: no need to wait any longer. */

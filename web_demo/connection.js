@@ -66,10 +66,16 @@ export function isAboutSession({ type, error }) {
 	return type === "error" && (error?.code ?? "").startsWith("session_");
 }
 
+/** The server that took the question died with it: it gives the key free within half a minute. */
+export function isStillTaken({ code, error }) {
+	return (code ?? error?.code) === "idempotency_key_in_use";
+}
+
 export class Connection {
 	#options;
 	#socket = null;
 	#queue = [];
+	#unconfirmed = null; // the question that was sent, until the server names its answer, or refuses it
 	#attempt = 0;
 	#timer = null;
 	#over = false;
@@ -98,6 +104,7 @@ export class Connection {
 	/** Send now, or as soon as there is a connection. */
 	send(command) {
 		if (this.isOpen) {
+			if (command.type === "response.create") this.#unconfirmed = command;
 			this.#socket.send(JSON.stringify(command));
 			return;
 		}
@@ -117,15 +124,19 @@ export class Connection {
 			openedAt = now();
 			on({ type: "page:connection", state: "open" });
 			if (from.response_id) on({ type: "page:resumed" });
-			for (const command of this.#queue.splice(0)) socket.send(JSON.stringify(command));
+			for (const command of this.#queue.splice(0)) this.send(command);
 		};
 		let rejoining = "session_id" in from;
 		socket.onmessage = ({ data }) => {
 			this.#attempt = 0;
 			const event = JSON.parse(data);
 			// Only the first word on a connection can be about the session that its address names.
-			on(rejoining && isAboutSession(event) ? { type: "page:session_lost" } : event);
+			const lost = rejoining && isAboutSession(event);
 			rejoining = false;
+			if (lost) return on({ type: "page:session_lost" });
+			if (isStillTaken(event) && this.#unconfirmed) return this.send(this.#unconfirmed);
+			if (event.type === "response.created" || event.type === "error") this.#unconfirmed = null;
+			on(event);
 		};
 		socket.onclose = ({ code, reason }) => {
 			this.#socket = null;
@@ -162,13 +173,10 @@ export class Connection {
 		if (this.#over) return;
 		if (code === POLICY && !TIME_LIMITS.has(reason)) return this.#refused(reason);
 		const from = cursor();
+		// It may have been taken: by its key the server knows it again, and answers and bills it once.
+		if (this.#unconfirmed) this.#queue = [this.#unconfirmed];
 		if ("response_id" in from) on({ type: "page:dropped" });
-		else if (this.#queue.length === 0) {
-			// A question that was sent and not yet answered to may have been taken: asking again by
-			// ourselves could bill it twice, so the user decides.
-			on({ type: "page:lost", error: { code: "connection_lost" } });
-			if (!("session_id" in from)) return on({ type: "page:connection", state: "asleep" });
-		}
+		else if (this.#queue.length === 0 && !("session_id" in from)) return on({ type: "page:connection", state: "asleep" });
 		on({ type: "page:connection", state: "reconnecting" });
 		if (!opened && !this.#promising(await probe())) return;
 		if (this.#over) return;
@@ -192,14 +200,14 @@ export class Connection {
 
 	#refused(reason, code = "policy") {
 		const { on } = this.#options;
-		this.#queue = [];
+		[this.#queue, this.#unconfirmed] = [[], null];
 		on({ type: "page:lost", error: { code, message: reason } });
 		on({ type: "page:connection", state: "refused", reason, code });
 	}
 
 	#giveUp() {
 		const { on } = this.#options;
-		this.#queue = [];
+		[this.#queue, this.#unconfirmed] = [[], null];
 		this.#attempt = 0;
 		on({ type: "page:lost", error: { code: "server_unreachable" } });
 		on({ type: "page:connection", state: "unreachable" });

@@ -28,6 +28,7 @@ const NEW_TURN = Object.freeze({
 	pictures: Object.freeze([]),
 	status: "waiting",
 	theirs: false, // asked in another tab or on another device, and followed from here
+	idempotencyKey: null, // by which the server knows the question again
 	fork: null, // `{after, branches}`: asked as another version of what followed the response `after`
 	sessionId: null,
 	responseId: null,

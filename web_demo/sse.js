@@ -4,7 +4,7 @@
  */
 
 import { ENDINGS } from "./api.js";
-import { ATTEMPTS, backoffMs } from "./connection.js";
+import { ATTEMPTS, backoffMs, isStillTaken } from "./connection.js";
 
 const EVENTS = { "X-Kosmosx-Events": "1" };
 
@@ -16,8 +16,8 @@ export class SseConnection {
 		Object.assign(this, { api, cursor, on, random, pause });
 	}
 
-	send({ type, ...body }) {
-		if (type === "response.create") void this.#create(body);
+	send({ type, "kosmosx:idempotency_key": key, ...body }) {
+		if (type === "response.create") void this.#create(body, key);
 		if (type === "kosmosx:response.cancel") {
 			void this.api.post(`/v1/responses/${body.response_id}/cancel`).catch(() => {});
 		}
@@ -38,13 +38,13 @@ export class SseConnection {
 		this.on = () => {};
 	}
 
-	async #create(body) {
+	async #create(body, key) {
 		const { signal } = this.#abort;
 		this.#state("connecting");
 		try {
 			const session = this.cursor().session_id ?? (await this.#session());
 			// The same key again gets the same response: what was sent may be sent again.
-			const headers = { ...EVENTS, "X-Kosmosx-Session": session, "Idempotency-Key": crypto.randomUUID?.() ?? `${Math.random()}` };
+			const headers = { ...EVENTS, "X-Kosmosx-Session": session, "Idempotency-Key": key };
 			const request = { body: { ...body, stream: true }, headers, signal };
 			if (!(await this.#read(["POST", "/v1/responses", request]))) await this.#follow(signal, request);
 		} catch (error) {
@@ -85,7 +85,8 @@ export class SseConnection {
 				if (event.type in ENDINGS) return true;
 			}
 		} catch (error) {
-			const again = error.name !== "AbortError" && !(error.status > 0 && error.status < 500);
+			const refused = error.status > 0 && error.status < 500 && !isStillTaken(error);
+			const again = error.name !== "AbortError" && !refused;
 			if (!again) throw error;
 		}
 		return false;

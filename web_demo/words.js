@@ -19,7 +19,6 @@ export const CONNECTION = {
 const STORE = "The server can't reach its store right now. Ask again in a moment.";
 const ERRORS = {
 	invalid_api_key: "The server does not accept this key. Check that it is whole, or use another one.",
-	connection_lost: "The connection was lost before the server confirmed the question.",
 	server_unreachable: "The server can't be reached. Is it running, and are you online?",
 	previous_response_not_found: "The server no longer has the earlier part of this conversation. Asking again starts a new one.",
 	conversation_not_found: "This conversation was deleted. Begin a new one.",

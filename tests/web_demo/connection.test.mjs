@@ -119,20 +119,59 @@ test("without a session or a question there is nothing to come back for", async 
   sockets[0].drop(1006);
   await settled();
   assert.equal(timers.length, 0);
-  assert.deepEqual(types().slice(-2), ["page:lost", "page:connection asleep"]);
+  assert.deepEqual(types().at(-1), "page:connection asleep");
 });
 
-test("a question that was sent and not confirmed is never sent twice", async () => {
-  const made = connection();
-  made.send({ type: "response.create" });
+const question = { type: "response.create", "kosmosx:idempotency_key": "k" };
+const say = (socket, event) => socket.onmessage({ data: JSON.stringify(event) });
+
+test("a question that was sent and not confirmed is sent again, as the same one", async () => {
+  connection().send(question);
   sockets[0].accept();
-  position = { session_id: "s" };
   sockets[0].drop(1006);
   await settled();
-  assert.ok(types().includes("page:lost"));
   timers.pop().task();
   sockets[1].accept();
-  assert.deepEqual(sockets[1].sent, []);
+  assert.deepEqual(sockets[1].sent, [question]);
+  assert.ok(!types().includes("page:lost"));
+});
+
+for (const type of ["response.created", "error"]) {
+  test(`after ${type} a question is not sent again`, async () => {
+    connection().send(question);
+    sockets[0].accept();
+    say(sockets[0], { type });
+    position = { session_id: "s" };
+    sockets[0].drop(1006);
+    await settled();
+    timers.pop().task();
+    sockets[1].accept();
+    assert.deepEqual(sockets[1].sent, []);
+  });
+}
+
+test("a question whose session is gone is still asked", async () => {
+  connection().send(question);
+  sockets[0].accept();
+  position = { session_id: "s" };
+  sockets[0].drop(1012);
+  await settled();
+  timers.pop().task();
+  sockets[1].accept();
+  say(sockets[1], { type: "error", error: { code: "session_closed" } });
+  sockets[1].drop(1006);
+  await settled();
+  timers.pop().task();
+  sockets[2].accept();
+  assert.deepEqual(sockets[2].sent, [question]);
+});
+
+test("a question that a dead server holds is asked until it is free", () => {
+  connection().send(question);
+  sockets[0].accept();
+  say(sockets[0], { type: "error", error: { code: "idempotency_key_in_use" } });
+  assert.deepEqual(sockets[0].sent, [question, question]);
+  assert.equal(types().at(-1), "page:connection open");
 });
 
 test("a question that was not sent yet waits for the server", async () => {

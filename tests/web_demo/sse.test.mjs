@@ -31,7 +31,7 @@ function on(event) {
 
 async function ask() {
 	const made = new SseConnection({ api, cursor: () => position, on, random: () => 0, pause: async () => {} });
-	made.send({ type: "response.create", input: "Hi" });
+	made.send({ type: "response.create", "kosmosx:idempotency_key": "k", input: "Hi" });
 	const over = (type) => type in { "response.completed": 1, error: 1, "page:lost": 1 };
 	while (!events.some(({ type }) => over(type))) await new Promise(setImmediate);
 	return made;
@@ -60,11 +60,10 @@ test("an answer that breaks off is gone on with after the last event", async () 
 });
 
 test("a question that may have got lost is sent again under the same key", async () => {
-	answers = [new Refusal(0), [created, completed]];
+	answers = [new Refusal(0), new Refusal(409, { code: "idempotency_key_in_use" }), [created, completed]];
 	await ask();
-	const [first, second] = calls.map(({ options }) => options.headers["Idempotency-Key"]);
-	assert.equal(calls[1].method, "POST");
-	assert.ok(first && first === second);
+	assert.deepEqual(calls.map(({ method, options }) => [method, options.headers["Idempotency-Key"]]), Array(3).fill(["POST", "k"]));
+	assert.deepEqual(calls[0].options.body, { input: "Hi", stream: true });
 });
 
 test("a refusal is told, and not tried again", async () => {

@@ -25,9 +25,9 @@ def test_module(file: Path) -> None:
 
 
 def test_every_error_that_has_words_exists() -> None:
-    """Codes of the server are listed in one place; the page has two of its own."""
+    """Codes of the server are listed in one place; the page has one of its own."""
     words = (web_demo.FOLDER / "words.js").read_text()
     table = words.partition("const ERRORS = {")[2].partition("};")[0]
     codes = set(re.findall(r"^\t(\w+):", table, re.MULTILINE))
     known = set(re.findall(r"\w+", errors.__doc__ or ""))
-    assert codes - known == {"connection_lost", "server_unreachable"}
+    assert codes - known == {"server_unreachable"}

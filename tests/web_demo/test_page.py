@@ -1,6 +1,7 @@
 """The page in Chromium, against the real server."""
 
 import asyncio
+import json
 import re
 from collections.abc import AsyncIterator
 from decimal import Decimal
@@ -262,3 +263,49 @@ async def test_answer_goes_on_after_a_drop(demo: Demo, server: Any) -> None:
     output = (await answer.json())["output"][0]["content"][0]
     assert text.split() == output["text"].split()
     assert await demo.phrases.count() == len(output["kosmosx:grounding"])
+
+
+async def test_a_question_whose_confirmation_was_lost_is_asked_and_billed_once(
+    page: Page, wordy_server: Any
+) -> None:
+    """The first connection is cut when the server has taken the question and named its answer."""
+    asked: list[dict[str, Any]] = []
+    sockets: list[WebSocketRoute] = []
+
+    def relay(socket: WebSocketRoute) -> None:
+        upstream = socket.connect_to_server()
+        sockets.append(socket)
+        first = len(sockets) == 1
+
+        def ask(message: str | bytes) -> None:
+            asked.append(json.loads(message))
+            upstream.send(message)
+
+        async def answer(message: str | bytes) -> None:
+            if not first:
+                socket.send(message)
+            elif "response.created" in str(message):
+                await upstream.close()
+                await socket.close(code=1012, reason="restart")
+
+        socket.on_message(ask)
+        upstream.on_message(answer)
+
+    await page.route_web_socket("**/v1/responses*", relay)
+    demo = Demo(page, wordy_server.base_url)
+    await demo.open(wordy_server.create_key())
+    await demo.ask("Did you hear me?")
+    text = await demo.answered(0)
+    assert len(sockets) == 2
+    assert asked[0] == asked[1]
+    items = await page.request.get(
+        f"{wordy_server.base_url}/v1/conversations/{asked[0]['conversation']}/items",
+        headers=demo.authorization,
+    )
+    answers = [each for each in (await items.json())["data"] if each["role"] == "assistant"]
+    assert [each["content"][0]["text"].split() for each in answers] == [text.split()]
+    await page.locator("#close-session").click()
+    await expect(page.locator("#receipt .when")).to_contain_text("1 question")
+    usage = await page.request.get(f"{wordy_server.base_url}/v1/usage", headers=demo.authorization)
+    assert [day["turns"] for day in (await usage.json())["data"]] == [1]
+    assert demo.problems == []
