@@ -4,6 +4,7 @@ A response's log is `Started`, any number of `Delta`, one `Ended`. The packed fo
 byte and then MessagePack, so that a reader meets what it cannot read with a clear refusal.
 """
 
+from collections.abc import Iterable
 from typing import Literal
 
 import msgspec
@@ -146,6 +147,12 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True, tag=2):
 
 
 Entry = Started | Delta | Ended
+
+
+def output_tokens(entries: Iterable[Entry]) -> int:
+    """How many tokens were said in these entries."""
+    return sum(len(entry.token_ids) for entry in entries if isinstance(entry, Delta | Ended))
+
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Entry)

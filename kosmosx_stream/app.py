@@ -31,7 +31,6 @@ from kosmosx_stream.admission.images import DEFAULT_LIMITS, Fetch, ImageLoader
 from kosmosx_stream.admission.sealing import Seal
 from kosmosx_stream.cancelling import end
 from kosmosx_stream.conversation_watch import ConversationWatch
-from kosmosx_stream.embedded_valkey import embedded_valkey
 from kosmosx_stream.engines import factory
 from kosmosx_stream.engines.checkpoint import Checkpoint
 from kosmosx_stream.engines.port import Engine
@@ -124,7 +123,7 @@ async def _start_services(
     bootstrap.prepare_data_dir(settings)
     store = await bootstrap.open_store(settings)
     stack.push_async_callback(store.close)
-    url = await stack.enter_async_context(_redis_url(settings))
+    url = await stack.enter_async_context(bootstrap.redis_url(settings))
     progress("memory and log are up")
     redis = connect(url)
     stack.push_async_callback(redis.aclose)
@@ -206,15 +205,6 @@ async def _start_services(
     )
 
 
-@contextlib.asynccontextmanager
-async def _redis_url(settings: Settings) -> AsyncIterator[str]:
-    if settings.redis_url is not None:
-        yield settings.redis_url.get_secret_value()
-        return
-    async with embedded_valkey(settings.data_dir) as url:
-        yield url
-
-
 def _chat_format(model: Path) -> ChatFormat:
     """The words of the model in this folder: Kosmos-2's, or those of its own chat template."""
     checkpoint = Checkpoint.read(model)
@@ -238,10 +228,7 @@ async def _run_model(app: Starlette, services: Services, progress: Progress) -> 
             images = await stack.enter_async_context(ImageLoader(fetch=_fetch(settings)))
             served = {}
             for loading, book in _models(settings, services.price_book):
-                if loading.engine == "remote":
-                    progress(f"waiting for a model at {' or '.join(loading.engine_urls)} ...")
-                else:
-                    progress(f"loading {loading.model} (about 20 s) ...")
+                progress(factory.announcement(loading))
                 start = app.state.start_engine if loading is settings else factory.running
                 engine = await stack.enter_async_context(start(loading))
                 served[loading.model_name] = await _serve(engine, services, images, loading, book)
@@ -256,7 +243,7 @@ async def _run_model(app: Starlette, services: Services, progress: Progress) -> 
             await asyncio.Event().wait()
     except Exception as error:
         logger.exception("the model failed")
-        app.state.on_failure(f"the model in {loading.model} cannot be served: {error}")
+        app.state.on_failure(factory.complaint(loading, error))
 
 
 def _models(settings: Settings, book: PriceBook) -> list[tuple[Settings, PriceBook]]:

@@ -7,10 +7,10 @@ import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-from kosmosx_stream.embedded_valkey import LONGEST_SOCKET_PATH, DataDirInUse
+from kosmosx_stream.embedded_valkey import LONGEST_SOCKET_PATH, DataDirInUse, embedded_valkey
 from kosmosx_stream.ids import new_id
 from kosmosx_stream.settings import Settings
 from metering.accounts import Account
@@ -68,6 +68,16 @@ def keep_temporary_files(settings: Settings) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(mode=0o700)
     os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
+
+
+@contextlib.asynccontextmanager
+async def redis_url(settings: Settings) -> AsyncIterator[str]:
+    """Where memory and log are: a Redis that was named, or a Valkey that runs meanwhile."""
+    if settings.redis_url is not None:
+        yield settings.redis_url.get_secret_value()
+        return
+    async with embedded_valkey(settings.data_dir) as url:
+        yield url
 
 
 def load_prices(settings: Settings) -> PriceBook:

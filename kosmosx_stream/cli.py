@@ -3,8 +3,6 @@
 import asyncio
 import contextlib
 import json
-import signal
-import sys
 import time
 from collections.abc import Callable, Iterator
 from importlib.metadata import version as package_version
@@ -28,7 +26,7 @@ from kosmosx_stream.commands.settings import settings as show_settings
 from kosmosx_stream.embedded_valkey import DataDirInUse
 from kosmosx_stream.model_folder import ModelNotFoundError, model_folder
 from kosmosx_stream.redis_watch import UnusableRedis, check_named
-from kosmosx_stream.server import bind, build_server
+from kosmosx_stream.server import Server, bind
 from kosmosx_stream.server_log import write_logs
 from kosmosx_stream.settings import Settings
 from kosmosx_stream.shared_books import OtherBooks, check_books
@@ -123,20 +121,8 @@ def _serve_alone(settings: Settings, listener: socket, announce: Callable[[], No
     from kosmosx_stream.app import create_app  # noqa: PLC0415
 
     application = create_app(settings, progress=_progress)
-    server = build_server(application, settings)
-
-    def fail(reason: str) -> None:
-        _complain(reason)
-        server.should_exit = True
-        server.failed = True
-
     application.state.on_ready = announce
-    application.state.on_failure = fail
-    # uvicorn raises the signal that stopped it once more, after the drain: that is a good end.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    signal.signal(signal.SIGINT, lambda *_: sys.exit(0))
-    server.run([listener])
-    return server.started and not server.failed
+    return Server(application, settings).run_to_end([listener], _complain)
 
 
 def _serve_by_workers(settings: Settings, listener: socket, announce: Callable[[], None]) -> bool:

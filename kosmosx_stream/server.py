@@ -1,6 +1,8 @@
 """The HTTP server: uvicorn, with the drain where it belongs and the limits that we promise."""
 
-from collections.abc import Awaitable, Callable
+import signal
+import sys
+from collections.abc import Callable
 from functools import partial
 from socket import IPPROTO_TCP, TCP_USER_TIMEOUT, AddressFamily, create_server, socket
 from typing import Any, cast
@@ -21,15 +23,31 @@ CLOSE_TIMEOUT_S = 5
 class Server(uvicorn.Server):
     """uvicorn closes connections before the lifespan ends; the drain has to come before both."""
 
-    def __init__(self, config: uvicorn.Config, drain: Callable[[], Awaitable[None]]) -> None:
-        super().__init__(config)
-        self._drain = drain
-        self.failed = False
-        """Whether the server stopped because it could not serve."""
+    def __init__(self, app: Starlette, settings: Settings) -> None:
+        super().__init__(_config(app, settings))
+        self._app = app
+        self._failed = False
 
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
-        await self._drain()
+        await self._app.state.drain()
         await super().shutdown(sockets)
+
+    def run_to_end(self, sockets: list[socket], complain: Callable[[str], None]) -> bool:
+        """Serve until a signal, or until the model fails, of which `complain` is told why.
+
+        Returns whether it ended well.
+        """
+
+        def fail(reason: str) -> None:
+            complain(reason)
+            self.should_exit = self._failed = True
+
+        self._app.state.on_failure = fail
+        # uvicorn raises the signal that stopped it once more, after the drain: that is a good end.
+        for stop in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(stop, lambda *_: sys.exit(0))
+        self.run(sockets)
+        return self.started and not self._failed
 
 
 def bind(host: str, port: int, *, send_timeout_s: float) -> socket:
@@ -51,13 +69,7 @@ def bind(host: str, port: int, *, send_timeout_s: float) -> socket:
     return listener
 
 
-def build_server(app: Starlette, settings: Settings) -> Server:
-    """A server for the app, not yet listening."""
-    # `drain` is there only once the lifespan has begun.
-    return Server(server_config(app, settings), lambda: app.state.drain())  # noqa: PLW0108
-
-
-def server_config(app: Starlette, settings: Settings) -> uvicorn.Config:
+def _config(app: Starlette, settings: Settings) -> uvicorn.Config:
     """How connections are served, and the limits that they are held to."""
     limits = HttpLimits(
         max_head_bytes=settings.max_header_bytes,

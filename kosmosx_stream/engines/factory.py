@@ -27,3 +27,15 @@ def running(settings: Settings) -> AbstractAsyncContextManager[Engine]:
             return DeterministicEngine.running(settings)
         case never:
             assert_never(never)
+
+
+def announcement(settings: Settings) -> str:
+    """What is told while it starts."""
+    if settings.engine == "remote":
+        return f"waiting for a model at {' or '.join(settings.engine_urls)} ..."
+    return f"loading {settings.model} (about 20 s) ..."
+
+
+def complaint(settings: Settings, error: Exception) -> str:
+    """What is told when it does not."""
+    return f"the model in {settings.model} cannot be served: {error}"

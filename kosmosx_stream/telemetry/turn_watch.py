@@ -13,7 +13,7 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Link, Span
 
-from conversation.entries import Delta, Ended, Entry, Started
+from conversation.entries import Ended, Entry, Started, output_tokens
 from kosmosx_stream.telemetry import names
 from kosmosx_stream.telemetry.meters import PROVIDER_NAME, Meters
 from kosmosx_stream.telemetry.tracing import (
@@ -146,9 +146,8 @@ class TurnWatch:
         self._commit_span = None
 
     def _describe_end(self, entries: Sequence[Entry], ended: Ended) -> None:
-        said = (entry for entry in entries if isinstance(entry, Delta | Ended))
         self._span.set_attribute(names.FINISH_REASONS, [ended.reason])
-        self._span.set_attribute(names.OUTPUT_TOKENS, sum(len(each.token_ids) for each in said))
+        self._span.set_attribute(names.OUTPUT_TOKENS, output_tokens(entries))
         self._span.set_attribute(names.CACHED_TOKENS, ended.cached_tokens)
         if ended.reason == "error":
             fail(self._span, ended.error_code or "error")

@@ -7,7 +7,7 @@ and from then on the log refuses what the owner writes; so this works from any i
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
-from conversation.entries import Delta, Ended, EndReason, Entry, Started, pack
+from conversation.entries import Ended, EndReason, Entry, Started, output_tokens, pack
 from conversation.ports import Conflict, EventLog, Lease, LogUnavailable, Write
 from kosmosx_stream.protocol import errors
 from kosmosx_stream.turns.lost_turn import read_lost_turn
@@ -158,5 +158,4 @@ class Ending:
             )
         await self._responses.release(lease, started)
         if recorded:
-            said = (entry for entry in entries if isinstance(entry, Delta | Ended))
-            await self._owe(started, sum(len(entry.token_ids) for entry in said))
+            await self._owe(started, output_tokens(entries))

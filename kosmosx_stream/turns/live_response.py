@@ -11,7 +11,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 
-from conversation.entries import Delta, Ended, Entry, Started, merged, pack
+from conversation.entries import Delta, Ended, Entry, Started, merged, output_tokens, pack
 from conversation.items import Turn
 from conversation.ports import Conflict, Lease, Write
 from kosmosx_stream.protocol.fold import Fold, Projection
@@ -97,8 +97,7 @@ class LiveResponse:
     @property
     def output_tokens(self) -> int:
         """What was said so far."""
-        said = (entry for entry in self.entries if isinstance(entry, Delta | Ended))
-        return sum(len(entry.token_ids) for entry in said)
+        return output_tokens(self.entries)
 
     def publish(self, entry: Entry, turn: Turn | None = None) -> None:
         """Append an entry; its events are readable once it is committed."""
@@ -229,8 +228,7 @@ class LiveResponse:
             self.lose()
             return
         self.entries += entries
-        said = (entry for entry in entries if not isinstance(entry, Started))
-        self.watch.committed(sum(len(entry.token_ids) for entry in said))
+        self.watch.committed(output_tokens(entries))
         if self._held:
             self._write()
         if not self.begun.done():

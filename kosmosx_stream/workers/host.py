@@ -13,8 +13,8 @@ from socket import socket
 
 import uvloop
 
+from kosmosx_stream import bootstrap
 from kosmosx_stream.cancelling import end
-from kosmosx_stream.embedded_valkey import embedded_valkey
 from kosmosx_stream.engines import factory
 from kosmosx_stream.engines.engine_host import EngineHost
 from kosmosx_stream.settings import Settings
@@ -64,7 +64,7 @@ class Host:
         """Until a signal comes; the workers end first, then the engine, then the store."""
         self._over = asyncio.get_running_loop().create_future()
         self._heed_signals()
-        async with self._store() as url:
+        async with bootstrap.redis_url(self._settings) as url:
             self._environment |= worker_settings(self._settings, url)
             self._progress("memory and log are up")
             async with self._engine(), self._crew.running(drain_s=self._settings.drain_timeout_s):
@@ -86,21 +86,12 @@ class Host:
             self._over.set_result(reason)
 
     @contextlib.asynccontextmanager
-    async def _store(self) -> AsyncIterator[str]:
-        if self._settings.redis_url is not None:
-            yield self._settings.redis_url.get_secret_value()
-            return
-        async with embedded_valkey(self._settings.data_dir) as url:
-            yield url
-
-    @contextlib.asynccontextmanager
     async def _engine(self) -> AsyncIterator[None]:
         """Load it while the workers start."""
+        self._progress(factory.announcement(self._settings))
         if self._engines is None:
-            self._progress(f"waiting for a model at {' or '.join(self._settings.engine_urls)} ...")
             yield
             return
-        self._progress(f"loading {self._settings.model} (about 20 s) ...")
         running = asyncio.create_task(self._run_engine(self._engines))
         try:
             yield
@@ -113,7 +104,7 @@ class Host:
                 await asyncio.Event().wait()
         except Exception as error:
             logger.exception("the model failed")
-            self._end(f"the model in {self._settings.model} cannot be served: {error}")
+            self._end(factory.complaint(self._settings, error))
 
     async def _start_worker(self, place: int) -> Worker:
         environment = self._environment | metrics_settings(self._settings, place)

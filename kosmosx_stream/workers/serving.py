@@ -7,19 +7,19 @@ Settings come by the environment. Without a descriptor of an engine's it has one
 
 import asyncio
 import os
-import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
-import uvicorn
+from starlette.applications import Starlette
 
 from kosmosx_stream.app import create_app
 from kosmosx_stream.commands.command_line import read_settings
 from kosmosx_stream.engines.hosted_engine import HostedEngine
 from kosmosx_stream.parent import die_with_parent
-from kosmosx_stream.server import Server, server_config
+from kosmosx_stream.server import Server
 from kosmosx_stream.server_log import write_logs
+from kosmosx_stream.settings import Settings
 from kosmosx_stream.workers.channel import Channel, PeerGone, Report
 
 REPORT_S = 0.25
@@ -31,12 +31,12 @@ class WorkerServer(Server):
 
     def __init__(
         self,
-        config: uvicorn.Config,
-        drain: Callable[[], Awaitable[None]],
+        app: Starlette,
+        settings: Settings,
         channel: Channel,
         ready: Callable[[], bool],
     ) -> None:
-        super().__init__(config, drain)
+        super().__init__(app, settings)
         self._channel = channel
         self._ready = ready
         self._taken = 0
@@ -46,7 +46,6 @@ class WorkerServer(Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         asyncio.get_running_loop().add_reader(self._channel.fileno(), self._take)
-
         self._reporting = asyncio.create_task(self._report())
 
     async def _report(self) -> None:
@@ -94,24 +93,11 @@ def main() -> None:
     def takes_turns() -> bool:
         return bool(application.state.services.hub.takes_turns)
 
-    server = WorkerServer(
-        server_config(application, settings),
-        lambda: application.state.drain(),  # noqa: PLW0108 - there once the lifespan has begun
-        Channel(channel),
-        takes_turns,
-    )
-
-    def fail(reason: str) -> None:
+    def complain(reason: str) -> None:
         print(f"kosmosx: {reason}", file=sys.stderr)  # noqa: T201
-        server.should_exit = True
-        server.failed = True
 
-    application.state.on_failure = fail
-    # uvicorn raises the signal that stopped it once more, after the drain: that is a good end.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    signal.signal(signal.SIGINT, lambda *_: sys.exit(0))
-    server.run([])
-    if server.failed or not server.started:
+    server = WorkerServer(application, settings, Channel(channel), takes_turns)
+    if not server.run_to_end([], complain):
         sys.exit(1)
 
 

@@ -1,6 +1,11 @@
 """Turns and conversations for tests."""
 
+from typing import Any
+
+from msgspec.structs import replace
+
 from conversation.items import Answer, Conversation, Image, Item, Message, Role, Text, Turn
+from conversation.ports import History
 
 
 def turn(
@@ -40,3 +45,20 @@ def conversation(conversation_id: str = "conv_1", account_id: str = "acct_a") ->
     return Conversation(
         id=conversation_id, account_id=account_id, created_at=1.0, metadata={"topic": "boats"}
     )
+
+
+async def add_line(history: History, length: int, conversation_id: str | None = None) -> list[Turn]:
+    """Turns resp_0, resp_1, ... one after another."""
+    turns = [
+        turn(f"resp_{i}", f"resp_{i - 1}" if i else None, conversation_id) for i in range(length)
+    ]
+    for each in turns:
+        await history.add_turn(each)
+    return turns
+
+
+async def revised(history: History, revision: str, *turns: Turn, **changes: Any) -> Conversation:
+    """Change conv_1 as it is now."""
+    found = await history.conversation("acct_a", "conv_1")
+    await history.revise_conversation(replace(found, **changes), revision, turns)
+    return await history.conversation("acct_a", "conv_1")

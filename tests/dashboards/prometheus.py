@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -9,12 +10,25 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 import yaml
 
 from tests.dashboards.expressions import ROOT
 from tests.server_process import ServerProcess, free_port
 
 PATIENCE_S = 60
+
+needs_promtool = pytest.mark.skipif(
+    shutil.which("promtool") is None, reason="promtool, which comes with Prometheus, is not here"
+)
+
+
+def run_promtool(*arguments: str | Path) -> None:
+    """Check rules, or test them."""
+    done = subprocess.run(
+        ["promtool", *arguments], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 class Prometheus:

@@ -1,8 +1,6 @@
 """Each alert fires and keeps quiet as it should, and leads to a page that says what to do."""
 
 import re
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +9,7 @@ import yaml
 
 from dashboards.boards import expressions
 from tests.dashboards.expressions import ALERTS, ROOT, RULES, TARGET_LABELS, labels_named
+from tests.dashboards.prometheus import needs_promtool, run_promtool
 
 PAGES = ROOT / "docs/runbooks"
 FOUND_AT = "https://github.com/example/kosmosx-stream/blob/main/docs/runbooks/"
@@ -19,26 +18,16 @@ CASES = sorted(Path(__file__).parent.glob("*.test.yaml"))
 ALERTING = [rule for rule in RULES if "alert" in rule]
 NAMES = [rule["alert"] for rule in ALERTING]
 
-promtool = pytest.mark.skipif(
-    shutil.which("promtool") is None, reason="promtool, which comes with Prometheus, is not here"
-)
 every_rule = pytest.mark.parametrize("rule", ALERTING, ids=NAMES)
 
 
-def run_promtool(*arguments: str | Path) -> None:
-    done = subprocess.run(
-        ["promtool", *arguments], capture_output=True, text=True, check=False, timeout=120
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
-@promtool
+@needs_promtool
 @pytest.mark.parametrize("name", ALERTS)
 def test_prometheus_takes_the_rules(name: str) -> None:
     run_promtool("check", "rules", ROOT / f"dashboards/{name}.yaml")
 
 
-@promtool
+@needs_promtool
 @pytest.mark.parametrize("case", CASES, ids=lambda path: path.stem)
 def test_alerts_fire_when_they_should(case: Path) -> None:
     run_promtool("test", "rules", case)

@@ -1,13 +1,12 @@
 """The rules that the chart ships: those of the repository, and its own of Kubernetes."""
 
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
+from tests.dashboards.prometheus import needs_promtool, run_promtool
 from tests.deploy.chart import MATRIX, RENDERED, of_kind, rendered
 from tests.deploy.tools import ROOT
 
@@ -53,13 +52,9 @@ def test_pages_may_be_elsewhere() -> None:
     assert addresses == {"https://wiki.example.org/kosmosx"}
 
 
-@pytest.mark.skipif(
-    shutil.which("promtool") is None, reason="promtool, which comes with Prometheus, is not here"
-)
+@needs_promtool
 def test_the_chart_s_alerts_fire_when_they_should(tmp_path: Path) -> None:
     (tmp_path / "chart.yaml").write_text(yaml.safe_dump({"groups": groups(RENDERED["watched"])}))
-    case = shutil.copy(Path(__file__).with_name("alerts.test.yaml"), tmp_path)
-    done = subprocess.run(
-        ["promtool", "test", "rules", case], capture_output=True, text=True, check=False, timeout=60
+    run_promtool(
+        "test", "rules", shutil.copy(Path(__file__).with_name("alerts.test.yaml"), tmp_path)
     )
-    assert done.returncode == 0, done.stdout + done.stderr

@@ -9,7 +9,7 @@ from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
 
-from kosmosx_stream.server import bind, build_server
+from kosmosx_stream.server import Server, bind
 from kosmosx_stream.settings import Settings
 
 
@@ -30,7 +30,7 @@ def main() -> None:
     listening = bind("127.0.0.1", 0, send_timeout_s=20)
     sys.stdout.write(f"{listening.getsockname()[1]}\n")
     sys.stdout.flush()
-    build_server(app, Settings()).run(sockets=[listening])
+    Server(app, Settings()).run([listening])
 
 
 if __name__ == "__main__":

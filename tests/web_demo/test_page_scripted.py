@@ -63,10 +63,16 @@ class Script:
         self.numbered(f"response.{kind}", response={"id": identity, **fields})
 
 
+async def _say_nothing(route: Route) -> None:
+    await route.fulfill(content_type="text/event-stream", body="")
+
+
 @pytest.fixture
 async def script(page: Page) -> Script:
     script = Script()
     await page.route_web_socket("**/v1/responses*", script)
+    # The real server knows nothing of what the script says: it must not be asked what has changed.
+    await page.route("**/v1/conversations/events", _say_nothing)
     return script
 
 

@@ -47,19 +47,24 @@ def server(process: ServerProcess) -> ServerProcess:
 
 
 def test_connections_are_shared_evenly(server: ServerProcess) -> None:
+    """While both are well: one that was silent for a while gets none."""
+    until(lambda: min(_taken(server, 12)) >= 5)  # A client of before may just have left.
+
+
+def _taken(server: ServerProcess, count: int) -> list[int]:
+    """How many of so many new connections each worker takes."""
     with ExitStack() as stack:
         ours = set()
-        for _ in range(12):
+        for _ in range(count):
             connection = socket.create_connection(("127.0.0.1", server.port), timeout=10)
             stack.enter_context(connection)
             ours.add(connection.getsockname()[1])
-        until(lambda: len(_held(server, ours)) == 12)
-        one, two = (len(clients_of(worker, server) & ours) for worker in workers(server))
-    assert min(one, two) >= 5  # The client that asked whether it was ready may just have left.
 
+        def taken() -> list[int]:
+            return [len(clients_of(worker, server) & ours) for worker in workers(server)]
 
-def _held(server: ServerProcess, ours: set[int]) -> set[int]:
-    return {port for worker in workers(server) for port in clients_of(worker, server)} & ours
+        until(lambda: sum(taken()) == count)
+        return taken()
 
 
 def test_an_answer_goes_on_when_its_worker_is_killed(server: ServerProcess) -> None:
