@@ -27,7 +27,7 @@ from kosmosx_stream.transports.endpoint import Endpoint, document, json_response
 from kosmosx_stream.transports.failures import to_api_error
 from kosmosx_stream.transports.openapi import openapi
 from kosmosx_stream.transports.page import Page
-from kosmosx_stream.transports.websocket import responses_socket
+from kosmosx_stream.transports.websocket import ResponsesSocket
 
 ITEMS = "/v1/conversations/{conversation_id}/items"
 
@@ -91,7 +91,7 @@ def routes() -> list[BaseRoute]:
     """Every path that the server answers."""
     api = endpoints()
     return [
-        WebSocketRoute("/v1/responses", responses_socket),
+        WebSocketRoute("/v1/responses", ResponsesSocket()),
         *resources(api),
         document("/openapi.json", openapi(api)),
         document("/asyncapi.json", asyncapi()),

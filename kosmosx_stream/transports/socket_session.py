@@ -18,7 +18,7 @@ class SocketSession:
     def __init__(self, sessions: Sessions, principal: Principal) -> None:
         self._sessions = sessions
         self._principal = principal
-        self._attachment = contextlib.ExitStack()
+        self._attachment: contextlib.ExitStack | None = None
         self._live: LiveSession | None = None
         self._announced = False
         self.id = principal.grant.session_id if isinstance(principal, Granted) else new_id("sess")
@@ -27,7 +27,8 @@ class SocketSession:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._attachment.close()
+        if self._attachment is not None:
+            self._attachment.close()
 
     @property
     def began(self) -> bool:
@@ -72,4 +73,5 @@ class SocketSession:
     def _attach(self, session: LiveSession) -> None:
         if self._live is None:  # Two turns may have opened it at a time.
             self._live, self.id = session, session.id
+            self._attachment = contextlib.ExitStack()
             self._attachment.enter_context(self._sessions.connection(session))

@@ -9,7 +9,8 @@ import contextlib
 from collections.abc import Coroutine
 
 from starlette.responses import Response
-from starlette.websockets import WebSocket
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket, WebSocketState
 
 from kosmosx_stream.access.auth import (
     SUBPROTOCOL,
@@ -19,6 +20,7 @@ from kosmosx_stream.access.auth import (
     offered_subprotocols,
     require_scope,
 )
+from kosmosx_stream.key_watch import Ended
 from kosmosx_stream.protocol.client_events import (
     CancelResponse,
     CloseSession,
@@ -57,26 +59,32 @@ RESPONSE_ID = Text(name="response_id", says="The response that it was reading.")
 QUERY = (SESSION_ID, RESPONSE_ID, STARTING_AFTER)
 
 
-async def responses_socket(socket: WebSocket) -> None:
-    """`GET /v1/responses`, upgraded."""
-    services: Services = socket.app.state.services
-    with contextlib.ExitStack() as held:
+class ResponsesSocket:
+    """`GET /v1/responses`, upgraded.
+
+    An ASGI app: what Starlette puts around plain functions would stay for as long as a connection.
+    """
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        socket = WebSocket(scope, receive, send)
+        services: Services = socket.app.state.services
         try:
             check_origin(socket, services.settings.allowed_origins)
             principal = await authenticate(socket, services.authenticator, services.client_secrets)
             require_scope(principal, "generate")
-            held.enter_context(services.sockets.open(principal))
-            held.enter_context(services.hub.drain.guest())
-        except Exception as error:  # noqa: BLE001 - as for any request
+            with services.sockets.open(principal), services.hub.drain.guest() as leaving:
+                offered = offered_subprotocols(socket)
+                await socket.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)
+                await Connection(socket, services, principal).run(leaving)
+        except Exception as error:
+            if socket.application_state is not WebSocketState.CONNECTING:
+                raise
             refusal = to_api_error(error)
             services.telemetry.meters.refused(refusal.code, "websocket")
             body = encode_http(refusal)
             await socket.send_denial_response(
                 Response(body, refusal.status, media_type="application/json")
             )
-            return
-        await socket.accept(SUBPROTOCOL if SUBPROTOCOL in offered_subprotocols(socket) else None)
-        await Connection(socket, services, principal).run()
 
 
 class Connection:
@@ -94,7 +102,7 @@ class Connection:
         self._turns = SocketTurns(
             self._socket, self._session, services, principal, context_of(socket.headers)
         )
-        self._lanes = Lanes[CreateOnStream](
+        self._lanes: Lanes[CreateOnStream] = Lanes(
             max_named=settings.max_lanes,
             max_in_flight=settings.max_in_flight,
             max_waiting=settings.max_waiting,
@@ -102,20 +110,21 @@ class Connection:
         )
         self._tasks: asyncio.TaskGroup
         self._running: set[asyncio.Task[None]] = set()
+        """The turns and commands that are under way."""
+        self._ends: list[asyncio.Task[None]] = []
+        """What is about to end the connection; mostly nothing."""
+        self._served = False
 
-    async def run(self) -> None:
-        """Serve until the connection ends. What is live then goes on, for a while, without it."""
+    async def run(self, leaving: asyncio.Future[None]) -> None:
+        """Serve until the connection ends. What is live then goes on, for a while, without it.
+
+        `leaving`: done when the server goes down.
+        """
         max_age_s = self._services.settings.max_connection_s
         with self._session:
             try:
                 async with asyncio.timeout(max_age_s), asyncio.TaskGroup() as self._tasks:
-                    watches = [
-                        self._tasks.create_task(watch)
-                        for watch in (self._watch_key(), self._watch_drain())
-                    ]
-                    await self._serve()
-                    for task in (*watches, *self._running):
-                        task.cancel()
+                    await self._serve_while_it_may(leaving)
             except* InvalidKey as ended:
                 invalid = key_refusal(_first(ended))
                 last = encode_websocket(invalid).decode()
@@ -131,24 +140,46 @@ class Connection:
                 last = encode_websocket(limit).decode()
                 await self._socket.close(GOING_AWAY, limit.code, last=last)
 
-    async def _watch_key(self) -> None:
-        """A connection does not outlive its key.
+    async def _serve_while_it_may(self, leaving: asyncio.Future[None]) -> None:
+        """Serve until the client leaves, its key ends, or the server goes down."""
+        # Callbacks, not tasks that wait: of those an idle connection has enough with one.
+        with self._services.key_watch.watch(self._principal) as key_ended:
+            key_ended.add_done_callback(self._lose_key)
+            leaving.add_done_callback(self._leave)
+            try:
+                await self._serve()
+            finally:
+                leaving.remove_done_callback(self._leave)
+        self._served = True
+        for task in (*self._ends, *self._running):
+            task.cancel()
 
-        Raises:
-            InvalidKey: it was revoked, or has expired.
-        """
-        with self._services.key_watch.watch(self._principal) as ended:
-            raise await ended
+    def _lose_key(self, ended: Ended) -> None:
+        """A connection does not outlive its key."""
+        self._end_by(_fail(ended.result()))
 
-    async def _watch_drain(self) -> None:
-        """When the server goes down, the connection ends: with its turns, or with the drain.
+    def _leave(self, _: asyncio.Future[None]) -> None:
+        """The server goes down."""
+        self._end_by(self._see_off())
+
+    def _end_by(self, work: Coroutine[None, None, None]) -> None:
+        try:
+            task = self._tasks.create_task(work)
+        except RuntimeError:  # The connection ends already.
+            work.close()
+            return
+        self._ends.append(task)
+        if self._served:
+            task.cancel()
+
+    async def _see_off(self) -> None:
+        """The connection ends with its turns, or with the drain.
 
         Raises:
             HandedOver: nothing is under way any more.
         """
-        drain = self._services.hub.drain
-        await drain.began.wait()
-        over = self._tasks.create_task(drain.over.wait())
+        over = self._tasks.create_task(_wait(self._services.hub.drain.over))
+        self._ends.append(over)
         while self._running and not over.done():
             await asyncio.wait({over, *self._running}, return_when=asyncio.FIRST_COMPLETED)
         raise HandedOver(self._turns.sequence)
@@ -249,6 +280,19 @@ class Connection:
         task = self._tasks.create_task(work)
         self._running.add(task)
         task.add_done_callback(self._running.discard)
+
+
+async def _wait(event: asyncio.Event) -> None:
+    await event.wait()
+
+
+async def _fail(error: InvalidKey) -> None:
+    """What is to raise it among a connection's tasks.
+
+    Raises:
+        InvalidKey: always.
+    """
+    raise error
 
 
 def _first(group: ExceptionGroup[InvalidKey]) -> InvalidKey:

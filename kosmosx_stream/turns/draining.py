@@ -27,31 +27,32 @@ class Drain:
         """No new turns."""
         self.over = asyncio.Event()
         """No turns: what has not finished goes on elsewhere."""
-        self._guests = 0
+        self._guests: set[asyncio.Future[None]] = set()
         self._empty = asyncio.Event()
         self._empty.set()
 
     @contextlib.contextmanager
-    def guest(self) -> Iterator[None]:
-        """A connection that ends by itself when the drain is over.
+    def guest(self) -> Iterator[asyncio.Future[None]]:
+        """A connection that ends by itself when the drain is over; it is told when that begins.
 
         Raises:
             Unavailable: the drain has begun.
         """
         if self.began.is_set():
             raise Unavailable("The server goes down. Try another one.", code="server_unavailable")
-        self._guests += 1
+        leaving = asyncio.get_running_loop().create_future()
+        self._guests.add(leaving)
         self._empty.clear()
         try:
-            yield
+            yield leaving
         finally:
-            self._guests -= 1
+            self._guests.discard(leaving)
             if not self._guests:
                 self._empty.set()
 
     async def run(self) -> None:
         """Let live turns finish, hand over those that did not, and see the guests off."""
-        self.began.set()
+        self._begin()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._timeout_s):
                 await self._turns.until_idle()
@@ -62,7 +63,7 @@ class Drain:
 
     async def hand_over(self) -> None:
         """Leave whatever is live, after its last committed token, to whoever sweeps next."""
-        self.began.set()
+        self._begin()
         self.over.set()
         handed = self._turns.all()
         for live in handed:
@@ -70,3 +71,9 @@ class Drain:
         self._turns.sessions.forget_all()
         with contextlib.suppress(LogUnavailable):
             await self._turns.committer.hand_over([live.lease for live in handed])
+
+    def _begin(self) -> None:
+        self.began.set()
+        for leaving in self._guests:
+            if not leaving.done():
+                leaving.set_result(None)
