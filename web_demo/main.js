@@ -17,6 +17,8 @@ import { View } from "./view.js";
 import { errorInWords } from "./words.js";
 
 const SERVER_RETRY_MS = 1_500;
+const MIN_PAUSE_MS = 30; // between drawings: every other frame of most screens
+const MAX_PAUSE_MS = 200;
 const NARROW = matchMedia("(max-width: 1100px)");
 
 const NO_CHAT = { state: EMPTY, closing: false, versionAfter: () => ({ number: 1, count: 1 }), end() {} };
@@ -53,6 +55,7 @@ const page = {
 let chat = NO_CHAT;
 let archive = null;
 let frame = null;
+let drawAgainAt = 0;
 let checks = 0;
 const composer = new Composer({ pictures, page });
 const sidebar = new Sidebar();
@@ -67,11 +70,18 @@ sidebar.onDelete = async ({ id, title }) => {
 	if (await confirmed(t("Delete this conversation?"), title, t("Delete"))) await archive.remove(id);
 };
 
-/** Draw at most once a frame, however fast the tokens come. A hidden tab draws when it returns. */
+/**
+ * Draw at most thirty times a second, and a quarter of the time, however fast the tokens come and
+ * however slow the machine is: the rest is for the reader's hands. A hidden tab draws when it returns.
+ */
 function redraw() {
 	frame ??= requestAnimationFrame(() => {
 		frame = null;
+		const now = performance.now();
+		if (now < drawAgainAt) return redraw();
 		view.render(chat, ui);
+		const took = performance.now() - now;
+		drawAgainAt = now + Math.min(MAX_PAUSE_MS, Math.max(MIN_PAUSE_MS, 4 * took));
 	});
 }
 

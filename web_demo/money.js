@@ -1,5 +1,6 @@
 /** Exact sums of dollars: decimal strings in, BigInt micro-dollars inside, words out. */
 
+const WHOLE = new Intl.NumberFormat("en-US");
 const DECIMAL = /^(\d+)(?:\.(\d{1,6})0*)?$/;
 
 /** "0.5206" → 520600n. Throws on anything that is not a plain decimal of at most six places. */
@@ -16,7 +17,7 @@ export function sumMicro(decimals) {
 
 /** 520600n → "$0.5206". At least `places` places, so that a running figure keeps its width. */
 export function dollars(micro, places = 2) {
-	const whole = (micro / 1_000_000n).toLocaleString("en-US");
+	const whole = WHOLE.format(micro / 1_000_000n);
 	const fraction = (micro % 1_000_000n).toString().padStart(6, "0");
 	const needed = fraction.replace(/0+$/, "").length;
 	return `$${whole}.${fraction.slice(0, Math.max(places, needed))}`;

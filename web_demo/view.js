@@ -30,6 +30,9 @@ export class View {
 	/** `ui` is what is not part of the conversation; `chat` is null without a key. */
 	render(chat, ui) {
 		const { state } = chat;
+		const log = byId("log");
+		// Read before anything is written, and written last: the browser lays the page out once.
+		const follows = log.scrollHeight - log.scrollTop - log.clientHeight < NEAR_END_PX;
 		const turns = shownTurns(state);
 		const live = turns.find(isLive) ?? liveTurn(state);
 		const closed = state.session?.status === "closed";
@@ -47,6 +50,7 @@ export class View {
 		this.light(ui.lit);
 		const spoken = turns.find(isLive) ?? turns.at(-1);
 		if (spoken) this.#speak(spoken);
+		if (follows) log.scrollTop = log.scrollHeight;
 	}
 
 	/** The language changed: draw all anew. */
@@ -106,7 +110,6 @@ export class View {
 	#log(turns, ui, live, chat) {
 		if (turns.length > 0 && !this.#answers) return void this.#loadAnswers(chat);
 		const log = byId("log");
-		const follows = log.scrollHeight - log.scrollTop - log.clientHeight < NEAR_END_PX;
 		log.setAttribute("aria-busy", String(turns.some(isLive)));
 		log.hidden = turns.length === 0;
 		byId("welcome").hidden = turns.length > 0 || !byId("key-form").hidden;
@@ -117,7 +120,6 @@ export class View {
 			if (turn.responseId && turn.status !== "failed") parent = turn;
 		});
 		while (log.childElementCount > turns.length) log.lastElementChild.remove();
-		if (follows) log.scrollTop = log.scrollHeight;
 	}
 
 	/** What draws answers is loaded with the first one. */

@@ -69,8 +69,10 @@ export function count(number, one) {
 	return t(number === 1 ? `{n} ${one}` : `{n} ${one}s`, { n: whole(number) });
 }
 
+const formats = {}; // by language: one is slow to make
+
 export function whole(number) {
-	return number.toLocaleString(language);
+	return (formats[language] ??= new Intl.NumberFormat(language)).format(number);
 }
 
 export function seconds(ms) {
