@@ -4,8 +4,9 @@ import sqlite3
 
 from metering.accounts import Account, Login
 from metering.errors import EmailTaken, NotFound
-from metering.sqlite.database import insert, transaction
+from metering.sqlite.database import insert
 from metering.sqlite.keys import SqliteKeys
+from metering.sqlite.transactions import transaction
 
 _COLUMNS = ", ".join(Account.__struct_fields__)
 _ACCOUNT = f"SELECT {_COLUMNS} FROM accounts"  # noqa: S608 - names

@@ -5,8 +5,9 @@ import sqlite3
 import msgspec
 
 from metering.budgets import Budget, Hold, Standing, grant, month
-from metering.sqlite.database import Database, transaction
+from metering.sqlite.database import Database
 from metering.sqlite.keys import require_active_account
+from metering.sqlite.transactions import transaction
 
 
 class SqliteBudgets:

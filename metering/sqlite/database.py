@@ -2,27 +2,30 @@
 
 All SQL runs on one thread of its own: the event loop never waits for the disk, and what one
 process writes is in the order in which it was asked for. Each acknowledged write is on the disk
-(WAL with synchronous=FULL).
+(WAL with synchronous=FULL); what is asked for while others are written shares one commit.
 """
 
 import asyncio
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Concatenate, ParamSpec, Self, TypeVar
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 import msgspec
 
 from metering.errors import StoreTooNew, StoreUnavailable
 from metering.sqlite.schema import MIGRATIONS
+from metering.sqlite.transactions import Outcome, Work, together, transaction
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 WAL_RETRY_S = 0.005
+MOST_AT_ONCE = 64
+"""Calls that share a commit: the first of them waits for the last."""
 
 
 class Database:
@@ -31,6 +34,9 @@ class Database:
     def __init__(self, db: sqlite3.Connection, thread: ThreadPoolExecutor) -> None:
         self._db = db
         self._thread = thread
+        self._waiting: list[tuple[Work, asyncio.Future[Any]]] = []
+        self._working = False
+        self._closed = False
 
     @classmethod
     async def open(cls, path: Path, *, busy_timeout_s: float = 5.0) -> Self:
@@ -46,16 +52,22 @@ class Database:
         """
         thread = ThreadPoolExecutor(1, thread_name_prefix="metering")
         try:
-            with _as_unavailable():
-                loop = asyncio.get_running_loop()
-                db = await loop.run_in_executor(thread, _connect, path, busy_timeout_s)
+            loop = asyncio.get_running_loop()
+            db = await loop.run_in_executor(thread, _connect, path, busy_timeout_s)
+        except sqlite3.OperationalError as error:
+            thread.shutdown(wait=False)
+            raise StoreUnavailable(str(error)) from error
         except BaseException:
             thread.shutdown(wait=False)
             raise
         return cls(db, thread)
 
     async def close(self) -> None:
-        await self.run(sqlite3.Connection.close)
+        """After what was asked for before; nothing more can be asked for."""
+        last = self._ask(_nothing)
+        self._closed = True
+        await last
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._db.close)
         self._thread.shutdown()
 
     async def run(
@@ -64,35 +76,51 @@ class Database:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> T:
-        """Let the thread do this work on the connection."""
+        """Let the thread do this work on the connection.
 
-        def call() -> T:
-            with _as_unavailable():
-                return work(self._db, *args, **kwargs)
+        Raises:
+            StoreUnavailable: nothing of it is written, because of the disk or another process.
+        """
+        result: T = await self._ask(partial(work, self._db, *args, **kwargs))
+        return result
 
-        return await asyncio.get_running_loop().run_in_executor(self._thread, call)
+    def _ask(self, work: Work) -> asyncio.Future[Any]:
+        if self._closed:
+            raise StoreUnavailable("the store is closed")
+        outcome = asyncio.get_running_loop().create_future()
+        self._waiting.append((work, outcome))
+        if not self._working:
+            self._begin()
+        return outcome
+
+    def _begin(self) -> None:
+        """Let the thread do what waits; nothing of it is answered before all is on the disk."""
+        self._working = True
+        # Whoever has left meanwhile wants nothing any more.
+        waiting = [each for each in self._waiting if not each[1].done()]
+        batch, self._waiting = waiting[:MOST_AT_ONCE], waiting[MOST_AT_ONCE:]
+        done = asyncio.get_running_loop().run_in_executor(
+            self._thread, together, self._db, [work for work, _ in batch]
+        )
+        done.add_done_callback(partial(self._answer, [outcome for _, outcome in batch]))
+
+    def _answer(
+        self, waiting: list[asyncio.Future[Any]], done: asyncio.Future[list[Outcome]]
+    ) -> None:
+        self._working = False
+        for outcome, (result, error) in zip(waiting, done.result(), strict=True):
+            if outcome.done():
+                continue
+            if error is None:
+                outcome.set_result(result)
+            else:
+                outcome.set_exception(error)
+        if self._waiting:
+            self._begin()
 
 
-@contextmanager
-def _as_unavailable() -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        raise StoreUnavailable(str(error)) from error
-
-
-@contextmanager
-def transaction(db: sqlite3.Connection) -> Iterator[None]:
-    # IMMEDIATE: a transaction that reads first and writes later could not be made to wait for
-    # another process's write; SQLite would refuse it at once (lang_transaction, section 2.2).
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        db.execute("COMMIT")
-    except BaseException:
-        if db.in_transaction:
-            db.execute("ROLLBACK")
-        raise
+def _nothing() -> None:
+    pass
 
 
 def _connect(path: Path, busy_timeout_s: float) -> sqlite3.Connection:
@@ -104,6 +132,7 @@ def _connect(path: Path, busy_timeout_s: float) -> sqlite3.Connection:
         db.execute("PRAGMA foreign_keys = ON")
         with transaction(db):
             _migrate(db)
+        db.execute("COMMIT")
     except BaseException:
         db.close()
         raise

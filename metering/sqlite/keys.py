@@ -8,7 +8,8 @@ import msgspec
 
 from metering.accounts import KeyRecord, Scope
 from metering.errors import KeyEnded, NotFound
-from metering.sqlite.database import Database, transaction
+from metering.sqlite.database import Database
+from metering.sqlite.transactions import transaction
 
 
 class SqliteKeys:

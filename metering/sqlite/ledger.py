@@ -9,9 +9,10 @@ from metering.ledger import Recorded, SessionRecord, SessionState, SessionUsage,
 from metering.outbox import HOUR_S
 from metering.receipt import Receipt, receipt
 from metering.sqlite.budgets import add_spending, drop_hold
-from metering.sqlite.database import Database, insert, transaction
+from metering.sqlite.database import Database, insert
 from metering.sqlite.keys import require_active_account, require_key
 from metering.sqlite.outbox import cut_segment
+from metering.sqlite.transactions import transaction
 from metering.usage import LedgerRow, TurnUsage
 
 

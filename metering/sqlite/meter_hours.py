@@ -7,7 +7,7 @@ import msgspec
 
 from metering.outbox import HOUR_S
 from metering.reconciliation import RECONCILE_AFTER_S, MeterHour, Verdict, judge
-from metering.sqlite.database import transaction
+from metering.sqlite.transactions import transaction
 
 
 def unreconciled(db: sqlite3.Connection, now: float, limit: int) -> list[MeterHour]:

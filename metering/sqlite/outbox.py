@@ -10,8 +10,9 @@ from metering.outbox import (
 )
 from metering.reconciliation import MeterHour, Verdict
 from metering.sqlite.accounts import require_account
-from metering.sqlite.database import Database, transaction
+from metering.sqlite.database import Database
 from metering.sqlite.meter_hours import reconcile, unreconciled
+from metering.sqlite.transactions import transaction
 
 COLUMNS = ", ".join(OutboxRow.__struct_fields__)
 

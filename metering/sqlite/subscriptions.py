@@ -2,7 +2,8 @@
 
 import sqlite3
 
-from metering.sqlite.database import Database, transaction
+from metering.sqlite.database import Database
+from metering.sqlite.transactions import transaction
 from metering.subscriptions import Subscription
 
 
