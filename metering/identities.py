@@ -53,6 +53,22 @@ class Identities(Protocol):
         """
         ...
 
+    async def change_password(self, account: Account, password: str, new_password: str) -> None:
+        """From now on, the account's email signs in with another password.
+
+        Args:
+            account: one with an email.
+            password: the one that it has, shown by whoever wants another.
+            new_password: what its owner chose.
+
+        Raises:
+            WrongPassword: it has another one.
+            WeakPassword: the new one is easily guessed.
+            TooBusy: try again later.
+            StoreUnavailable: it cannot be told whether it was changed.
+        """
+        ...
+
     async def close(self) -> None:
         """Let go of threads and connections; no call may follow."""
         ...
@@ -69,14 +85,8 @@ class LocalIdentities:
 
     async def register(self, account: Account, password: str) -> Account:
         assert account.email is not None
-        email = account.email
-
-        def work() -> str:
-            check_strength(password, email)
-            return self._hasher.hash(password)
-
         # Hashed before the store is asked: how long it takes says nothing about who is known.
-        password_hash = await self._run(work)
+        password_hash = await self._hash(password, account.email)
         return await self._accounts.create_account(account, password_hash)
 
     async def sign_in(self, email: str, password: str) -> Account:
@@ -91,8 +101,33 @@ class LocalIdentities:
                 await self._accounts.set_password(login.account_id, anew)
         return await self._accounts.account(login.account_id)
 
+    async def change_password(self, account: Account, password: str, new_password: str) -> None:
+        assert account.email is not None
+        if (await self.sign_in(account.email, password)).id != account.id:
+            raise WrongPassword
+        await self.set_password(account, new_password)
+
+    async def set_password(self, account: Account, password: str) -> None:
+        """From now on, the account's email signs in with this password: its owner forgot theirs.
+
+        Raises:
+            WeakPassword: the password is easily guessed.
+            NotFound: the account is deleted, or has no email.
+            TooBusy: try again later.
+            StoreUnavailable: it cannot be told whether it was changed.
+        """
+        password_hash = await self._hash(password, account.email or "")
+        await self._accounts.set_password(account.id, password_hash)
+
     async def close(self) -> None:
         self._threads.shutdown(wait=False)
+
+    async def _hash(self, password: str, email: str) -> str:
+        def work() -> str:
+            check_strength(password, email)
+            return self._hasher.hash(password)
+
+        return await self._run(work)
 
     async def _run(self, work: Callable[[], T]) -> T:
         if self._waiting >= MAX_WAITING:

@@ -13,12 +13,16 @@ from kosmosx_stream.ids import new_id
 from kosmosx_stream.protocol.accounts import account_object
 from metering.accounts import Account
 from metering.errors import EmailTaken, NotFound
+from metering.identities import LocalIdentities
 from metering.passwords import InvalidEmail, WeakPassword, normalize_email
 from metering.store import Store
 
 accounts = typer.Typer(no_args_is_help=True, help="Accounts.")
 
 COLUMNS = ("id", "email", "name")
+FromStdin = Annotated[
+    bool, typer.Option("--password-stdin", help="Read the password, do not ask for it.")
+]
 AccountId = Annotated[str, typer.Argument(help="Id of the account.")]
 
 
@@ -30,9 +34,7 @@ def create(
     ] = None,
     name: Annotated[str, typer.Option(help="A name to know the account by.")] = "",
     *,
-    password_stdin: Annotated[
-        bool, typer.Option("--password-stdin", help="Read the password, do not ask for it.")
-    ] = False,
+    password_stdin: FromStdin = False,
     as_json: AsJson = False,
 ) -> None:
     """Create an account, also where registration is closed."""
@@ -90,6 +92,38 @@ def show_one(account_id: AccountId, data_dir: DataDir = None, *, as_json: AsJson
     if found.deleted_at is not None:
         raise _no_account(account_id)
     show([account_object(found)], COLUMNS, as_json=as_json, one=True)
+
+
+@accounts.command("password")
+def set_password(
+    account_id: AccountId,
+    data_dir: DataDir = None,
+    *,
+    password_stdin: FromStdin = False,
+    as_json: AsJson = False,
+) -> None:
+    """Give an account another password: its owner forgot theirs."""
+    settings = read_settings(data_dir=data_dir)
+    chosen = _password(asked=not password_stdin)
+
+    async def work(store: Store) -> Account:
+        account = await store.accounts.account(account_id)
+        identities = await bootstrap.open_identities(settings, store)
+        try:
+            if not isinstance(identities, LocalIdentities):
+                raise stop("passwords are kept by Supabase Auth: send a recovery link from there")
+            await identities.set_password(account, chosen)
+        finally:
+            await identities.close()
+        return account
+
+    try:
+        changed = with_books(settings, work)
+    except NotFound:
+        raise stop(f"nobody signs in to an account '{account_id}'") from None
+    except WeakPassword as error:
+        raise stop(f"password: {error}") from None
+    show([account_object(changed)], COLUMNS, as_json=as_json, one=True)
 
 
 @accounts.command("delete")

@@ -7,6 +7,7 @@ from metering import passwords
 
 _EMAIL: Schema = {"type": "string", "maxLength": passwords.LONGEST_EMAIL}
 _PASSWORD: Schema = {"type": "string", "maxLength": passwords.LONGEST}
+_CHOSEN = says(_PASSWORD | {"minLength": passwords.SHORTEST}, "Not one that is easily guessed.")
 
 ACCOUNT_BODIES: dict[str, Schema] = {
     "SetBudget": body(
@@ -29,11 +30,13 @@ ACCOUNT_BODIES: dict[str, Schema] = {
         "Who is to have an account.",
         {
             "email": says(_EMAIL, "Signs in; upper and lower case are the same."),
-            "password": says(
-                _PASSWORD | {"minLength": passwords.SHORTEST}, "Not one that is easily guessed."
-            ),
+            "password": _CHOSEN,
         },
         name=line(accounts.MAX_NAME),
+    ),
+    "ChangePassword": body(
+        "The account's password, and the one that it is to have.",
+        {"password": _PASSWORD, "new_password": _CHOSEN},
     ),
     "SignIn": body("Who wants in.", {"email": _EMAIL, "password": _PASSWORD}),
     "CreateKey": body(

@@ -34,6 +34,13 @@ class SignIn(msgspec.Struct, frozen=True, kw_only=True):
     password: str
 
 
+class ChangePassword(msgspec.Struct, frozen=True, kw_only=True):
+    """The body of `POST /v1/account/password`."""
+
+    password: str
+    new_password: str
+
+
 class AccountObject(msgspec.Struct, frozen=True, kw_only=True):
     """An account; `created_at` in Unix seconds. `email` is null where nobody signs in.
 
@@ -74,12 +81,10 @@ def decode_account(body: bytes | str) -> CreateAccount:
     """
     fields = decode_object(body)
     fields.refuse_extensions()
-    email, password = _email(fields), _password(fields)
-    if len(password) < SHORTEST:
-        message = f"Expected at least {SHORTEST} characters, but got {len(password)}."
-        raise weak_password(WeakPassword(message))
     return CreateAccount(
-        email=email, password=password, name=fields.line("name", max_length=MAX_NAME) or ""
+        email=_email(fields),
+        password=_chosen(fields, "password"),
+        name=fields.line("name", max_length=MAX_NAME) or "",
     )
 
 
@@ -91,7 +96,20 @@ def decode_sign_in(body: bytes | str) -> SignIn:
     """
     fields = decode_object(body)
     fields.refuse_extensions()
-    return SignIn(email=_email(fields), password=_password(fields))
+    return SignIn(email=_email(fields), password=_password(fields, "password"))
+
+
+def decode_change(body: bytes | str) -> ChangePassword:
+    """Decode the body of `POST /v1/account/password`.
+
+    Raises:
+        InvalidRequest: a field is missing or wrong.
+    """
+    fields = decode_object(body)
+    fields.refuse_extensions()
+    return ChangePassword(
+        password=_password(fields, "password"), new_password=_chosen(fields, "new_password")
+    )
 
 
 def account_object(account: Account) -> AccountObject:
@@ -105,9 +123,9 @@ def account_object(account: Account) -> AccountObject:
     )
 
 
-def weak_password(error: WeakPassword) -> InvalidRequest:
+def weak_password(error: WeakPassword, param: str = "password") -> InvalidRequest:
     """The refusal of a password that is easily guessed."""
-    return InvalidRequest(f"Invalid 'password': {error}", code="weak_password", param="password")
+    return InvalidRequest(f"Invalid '{param}': {error}", code="weak_password", param=param)
 
 
 def _email(fields: Fields) -> str:
@@ -120,6 +138,15 @@ def _email(fields: Fields) -> str:
         ) from error
 
 
-def _password(fields: Fields) -> str:
-    fields.required_string("password")
-    return fields.string("password", max_length=LONGEST) or ""
+def _password(fields: Fields, name: str) -> str:
+    fields.required_string(name)
+    return fields.string(name, max_length=LONGEST) or ""
+
+
+def _chosen(fields: Fields, name: str) -> str:
+    """A password to be; how easily it is guessed is found out later."""
+    password = _password(fields, name)
+    if len(password) < SHORTEST:
+        message = f"Expected at least {SHORTEST} characters, but got {len(password)}."
+        raise weak_password(WeakPassword(message), name)
+    return password

@@ -22,7 +22,7 @@ are OpenAI's. All codes, by what they are about:
   client_secret_used client_secret_not_allowed origin_not_allowed conversation_not_allowed
   session_not_allowed
 - accounts: email_taken invalid_email weak_password wrong_password registration_closed
-  sign_in_required too_many_attempts server_busy
+  no_password sign_in_required too_many_attempts server_busy
 - bodies: invalid_json invalid_type invalid_value missing_required_parameter unknown_parameter
   unsupported_parameter mutually_exclusive_parameters integer_below_min_value
   integer_above_max_value time_has_passed decimal_below_min_value decimal_above_max_value

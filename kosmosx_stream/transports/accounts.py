@@ -1,6 +1,8 @@
 """`/v1/accounts` and `/v1/account`: registering, signing in, and the account that one is in."""
 
+import contextlib
 import time
+from collections.abc import AsyncIterator
 from typing import Any
 
 from starlette.requests import Request
@@ -13,12 +15,14 @@ from kosmosx_stream.protocol.accounts import (
     DeletedAccount,
     account_object,
     decode_account,
+    decode_change,
     decode_sign_in,
     weak_password,
 )
 from kosmosx_stream.protocol.errors import (
     AuthenticationError,
     Conflict,
+    InvalidRequest,
     PermissionDenied,
     Unavailable,
 )
@@ -105,21 +109,51 @@ async def delete(_request: Request, services: Services, principal: Principal) ->
     return DeletedAccount(principal.account_id)
 
 
-async def _signed_in(request: Request, services: Services, email: str, password: str) -> Account:
-    counted = _counted(services.settings.max_failed_sign_ins, email, _address(request))
-    for allowance, who in counted:
-        await services.attempts.take(allowance, who)
+@operation(needs="manage", body="ChangePassword", answer=AccountObject, refuses=(Conflict,))
+async def change_password(request: Request, services: Services, principal: Principal) -> Any:
+    """`POST /v1/account/password`: sign in with another one; access tokens live on to their end."""
+    wanted = decode_change(await read_body(request, MAX_BODY_BYTES))
+    account = await services.store.accounts.account(principal.account_id)
+    if account.email is None:
+        raise Conflict("Nobody signs in to this account: it has no email.", code="no_password")
     try:
-        account = await services.identities.sign_in(email, password)
+        async with _one_attempt(request, services, account.email):
+            await services.identities.change_password(account, wanted.password, wanted.new_password)
+    except WrongPassword as error:
+        raise InvalidRequest(
+            "Invalid 'password': it is not this account's.", code="wrong_password", param="password"
+        ) from error
+    except WeakPassword as error:
+        raise weak_password(error, "new_password") from error
+    return account_object(account)
+
+
+async def _signed_in(request: Request, services: Services, email: str, password: str) -> Account:
+    try:
+        async with _one_attempt(request, services, email):
+            return await services.identities.sign_in(email, password)
     except WrongPassword as error:
         raise AuthenticationError(
             "There is no account with this email and password.", code="wrong_password"
         ) from error
+
+
+@contextlib.asynccontextmanager
+async def _one_attempt(request: Request, services: Services, email: str) -> AsyncIterator[None]:
+    """Where a password is shown: a wrong one counts, and only so many are looked at."""
+    counted = _counted(services.settings.max_failed_sign_ins, email, _address(request))
+    for allowance, who in counted:
+        await services.attempts.take(allowance, who)
+    try:
+        yield
+    except WrongPassword:
+        counted = ()
+        raise
     except TooBusy as error:
         raise _too_busy() from error
-    for allowance, who in counted:
-        await services.attempts.give_back(allowance, who)
-    return account
+    finally:
+        for allowance, who in counted:
+            await services.attempts.give_back(allowance, who)
 
 
 def _counted(most: int, email: str, address: str) -> tuple[tuple[Allowance, str], ...]:

@@ -70,6 +70,7 @@ def endpoints() -> list[Endpoint]:
         Endpoint("POST", "/v1/accounts/sign_in", accounts.sign_in),
         Endpoint("GET", "/v1/account", accounts.retrieve),
         Endpoint("DELETE", "/v1/account", accounts.delete),
+        Endpoint("POST", "/v1/account/password", accounts.change_password),
         Endpoint("POST", "/v1/keys", keys.create),
         Endpoint("GET", "/v1/keys", keys.list_all),
         Endpoint("GET", "/v1/keys/{key_id}", keys.retrieve),

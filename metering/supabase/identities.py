@@ -1,6 +1,6 @@
 """Who signs in, by Supabase Auth.
 
-Its two calls are made here: a client of theirs would keep the session of who signed in last.
+Its calls are made here: a client of theirs would keep the session of who signed in last.
 """
 
 import asyncio
@@ -28,9 +28,10 @@ class _User(msgspec.Struct, frozen=True):
 
 
 class _SignedIn(msgspec.Struct, frozen=True):
-    """With an access token, which nobody needs here."""
+    """With an access token, which is good for changing what is known of the person."""
 
     user: _User
+    access_token: str
 
 
 class _Refusal(msgspec.Struct, frozen=True):
@@ -79,13 +80,22 @@ class SupabaseIdentities:
         return registered
 
     async def sign_in(self, email: str, password: str) -> Account:
-        person = await self._person(email, password)
-        if person is None:
+        return await self._account(await self._signed_in(email, password))
+
+    async def change_password(self, account: Account, password: str, new_password: str) -> None:
+        assert account.email is not None
+        signed_in = await self._signed_in(account.email, password)
+        if (await self._account(signed_in)).id != account.id:
             raise WrongPassword
-        account = await self._database.find(Account, "account_of", person=person)
-        if account is None:
-            raise WrongPassword
-        return account
+        await asyncio.to_thread(check_strength, new_password, account.email)
+        try:
+            await self._send("PUT", "user", {"password": new_password}, signed_in)
+        except _Refused as refused:
+            if refused.code == "same_password":
+                return
+            if refused.code == "weak_password":
+                raise WeakPassword(str(refused)) from refused
+            raise StoreUnavailable(f"user: {refused.code} {refused}") from refused
 
     async def close(self) -> None:
         await self._http.aclose()
@@ -94,7 +104,7 @@ class SupabaseIdentities:
     async def _new_person(self, email: str, password: str) -> str | None:
         """None if the email is known. With or without a session, as the project wants it."""
         try:
-            answer = await self._post("signup", {"email": email, "password": password})
+            answer = await self._send("POST", "signup", {"email": email, "password": password})
         except _Refused as refused:
             if refused.code == "weak_password":
                 raise WeakPassword(str(refused)) from refused
@@ -107,17 +117,35 @@ class SupabaseIdentities:
 
     async def _person(self, email: str, password: str) -> str | None:
         """Who signs in with these; None if nobody does."""
+        signed_in = await self._signed_in(email, password)
+        return None if signed_in is None else signed_in.user.id
+
+    async def _signed_in(self, email: str, password: str) -> _SignedIn | None:
         try:
-            answer = await self._post(
-                "token?grant_type=password", {"email": email, "password": password}
+            answer = await self._send(
+                "POST", "token?grant_type=password", {"email": email, "password": password}
             )
         except _Refused:
             return None
-        return msgspec.json.decode(answer, type=_SignedIn).user.id
+        return msgspec.json.decode(answer, type=_SignedIn)
 
-    async def _post(self, path: str, body: dict[str, str]) -> bytes:
+    async def _account(self, signed_in: _SignedIn | None) -> Account:
+        if signed_in is None:
+            raise WrongPassword
+        account = await self._database.find(Account, "account_of", person=signed_in.user.id)
+        if account is None:
+            raise WrongPassword
+        return account
+
+    async def _send(
+        self, method: str, path: str, body: dict[str, str], who: _SignedIn | None = None
+    ) -> bytes:
+        """Ask Supabase Auth, in the name of this person or else in the server's."""
+        headers = {"authorization": f"Bearer {who.access_token}"} if who else None
         try:
-            answer = await self._http.post(f"/auth/v1/{path}", json=body)
+            answer = await self._http.request(
+                method, f"/auth/v1/{path}", json=body, headers=headers
+            )
         except httpx.HTTPError as error:
             raise StoreUnavailable(f"{path}: {error or type(error).__name__}") from error
         if answer.is_success:

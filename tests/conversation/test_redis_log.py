@@ -232,7 +232,7 @@ async def test_a_demoted_server_makes_writers_wait_for_the_new_primary(
 
 
 async def test_a_server_that_loads_its_data_is_waited_for(tmp_path: Path) -> None:
-    valkey = ValkeyProcess(tmp_path / "valkey", **{"key-load-delay": "300"})  # Microseconds.
+    valkey = ValkeyProcess(tmp_path / "valkey", **{"key-load-delay": "800"})  # Microseconds.
     await asyncio.to_thread(valkey.start)
     async with connect(valkey.url) as redis:
         log = RedisEventLog(redis, retention_s=RETENTION_S, patience_s=20)

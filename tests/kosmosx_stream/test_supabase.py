@@ -167,6 +167,12 @@ def test_people_sign_in_by_supabase_auth(server: ServerProcess, supabase: Supaba
         assert wrong.status_code == 401
         token = asking.post("accounts/sign_in", json=ada).json()["access_token"]
         asking.headers["Authorization"] = f"Bearer {token}"
+        new = {"new_password": "violet ostrich fandango"}
+        changed = asking.post("account/password", json={"password": ada["password"]} | new)
+        assert changed.is_success, changed.text
+        assert asking.post("accounts/sign_in", json=ada).status_code == 401
+        ada["password"] = new["new_password"]
+        assert asking.post("accounts/sign_in", json=ada).is_success
         assert asking.get("account").json()["email"] == "ada@example.com"
         said = client(server, token).responses.create(model=MODEL, input="Hi")
         assert said.status == "completed"

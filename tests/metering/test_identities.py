@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from metering.accounts import Account
-from metering.errors import EmailTaken, StoreUnavailable
+from metering.errors import EmailTaken, NotFound, StoreUnavailable
 from metering.identities import MAX_WAITING, Identities, LocalIdentities, TooBusy, WrongPassword
 from metering.passwords import WeakPassword
 from metering.store import Store
@@ -17,7 +17,7 @@ from metering.supabase.identities import SupabaseIdentities
 from tests.metering.stores import in_files, in_project
 from tests.supabase.project import SupabaseProject
 
-GOOD, EMAIL = "violet ostrich tango", "ada@example.com"
+GOOD, OTHER, EMAIL = "violet ostrich tango", "another good ostrich", "ada@example.com"
 
 
 @pytest.fixture(params=["local", "supabase"])
@@ -71,7 +71,7 @@ async def test_a_wrong_password_and_an_unknown_email_look_alike(
 async def test_an_email_is_registered_once(identities: Identities, store: Store) -> None:
     await identities.register(account(), GOOD)
     with pytest.raises(EmailTaken):
-        await identities.register(account("acct_2"), "another good ostrich")
+        await identities.register(account("acct_2"), OTHER)
     assert (await identities.sign_in(EMAIL, GOOD)).id == "acct_1"
     assert len(await store.accounts.list_accounts()) == 1
 
@@ -90,6 +90,36 @@ async def test_nobody_signs_in_to_a_deleted_account(identities: Identities, stor
     assert (await identities.register(account("acct_2"), GOOD)).id == "acct_2"
 
 
+async def test_a_password_is_changed_by_who_knows_it(identities: Identities) -> None:
+    made = await identities.register(account(), GOOD)
+    await identities.register(account("acct_2", "bob@example.com"), OTHER)
+    for password, new in ((OTHER, GOOD), (GOOD + "s", OTHER)):
+        with pytest.raises(WrongPassword):
+            await identities.change_password(made, password, new)
+    with pytest.raises(WeakPassword):
+        await identities.change_password(made, GOOD, "password123")
+    for _ in range(2):  # A lost reply is asked for again, and what changes nothing is no error.
+        await identities.change_password(made, GOOD, GOOD)
+    await identities.change_password(made, GOOD, OTHER)
+    assert await identities.sign_in(EMAIL, OTHER) == made
+    with pytest.raises(WrongPassword):
+        await identities.sign_in(EMAIL, GOOD)
+
+
+@pytest.mark.parametrize("project", [None])
+async def test_an_operator_sets_a_forgotten_password(store: Store) -> None:
+    identities = LocalIdentities(store.accounts)
+    made = await identities.register(account(), GOOD)
+    with pytest.raises(WeakPassword):
+        await identities.set_password(made, "ada@example.com")
+    await identities.set_password(made, OTHER)
+    assert await identities.sign_in(EMAIL, OTHER) == made
+    nobody = await store.accounts.create_account(Account(id="acct_2", name="", created_at=1.0))
+    with pytest.raises(NotFound):
+        await identities.set_password(nobody, OTHER)
+    await identities.close()
+
+
 @pytest.mark.parametrize("project", ["supabase"], indirect=True)
 async def test_with_the_account_the_person_goes_out_of_supabase_auth(
     identities: SupabaseIdentities, store: Store
@@ -99,7 +129,7 @@ async def test_with_the_account_the_person_goes_out_of_supabase_auth(
     assert await identities._person(EMAIL, GOOD) is not None
     await store.accounts.delete_account("acct_1", 2.0)
     assert await identities._person(EMAIL, GOOD) is None
-    another = await identities._new_person(EMAIL, "another good ostrich")
+    another = await identities._new_person(EMAIL, OTHER)
     assert another is not None
 
 
@@ -149,7 +179,7 @@ async def test_who_was_registered_by_half_registers_again(
     with pytest.raises(WrongPassword):
         await identities.sign_in(EMAIL, GOOD)
     with pytest.raises(EmailTaken):
-        await identities.register(account(), "another good ostrich")
+        await identities.register(account(), OTHER)
     for _ in range(2):
         assert await identities.register(account(), GOOD) == account()
     (kept,) = project.rows("accounts")

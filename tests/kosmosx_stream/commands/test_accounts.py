@@ -67,6 +67,8 @@ def test_an_account_from_its_creation_to_its_end(shell: Shell) -> None:
         "accounts", "create", "--email", "Ada@Example.com", "--password-stdin", typed=f"{GOOD}\n"
     )
     assert made["email"] == "ada@example.com"
+    typed = "another good ostrich\n"
+    assert shell.json("accounts", "password", made["id"], "--password-stdin", typed=typed) == made
     key = shell.json("keys", "create", "--account", made["id"])
     assert shell.json("accounts", "list") == [made] == [shell.json("accounts", "show", made["id"])]
     assert "Delete" in shell.refusal("accounts", "delete", made["id"], typed="n\n")
@@ -92,6 +94,13 @@ def test_an_account_from_its_creation_to_its_end(shell: Shell) -> None:
 )
 def test_bad_input_is_refused_by_name(shell: Shell, command: str, named: str) -> None:
     assert named in shell.refusal(*command.split(), typed="password123\n")
+
+
+def test_a_password_is_set_where_somebody_signs_in(shell: Shell) -> None:
+    made = shell.json("accounts", "create")
+    for account_id in (made["id"], "acct_9"):
+        refused = shell.refusal("accounts", "password", account_id, "--password-stdin", typed=GOOD)
+        assert account_id in refused
 
 
 def test_an_email_has_one_account(shell: Shell) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from kosmosx_stream.protocol import client_events
-from kosmosx_stream.protocol.accounts import decode_account, decode_sign_in
+from kosmosx_stream.protocol.accounts import decode_account, decode_change, decode_sign_in
 from kosmosx_stream.protocol.body_schemas import BODIES, COMMANDS
 from kosmosx_stream.protocol.budgets import decode_budget
 from kosmosx_stream.protocol.chat_requests import decode_chat
@@ -44,6 +44,7 @@ DECODERS: dict[str, tuple[Schema, Decode]] = {
     "CreateClientSecret": (BODIES["CreateClientSecret"], decode_client_secret),
     "CreateChatCompletion": (BODIES["CreateChatCompletion"], decode_chat),
     "CreateAccount": (BODIES["CreateAccount"], decode_account),
+    "ChangePassword": (BODIES["ChangePassword"], decode_change),
     "SignIn": (BODIES["SignIn"], decode_sign_in),
     "CreateKey": (BODIES["CreateKey"], partial(decode_key, at=1000.0)),
     "RotateKey": (BODIES["RotateKey"], decode_rotation),
@@ -201,6 +202,7 @@ def test_every_field_that_is_read_is_documented(monkeypatch: pytest.MonkeyPatch)
     decode_client_secret(encoded({"origin": "https://a", "expires_after": {}, "session": {}}))
     decode_chat(encoded(CHAT))
     decode_account(encoded({"email": "a@b.de", "password": "x" * 10}))
+    decode_change(encoded({"password": "x", "new_password": "x" * 10}))
     decode_sign_in(encoded({"email": "a@b.de", "password": "x"}))
     decode_key(b"{}", at=0)
     decode_rotation(b"{}")

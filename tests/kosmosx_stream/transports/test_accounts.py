@@ -104,6 +104,35 @@ def test_bad_input_is_refused_by_name(
     assert (refused.status_code, refused.json()["error"]["param"]) == (400, param)
 
 
+def change(server: ServerProcess, token: str, **passwords: str) -> httpx.Response:
+    headers = {"Authorization": f"Bearer {token}"}
+    return httpx.post(f"{server.base_url}/v1/account/password", headers=headers, json=passwords)
+
+
+def test_a_password_is_changed(open_server: ServerProcess) -> None:
+    email, new = "grace@example.com", "another good ostrich"
+    made = post(open_server, "accounts", email=email, password=GOOD).json()
+    token = sign_in(open_server, email).json()["access_token"]
+    weak = change(open_server, token, password=GOOD, new_password="password123")
+    assert (code(weak), weak.json()["error"]["param"]) == ("weak_password", "new_password")
+    assert change(open_server, token, password=GOOD, new_password=new).json() == made
+    assert sign_in(open_server, email).status_code == 401
+    assert sign_in(open_server, email, new).status_code == 200
+
+
+def test_the_password_to_be_changed_is_tried_few_times(open_server: ServerProcess) -> None:
+    email, new = "mary@example.com", "another good ostrich"
+    assert post(open_server, "accounts", email=email, password=GOOD).status_code == 200
+    token = sign_in(open_server, email).json()["access_token"]
+    for _ in range(FAILED):
+        wrong = change(open_server, token, password="wrong", new_password=new)
+        assert (wrong.status_code, code(wrong)) == (400, "wrong_password")
+        assert wrong.json()["error"]["param"] == "password"
+    assert change(open_server, token, password=GOOD, new_password=new).status_code == 429
+    by_key = change(open_server, open_server.key, password=GOOD, new_password=new)
+    assert (by_key.status_code, code(by_key)) in {(409, "no_password"), (403, "insufficient_scope")}
+
+
 def test_a_password_is_tried_few_times(open_server: ServerProcess) -> None:
     email = "eve@example.com"
     assert post(open_server, "accounts", email=email, password=GOOD).status_code == 200
