@@ -1,7 +1,8 @@
 /** The conversation as articles: question, answer with its phrases, and what can be done with it. */
 
-import { isLive, pace, turnCostMicro } from "./conversation.js";
-import { button, el, reconcile } from "./dom.js";
+import { isLive } from "./conversation.js";
+import { button, el, reconcile, stylesheet } from "./dom.js";
+import { pace, turnCostMicro } from "./figures.js";
 import { whereInWords } from "./grounding.js";
 import { icon } from "./icons.js";
 import { t } from "./i18n.js";
@@ -9,7 +10,10 @@ import { parse, render } from "./markdown.js";
 import { dollars } from "./money.js";
 import { count, endingInWords, errorInWords, seconds } from "./words.js";
 
+await stylesheet("answers.css"); // before the first one is drawn
+
 export { marksOf } from "./grounding.js";
+export { versionAfter } from "./versions.js";
 
 /** `context`: `{index, pictures, editing, version, busy}`. Its answer is empty: `write` fills it. */
 export function article(turn, context) {

@@ -15,6 +15,11 @@ export class Refusal extends Error {
 	}
 }
 
+/** The server refused something because its session is closed or unknown. */
+export function isAboutSession({ type, error }) {
+	return type === "error" && (error?.code ?? "").startsWith("session_");
+}
+
 export class Api {
 	constructor(origin, key, fetch = globalThis.fetch.bind(globalThis)) {
 		Object.assign(this, { origin, key, fetch });

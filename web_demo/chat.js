@@ -1,14 +1,12 @@
 /** Asking and answering: what the user wants of the conversation, and what the server says to it. */
 
-import { ENDINGS } from "./api.js";
-import { Connection, isAboutSession } from "./connection.js";
-import { cursor, EMPTY, isLive, liveTurn, parentOf, reduce, shownTurns } from "./conversation.js";
+import { ENDINGS, isAboutSession } from "./api.js";
+import { cursor, EMPTY, isLive, liveTurn, reduce, shownTurns } from "./conversation.js";
 import { preferences } from "./preferences.js";
 import { t } from "./i18n.js";
 import { errorInWords } from "./words.js";
 
 const CLOSE_TIMEOUT_MS = 8_000;
-const VARIED = 0.8; // an answer to the same question has to be another one
 
 const newKey = () => crypto.randomUUID?.() ?? `${Math.random()}`; // on an insecure origin there is no UUID
 
@@ -24,18 +22,18 @@ export class Chat {
 	constructor({ api, model, archive, pictures, page }) {
 		Object.assign(this, { api, model, archive, pictures, page });
 		archive.chat = this;
-		this.ready = this.connect();
 	}
 
 	/** A connection of the preferred kind; the open session goes over to it. */
 	async connect() {
+		const { transport } = preferences;
+		if (transport === this.#transport) return;
+		const sse = transport === "sse";
+		const Kind = sse ? (await import("./sse.js")).SseConnection : (await import("./connection.js")).Connection;
 		this.connection?.end();
 		const { api } = this;
-		const parts = { api, origin: api.origin, key: api.key, cursor: () => cursor(this.state), on: (event) => this.dispatch(event) };
-		this.#transport = preferences.transport;
-		const sse = this.#transport === "sse";
-		const Kind = sse ? (await import("./sse.js")).SseConnection : Connection;
-		this.connection = new Kind(parts);
+		this.connection = new Kind({ api, origin: api.origin, key: api.key, cursor: () => cursor(this.state), on: (event) => this.dispatch(event) });
+		this.#transport = transport;
 	}
 
 	dispatch(event) {
@@ -65,27 +63,22 @@ export class Chat {
 		return shownTurns(this.state).find(isLive) ?? null;
 	}
 
-	versionAfter(parent) {
-		return this.archive.versionAfter(parent);
-	}
-
 	turn(key) {
 		return this.state.turns.find((turn) => turn.key === key);
 	}
 
 	// -- questions --
 
-	/** `fork`: what `archive.fork` made, for another version of what followed a turn. */
+	/** `fork`: as versions.js makes it, for another version of what followed a turn. */
 	async ask(question, pictures = [], { temperature = 0, fork = null, idempotencyKey = newKey() } = {}) {
 		if (question === "" || this.live || this.liveHere || this.closing) return;
-		if (preferences.transport !== this.#transport) this.ready = this.connect();
 		this.asked += 1;
 		const key = `turn-${this.asked}`;
 		this.dispatch({ type: "page:asked", turn: { key, question, pictures, temperature, fork, idempotencyKey } });
 		try {
-			await Promise.all([this.archive.ensure(question), this.ready]);
+			await Promise.all([this.archive.ensure(question), this.connect()]);
 		} catch (error) {
-			const { status, code, message } = error;
+			const { status = 0, code = "server_unreachable", message } = error;
 			this.dispatch({ type: "page:lost", turn: key, error: { status, code, message } });
 			return;
 		}
@@ -108,32 +101,6 @@ export class Chat {
 			truncation: "auto",
 			temperature,
 		};
-	}
-
-	/** Ask a question of the past otherwise, or again: what followed it becomes another version. */
-	async askInstead(key, question) {
-		const turn = this.turn(key);
-		if (!turn || this.live || this.liveHere || this.closing) return;
-		if (turn.status === "failed" && turn.responseId) {
-			// It was cut off from here; the server may have the answer by now.
-			await this.archive.load(turn.conversation, { quietly: true });
-			if (!this.turn(key)) return;
-		}
-		const failed = turn.status === "failed";
-		let { fork } = turn;
-		try {
-			if (failed) this.dispatch({ type: "page:removed", keys: [key] });
-			else fork = await this.archive.fork(turn, parentOf(this.state, turn));
-		} catch (error) {
-			this.page.say(errorInWords(error));
-			return;
-		}
-		const same = question === turn.question;
-		const about = { temperature: same && !failed ? VARIED : 0, fork };
-		// Perhaps the server has it, and only could not say so: then it is still the same question.
-		const { temperature, idempotencyKey } = turn;
-		if (same && turn.error?.code === "server_unreachable") Object.assign(about, { temperature, idempotencyKey });
-		await this.ask(question, turn.pictures, about);
 	}
 
 	/** The network is back: no need to wait any longer. */

@@ -10,6 +10,9 @@
  *   page:session_lost                the session that a reconnection named is gone
  */
 
+import { isAboutSession } from "./api.js";
+import { probe } from "./probe.js";
+
 const SUBPROTOCOL = "realtime";
 const KEY_SUBPROTOCOL = "openai-insecure-api-key.";
 const POLICY = 1008; // the server said no: trying again changes nothing …
@@ -21,7 +24,6 @@ const TIME_LIMITS = new Set([
 export const ATTEMPTS = 9;
 const FIRST_DELAY_MS = 300;
 const MAX_DELAY_MS = 8_000;
-const PROBE_TIMEOUT_MS = 8_000;
 const STEADY_MS = 10_000; // a connection that held for so long makes earlier failures forgotten
 
 /** How long to wait before an attempt (1, 2, …): doubling, and spread out by `random` in [0, 1). */
@@ -36,34 +38,6 @@ export function address(origin, cursor) {
 	url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
 	for (const [name, value] of Object.entries(cursor)) url.searchParams.set(name, value);
 	return url.href;
-}
-
-/**
- * Ask over HTTP what a WebSocket can't tell a browser: is the server there, is the key good?
- * → `{status, model, loading, error}`; status 0 means that nobody answered.
- */
-export async function probe(origin, key) {
-	try {
-		const response = await fetch(new URL("/v1/models", origin), {
-			headers: { Authorization: `Bearer ${key}` },
-			signal: AbortSignal.timeout(PROBE_TIMEOUT_MS),
-		});
-		const body = await response.json().catch(() => ({}));
-		const model = body.data?.[0];
-		return {
-			status: response.status,
-			model: model?.id ?? null,
-			loading: model?.["kosmosx:context_window"] === null,
-			error: body.error ?? null,
-		};
-	} catch {
-		return { status: 0, model: null, loading: false, error: null };
-	}
-}
-
-/** The server refused something because its session is closed or unknown. */
-export function isAboutSession({ type, error }) {
-	return type === "error" && (error?.code ?? "").startsWith("session_");
 }
 
 /** The server that took the question died with it: it gives the key free within half a minute. */

@@ -6,7 +6,6 @@
  */
 
 import { ENDINGS } from "./api.js";
-import { microFromUsd, sumMicro } from "./money.js";
 
 /**
  * `turns` of all conversations that were opened; `shown` is the one on the page, null a new one.
@@ -214,58 +213,6 @@ export function cursor(state) {
 	const session = state.session?.status === "open" ? { session_id: state.session.id } : {};
 	if (!turn?.responseId) return session;
 	return { ...session, response_id: turn.responseId, starting_after: turn.lastSequence };
-}
-
-/** The open session's counts and cost so far, the answer under way included. */
-export function sessionTotals(state) {
-	const usages = sessionTurns(state)
-		.filter((turn) => turn.usage)
-		.map((turn) => turn.usage);
-	const sum = (name) => usages.reduce((total, usage) => total + (usage[name] ?? 0), 0);
-	return {
-		inputTokens: sum("input_tokens"),
-		outputTokens: sum("output_tokens"),
-		images: sum("images"),
-		detections: sum("detections"),
-		costMicro: sumMicro(usages.map((usage) => usage.cost_usd ?? "0")),
-	};
-}
-
-/** What is left of the month's budget, the answer under way included; null without a budget. */
-export function leftMicro(state) {
-	const left = state.budget?.left_usd ?? null;
-	if (left === null) return null;
-	const micro = left.startsWith("-") ? -microFromUsd(left.slice(1)) : microFromUsd(left);
-	const live = liveTurn(state);
-	return micro - ((live && turnCostMicro(live)) ?? 0n);
-}
-
-/** What was asked in the session at hand, also what has left the page. */
-export function sessionTurns(state) {
-	const id = state.session?.id;
-	return id ? [...state.gone, ...state.turns].filter(({ sessionId }) => sessionId === id) : [];
-}
-
-const SHORTEST_MEASURED_S = 0.1;
-
-/**
- * How fast a turn's answer came: milliseconds to the first token, and tokens a second after it.
- * An answer that arrived in one go, or was resumed, says nothing about the latter.
- */
-export function pace(turn) {
-	if (turn.firstAt === null || turn.theirs) return null;
-	const seconds = ((turn.endedAt ?? turn.lastAt) - turn.firstAt) / 1000;
-	const more = (turn.usage?.output_tokens ?? 0) - 1;
-	return {
-		firstTokenMs: turn.firstAt - turn.askedAt,
-		tokensPerSecond:
-			seconds >= SHORTEST_MEASURED_S && more > 0 && !turn.resumedAt ? more / seconds : null,
-	};
-}
-
-/** The cost of one turn in micro-dollars, or null while it is unknown. */
-export function turnCostMicro(turn) {
-	return turn.usage?.cost_usd === undefined ? null : microFromUsd(turn.usage.cost_usd);
 }
 
 /** The pictures that the model had before it when it answered this turn, the newest last. */

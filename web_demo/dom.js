@@ -16,6 +16,15 @@ export function el(tag, attributes = {}, ...children) {
 
 export const button = (attributes, ...children) => el("button", { type: "button", ...attributes }, ...children);
 
+/** Load the style of a part of the page that is loaded late. */
+export function stylesheet(href) {
+	return new Promise((done) => {
+		const link = el("link", { rel: "stylesheet", href });
+		link.onload = link.onerror = done;
+		document.head.append(link);
+	});
+}
+
 /** Text that is there already is not touched. */
 export function setText(element, text) {
 	if (element.textContent !== text) element.textContent = text;

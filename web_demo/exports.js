@@ -31,6 +31,16 @@ export function asJson(title, turns, pictures) {
 	return `${JSON.stringify({ title, items }, null, 2)}\n`;
 }
 
+export function exportAsMarkdown(title, turns) {
+	download(`${fileName(title)}.md`, "text/markdown", asMarkdown(title, turns));
+}
+
+export function exportAsJson(title, turns, pictures) {
+	download(`${fileName(title)}.json`, "application/json", asJson(title, turns, pictures));
+}
+
+const fileName = (title) => title.replace(/[^\p{L}\p{N}]+/gu, "-").slice(0, 40);
+
 export function download(name, type, text) {
 	const url = URL.createObjectURL(new Blob([text], { type }));
 	const link = document.createElement("a");

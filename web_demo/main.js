@@ -4,14 +4,14 @@ import { Api } from "./api.js";
 import { Archive } from "./archive.js";
 import { Chat } from "./chat.js";
 import { Composer } from "./composer.js";
-import { probe } from "./connection.js";
-import { EMPTY, parentOf, shownTurns } from "./conversation.js";
+import { EMPTY, shownTurns } from "./conversation.js";
 import { byId } from "./dom.js";
 import { drawIcons } from "./icons.js";
 import { speak, t } from "./i18n.js";
 import { forget, looksLikeKey, remember, rememberedKey, takeKeyFromAddress } from "./key.js";
 import { listenToKeys } from "./keyboard.js";
 import { dress, offerChoices, preferences } from "./preferences.js";
+import { probe } from "./probe.js";
 import { Sidebar } from "./sidebar.js";
 import { View } from "./view.js";
 import { errorInWords } from "./words.js";
@@ -21,7 +21,7 @@ const MIN_PAUSE_MS = 30; // between drawings: every other frame of most screens
 const MAX_PAUSE_MS = 200;
 const NARROW = matchMedia("(max-width: 1100px)");
 
-const NO_CHAT = { state: EMPTY, closing: false, versionAfter: () => ({ number: 1, count: 1 }), end() {} };
+const NO_CHAT = { state: EMPTY, closing: false, end() {} };
 
 const ui = { key: null, keyError: null, checkingKey: false, notice: null, connection: "none", lit: null, editing: null };
 const pictures = new Map(); // key → picture, of drafts and of all conversations
@@ -63,7 +63,10 @@ const view = new View({ pictures, composer, sidebar, page });
 sidebar.onOpen = async (id, turnId) => {
 	await archive.open(id);
 	const found = shownTurns(chat.state).find(({ responseId }) => responseId === turnId);
-	if (found) requestAnimationFrame(() => document.querySelector(`article[data-key="${found.key}"]`)?.scrollIntoView());
+	if (!found) return;
+	await view.loadAnswers();
+	set({});
+	requestAnimationFrame(() => document.querySelector(`article[data-key="${found.key}"]`)?.scrollIntoView());
 };
 sidebar.onDelete = async ({ id, title }) => {
 	const { confirmed } = await sheets();
@@ -85,8 +88,10 @@ function redraw() {
 	});
 }
 
+/** What the user does is drawn in the next frame: what is then done to it finds it there. */
 function set(changes) {
 	Object.assign(ui, changes);
+	drawAgainAt = 0;
 	redraw();
 }
 
@@ -179,17 +184,14 @@ function showArchive(shown) {
 	if (shown) byId("search").focus();
 }
 
+const versions = () => import("./versions.js");
+
+async function askInstead(key, question) {
+	await (await versions()).askInstead(chat, key, question);
+}
+
 /** What opens over the page is loaded when it first does. */
 const sheets = () => import("./sheets.js");
-
-async function exported(kind) {
-	const { asJson, asMarkdown, download } = await import("./exports.js");
-	const turns = shownTurns(chat.state);
-	const title = archive.entry?.title || "Kosmos-X";
-	const name = title.replace(/[^\p{L}\p{N}]+/gu, "-").slice(0, 40);
-	if (kind === "json") download(`${name}.json`, "application/json", asJson(title, turns, pictures));
-	else download(`${name}.md`, "text/markdown", asMarkdown(title, turns));
-}
 
 async function copy(text) {
 	const done = await navigator.clipboard.writeText(text).then(() => true, () => false);
@@ -204,9 +206,9 @@ const ACTS = {
 	},
 	unedit: () => set({ editing: null }),
 	copy: (turn) => void copy(turn.text),
-	again: (turn) => void chat.askInstead(turn.key, turn.question),
+	again: (turn) => void askInstead(turn.key, turn.question),
 	code,
-	version: (turn, { number }) => void archive.switchVersion(parentOf(chat.state, turn), Number(number)),
+	version: async (turn, { number }) => (await versions()).switchVersion(archive, turn, Number(number)),
 };
 
 const ACTIONS = {
@@ -218,8 +220,8 @@ const ACTIONS = {
 	new: newConversation,
 	restart,
 	code: () => code(shownTurns(chat.state).at(-1)),
-	markdown: () => exported("markdown"),
-	json: () => exported("json"),
+	markdown: () => exported("Markdown"),
+	json: () => exported("Json"),
 	help,
 	account: async () => (await import("./account.js")).showAccount(chat.api),
 	"sign-in": async () => {
@@ -229,6 +231,11 @@ const ACTIONS = {
 	session: async ({ dataset }) => (await sheets()).showSession(await chat.api.get(`/v1/sessions/${dataset.session}`)),
 	dismiss: (button) => button.closest("dialog").close(),
 };
+
+async function exported(kind) {
+	const exports = await import("./exports.js");
+	exports[`exportAs${kind}`](archive.entry?.title || "Kosmos-X", shownTurns(chat.state), pictures);
+}
 
 async function help() {
 	(await sheets()).showKeys();
@@ -316,7 +323,7 @@ function onSubmit(event) {
 		const question = target.querySelector("textarea").value.trim();
 		const key = target.dataset.turn;
 		ui.editing = null;
-		if (question) void chat.askInstead(key, question);
+		if (question) void askInstead(key, question);
 	} else if (target.id === "key-form") {
 		void useKey(byId("key").value.trim(), { keep: byId("remember").checked });
 	} else if (chat.live ?? chat.liveHere) chat.stop();

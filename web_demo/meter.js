@@ -1,6 +1,6 @@
 /** The live figures of the session: what it used, what it costs, how fast the words come. */
 
-import { leftMicro, pace, sessionTotals, sessionTurns } from "./conversation.js";
+import { leftMicro, pace, sessionTotals, sessionTurns } from "./figures.js";
 import { t } from "./i18n.js";
 import { dollars } from "./money.js";
 import { seconds, whole } from "./words.js";

@@ -1,19 +1,14 @@
 /** What opens over the page: keys, code, camera, and questions before something is lost. */
 
-import { sessionTurns } from "./conversation.js";
-import { button, byId, el } from "./dom.js";
+import { button, byId, el, stylesheet } from "./dom.js";
+import { sessionTurns } from "./figures.js";
 import { t } from "./i18n.js";
 import { renderReceipt } from "./receipt.js";
 import { snippets } from "./snippets.js";
 import { count } from "./words.js";
 
 
-/** The sheets' own style is loaded with them, before the first one opens. */
-await new Promise((done) => {
-	const link = el("link", { rel: "stylesheet", href: "sheets.css" });
-	link.onload = link.onerror = done;
-	document.head.append(link);
-});
+await stylesheet("sheets.css"); // before the first one opens
 
 const sheet = byId("sheet");
 

@@ -3,7 +3,6 @@
 import { isLive, liveTurn, shownTurns } from "./conversation.js";
 import { button, byId, reconcile, setText, update } from "./dom.js";
 import { t } from "./i18n.js";
-import { Meter } from "./meter.js";
 import { Speech } from "./speech.js";
 import { Stage } from "./stage.js";
 import { CONNECTION, errorInWords } from "./words.js";
@@ -15,7 +14,7 @@ const IDEAS = {
 };
 
 export class View {
-	#meter = new Meter(byId("meter"));
+	#meter = null;
 	#speech = new Speech(byId("speech"));
 	#drawn = new Map(); // key → what its article was drawn from
 	#marks = new Map(); // key → {groundings, marks}
@@ -39,7 +38,7 @@ export class View {
 		const ready = ui.key !== null && !closed;
 		document.body.dataset.phase = ui.key === null ? "locked" : closed ? "closed" : "open";
 		this.#status(ui, live, closed);
-		this.#meter.render(state);
+		this.#meter?.render(state);
 		this.#controls(state, ui, live, { closed, ready, closing: chat.closing, turns });
 		this.#log(turns, ui, live, chat);
 		this.stage.render(state, this.composer.drafts);
@@ -108,24 +107,26 @@ export class View {
 	}
 
 	#log(turns, ui, live, chat) {
-		if (turns.length > 0 && !this.#answers) return void this.#loadAnswers(chat);
+		if (turns.length > 0 && !this.#answers) return void this.loadAnswers().then(chat.page.changed);
 		const log = byId("log");
 		log.setAttribute("aria-busy", String(turns.some(isLive)));
 		log.hidden = turns.length === 0;
 		byId("welcome").hidden = turns.length > 0 || !byId("key-form").hidden;
 		const busy = live !== null || chat.closing || document.body.dataset.phase !== "open";
+		const branches = chat.archive?.entry?.branches ?? [];
 		let parent = null;
 		turns.forEach((turn, index) => {
-			this.#draw(log, turn, { index, busy, version: chat.versionAfter(parent), editing: ui.editing === turn.key });
+			this.#draw(log, turn, { index, busy, version: this.#answers.versionAfter(branches, parent), editing: ui.editing === turn.key });
 			if (turn.responseId && turn.status !== "failed") parent = turn;
 		});
 		while (log.childElementCount > turns.length) log.lastElementChild.remove();
 	}
 
-	/** What draws answers is loaded with the first one. */
-	async #loadAnswers(chat) {
-		this.#answers = await import("./answers.js");
-		chat.page.changed();
+	/** What draws answers and their figures is loaded with the first one. */
+	async loadAnswers() {
+		const [answers, { Meter }] = await Promise.all([import("./answers.js"), import("./meter.js")]);
+		this.#answers = answers;
+		this.#meter ??= new Meter(byId("meter"));
 	}
 
 	#draw(log, turn, context) {

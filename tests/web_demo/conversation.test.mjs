@@ -1,18 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import {
-  cursor,
-  EMPTY,
-  liveTurn,
-  pace,
-  parentOf,
-  picturesBefore,
-  reduce,
-  sessionTotals,
-  sessionTurns,
-  shownTurns,
-} from "../../web_demo/conversation.js";
+import { cursor, EMPTY, liveTurn, parentOf, picturesBefore, reduce, shownTurns } from "../../web_demo/conversation.js";
+import { pace, sessionTotals, sessionTurns } from "../../web_demo/figures.js";
 import { sparkline } from "../../web_demo/meter.js";
 
 const usage = (output_tokens, cost_usd, more = {}) => ({

@@ -2,8 +2,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { asJson, asMarkdown } from "../../web_demo/exports.js";
-import { forkAfter, History, leaving, turnsOf, versionAt } from "../../web_demo/history.js";
+import { History } from "../../web_demo/history.js";
+import { turnsOf } from "../../web_demo/reading.js";
 import { masked, snippets } from "../../web_demo/snippets.js";
+import { forkAfter, leaving, versionAt } from "../../web_demo/versions.js";
 
 const said = (turn, role, ...content) => ({ type: "message", id: "msg_1", role, content, status: "completed", "kosmosx:turn_id": turn });
 const text = (words) => ({ type: "input_text", text: words });
@@ -50,7 +52,7 @@ test("what is noted of a conversation comes back from its metadata, each value i
   const history = new History(api);
   await history.describe({ id: "conv_1", title: "Boats", branches });
   for (const value of Object.values(sent.metadata)) assert.ok(value.length <= 512);
-  assert.deepEqual(await history.list(), [{ id: "conv_1", title: "Boats", branches, live: null, found: undefined }]);
+  assert.deepEqual(await history.list(), [{ id: "conv_1", title: "Boats", branches, found: undefined }]);
 });
 
 test("a conversation is exported", () => {

@@ -9,7 +9,7 @@ from playwright.async_api import Browser, Page, expect
 
 from tests.web_demo.demo import Demo
 
-BUDGET_BYTES = 120_000
+BUDGET_BYTES = 100_000
 DESKTOP = {"width": 1280, "height": 800}
 PHONE = {"width": 360, "height": 740}
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa", "best-practice"]}
