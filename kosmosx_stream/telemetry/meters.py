@@ -42,6 +42,7 @@ class Meters:
         """`models`: the served models' names; a turn of another one counts as the first one's."""
         self.enabled = enabled
         self.registry = CollectorRegistry()
+        self._steps: list[StepCounter | StepHistogram] = []
         self.turns = self._counters(names.TURNS, get_args(EndReason))
         first_token = self._histogram(names.TIME_TO_FIRST_TOKEN)
         per_token = self._histogram(names.TIME_PER_OUTPUT_TOKEN)
@@ -104,6 +105,11 @@ class Meters:
         for metric, read in states.items():
             self._gauge(metric).set_function(read)
 
+    def fold(self) -> None:
+        """Count what the steps' instruments took; a few times a second, or they keep it all."""
+        for each in self._steps:
+            each.fold()
+
     def refused(self, code: str, transport: str) -> None:
         """Count a refusal."""
         self.refusals.labels(code, transport).inc()
@@ -128,7 +134,11 @@ class Meters:
         return {value: metric.labels(value) for value in values}
 
     def _step(self, kind: type[_Step], metric: Metric) -> _Step:
-        return kind(metric, self.registry) if self.enabled else cast("_Step", _NOTHING)
+        if not self.enabled:
+            return cast("_Step", _NOTHING)
+        made = kind(metric, self.registry)
+        self._steps.append(made)
+        return made
 
     def _make(self, kind: type[_Kind], metric: Metric, **options: Any) -> _Kind:
         if not self.enabled:
@@ -158,6 +168,7 @@ class _Nothing:
     def set(self, _value: float) -> None: ...
     def set_function(self, _read: Callable[[], float]) -> None: ...
     def observe(self, _value: float, _exemplar: Mapping[str, str] | None = None) -> None: ...
+    def lead(self, _value: float, _exemplar: Mapping[str, str]) -> None: ...
 
 
 _NOTHING = _Nothing()

@@ -1,6 +1,6 @@
 """One live turn as it is measured: its spans, and the meters that its commits and readers move.
 
-On the path of every token: what is done there is a clock, a sum and at most two instruments.
+On the path of every token: what is done there is a clock, and an append for each instrument.
 """
 
 import contextlib
@@ -74,7 +74,7 @@ class TurnWatch:
         if self.waiting:
             self._begin_answer(now)
         else:
-            self._meters.inter_token_gap.observe(now - self._last_at, self._exemplar)
+            self._note_gap(now - self._last_at)
         self._last_at = now
 
     def _begin_answer(self, now: float) -> None:
@@ -83,6 +83,11 @@ class TurnWatch:
         waited_s = max(0.0, time.time() - self._admitted_at)
         self._model.time_to_first_token.observe(waited_s, self._exemplar)
         self._span.add_event(names.FIRST_PIECE)
+
+    def _note_gap(self, gap_s: float) -> None:
+        self._meters.inter_token_gap.observe(gap_s)
+        if self._exemplar is not None:
+            self._meters.inter_token_gap.lead(gap_s, self._exemplar)
 
     def _note_commit(self, now: float) -> None:
         took_s = now - self._submitted_at

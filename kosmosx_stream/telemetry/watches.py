@@ -21,12 +21,13 @@ Ready = Callable[[], Awaitable[bool]]
 
 
 async def watch_loop(meters: Meters) -> None:
-    """Measure for ever how late the event loop is."""
+    """Measure for ever how late the event loop is; and count what the steps before it took."""
     loop = asyncio.get_running_loop()
     while True:
         due = loop.time() + LOOP_INTERVAL_S
         await asyncio.sleep(LOOP_INTERVAL_S)
         meters.loop_lag.observe(max(0.0, loop.time() - due))
+        meters.fold()
 
 
 async def watch_readiness(meters: Meters, engine_ready: Ready, ready: Ready) -> None:
