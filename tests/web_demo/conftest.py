@@ -2,14 +2,20 @@
 
 import shutil
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page, async_playwright, expect
+
+from tests.server_process import ServerProcess
+from tests.web_demo.demo import ANSWER_TIMEOUT_MS
 
 CHROMIUM = Path("/usr/bin/chromium")
 INSTALL_TIMEOUT_S = 600
+
+# Whatever is waited for comes; how soon is the machine's business.
+expect.set_options(timeout=ANSWER_TIMEOUT_MS)
 
 
 def install_chromium() -> None:
@@ -49,6 +55,29 @@ async def browser() -> AsyncIterator[Browser]:
         )
         yield browser
         await browser.close()
+
+
+@pytest.fixture(scope="session")
+def endless_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """The process behind `endless_server`."""
+    process = ServerProcess(
+        tmp_path_factory.mktemp("endless") / "data",
+        KOSMOSX_ENGINE="deterministic",
+        KOSMOSX_DETERMINISTIC_RATE="10",
+        KOSMOSX_DETERMINISTIC_LENGTH="1000000",
+        KOSMOSX_LEASE_TTL_S="2",
+        KOSMOSX_SWEEP_INTERVAL_S="0.2",
+    )
+    process.data_dir.mkdir()
+    yield process
+    process.stop()
+
+
+@pytest.fixture
+def endless_server(endless_process: ServerProcess) -> ServerProcess:
+    """It may be killed; it says 10 tokens a second, and a hundred seconds long unless stopped."""
+    endless_process.ensure_running()
+    return endless_process
 
 
 @pytest.fixture

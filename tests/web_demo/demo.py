@@ -80,14 +80,20 @@ class Demo:
     async def answered(self, index: int) -> str:
         """Wait for the end of an answer; return its words."""
         turn = self.turn(index)
-        await expect(turn).not_to_have_attribute(
-            "data-status", "waiting", timeout=ANSWER_TIMEOUT_MS
-        )
-        await expect(turn).not_to_have_attribute(
-            "data-status", "streaming", timeout=ANSWER_TIMEOUT_MS
-        )
+        await expect(turn).not_to_have_attribute("data-status", "waiting")
+        await expect(turn).not_to_have_attribute("data-status", "streaming")
         await expect(turn).to_have_attribute("data-status", "completed")
         return await turn.locator(".answer").inner_text()
+
+    async def begun(self, index: int) -> None:
+        """Wait for an answer's first words."""
+        await expect(self.turn(index)).to_have_attribute("data-status", "streaming")
+
+    async def stop(self, index: int) -> str:
+        """Stop an answer; return what was said of it."""
+        await self.page.get_by_role("button", name="Stop").click()
+        await expect(self.turn(index)).to_have_attribute("data-status", "incomplete")
+        return await self.turn(index).locator(".answer").inner_text()
 
     @property
     def authorization(self) -> dict[str, str]:

@@ -120,31 +120,29 @@ async def test_questions_are_asked_anew_and_versions_switched(demo: Demo) -> Non
 
 async def stopped_by_the_other(tabs: list[Demo], index: int) -> None:
     """The answer streams in both tabs, is stopped in the second one, and is the same in both."""
-    await expect(tabs[1].turn(index)).to_have_attribute("data-status", "streaming")
-    await tabs[1].page.get_by_role("button", name="Stop").click()
-    for tab in tabs:
-        await expect(tab.turn(index)).to_have_attribute("data-status", "incomplete")
-    said = [await tab.turn(index).locator(".answer").inner_text() for tab in tabs]
-    assert said[0] == said[1] != ""
+    await tabs[1].begun(index)
+    said = await tabs[1].stop(index)
+    await expect(tabs[0].turn(index)).to_have_attribute("data-status", "incomplete")
+    assert said == await tabs[0].turn(index).locator(".answer").inner_text() != ""
 
 
 @pytest.fixture
-async def elsewhere(browser: Browser, slow_server: Any) -> AsyncIterator[Demo]:
+async def elsewhere(browser: Browser, endless_server: Any) -> AsyncIterator[Demo]:
     """The page on another device."""
     context = await browser.new_context(viewport={"width": 1280, "height": 800})
-    yield Demo(await context.new_page(), slow_server.base_url)
+    yield Demo(await context.new_page(), endless_server.base_url)
     await context.close()
 
 
 async def test_devices_stay_in_step(
-    context: BrowserContext, slow_server: Any, elsewhere: Demo
+    context: BrowserContext, endless_server: Any, elsewhere: Demo
 ) -> None:
     """Also those of another browser: nothing but the server is between them."""
-    tabs = [Demo(await context.new_page(), slow_server.base_url), elsewhere]
+    tabs = [Demo(await context.new_page(), endless_server.base_url), elsewhere]
     for tab in tabs:
-        await tab.open(slow_server.key)
+        await tab.open(endless_server.key)
     await tabs[0].ask("One?")
-    await expect(tabs[0].turn(0)).to_have_attribute("data-status", "streaming")
+    await tabs[0].begun(0)
     await tabs[1].page.locator("#conversations .title").first.click()
     await stopped_by_the_other(tabs, 0)
     await tabs[0].ask("Two?")

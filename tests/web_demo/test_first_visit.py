@@ -33,16 +33,17 @@ async def demo(page: Page, wordy_server: Any) -> AsyncIterator[Demo]:
 
 @pytest.mark.parametrize("page", ["light"], indirect=True)
 async def test_a_first_visit_loads_little(demo: Demo, wordy_server: Any) -> None:
-    loaded: dict[str, int] = {}
+    responses: dict[str, Any] = {}
 
-    async def weigh(response: Any) -> None:
+    def note(response: Any) -> None:
         path = response.url.removeprefix(wordy_server.base_url)
         if not path.startswith("/v1/") and not path.endswith(".png"):
-            loaded[path] = len(await response.body())
+            responses[path] = response
 
-    demo.page.on("response", weigh)
+    demo.page.on("response", note)
     await demo.open(wordy_server.key)
     await expect(demo.page.locator("[data-sample] img").last).to_have_js_property("complete", True)
+    loaded = {path: len(await response.body()) for path, response in responses.items()}
     assert sum(loaded.values()) < BUDGET_BYTES, loaded
     assert "/style.css" in loaded
 

@@ -1,7 +1,5 @@
 """A server killed in mid-answer, a page reloaded in it: what is read is what the log says."""
 
-from typing import Any
-
 import pytest
 from playwright.async_api import Page, expect
 
@@ -11,15 +9,10 @@ from tests.web_demo.demo import Demo
 
 
 @pytest.fixture
-async def demo(page: Page, slow_server: Any) -> Demo:
-    demo = Demo(page, slow_server.base_url)
-    await demo.open(slow_server.key)
+async def demo(page: Page, endless_server: ServerProcess) -> Demo:
+    demo = Demo(page, endless_server.base_url)
+    await demo.open(endless_server.key)
     return demo
-
-
-async def begin(demo: Demo, question: str) -> None:
-    await demo.ask(question)
-    await expect(demo.turn(0)).to_have_attribute("data-status", "streaming")
 
 
 async def in_the_log(demo: Demo, server: ServerProcess) -> str:
@@ -34,25 +27,28 @@ async def in_the_log(demo: Demo, server: ServerProcess) -> str:
 
 @pytest.mark.parametrize("transport", ["websocket", "sse"])
 async def test_a_killed_server_is_survived(
-    demo: Demo, slow_server: ServerProcess, transport: str
+    demo: Demo, endless_server: ServerProcess, transport: str
 ) -> None:
     await demo.prefer("transport", transport)
-    await begin(demo, f"What survives over {transport}?")
-    slow_server.kill()
+    await demo.ask(f"What survives over {transport}?")
+    await demo.begun(0)
+    endless_server.kill()
     await expect(demo.page.locator("#status")).to_have_attribute("data-state", "reconnecting")
-    slow_server.start()
-    text = await demo.answered(0)
+    endless_server.start()
     await expect(demo.turn(0).locator(".resumed")).to_contain_text("resumed at token")
-    assert text.split() == (await in_the_log(demo, slow_server)).split()
+    text = await demo.stop(0)
+    assert text.split() == (await in_the_log(demo, endless_server)).split()
     assert bool(demo.sent) == (transport == "websocket")
     await demo.page.locator("#close-session").click()
     await expect(demo.page.locator("#receipt [data-total]")).to_be_visible()
 
 
-async def test_a_reloaded_page_reads_on(demo: Demo, slow_server: ServerProcess) -> None:
-    await begin(demo, "What survives a reload?")
+async def test_a_reloaded_page_reads_on(demo: Demo, endless_server: ServerProcess) -> None:
+    await demo.ask("What survives a reload?")
+    await demo.begun(0)
     await demo.again()
     await expect(demo.turn(0).locator(".question")).to_have_text("What survives a reload?")
-    text = await demo.answered(0)
-    assert text.split() == (await in_the_log(demo, slow_server)).split()
+    await demo.begun(0)
+    text = await demo.stop(0)
+    assert text.split() == (await in_the_log(demo, endless_server)).split()
     assert demo.problems == []

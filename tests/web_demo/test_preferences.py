@@ -70,6 +70,8 @@ async def test_usage_is_shown_and_keys_are_made_rotated_and_revoked(
     page, sheet = demo.page, demo.page.locator("#sheet")
     await demo.ask("What does it cost?")
     await demo.answered(0)
+    await demo.page.locator("#close-session").click()
+    await page.locator("#receipt").get_by_role("button", name="New session").click()
     await demo.menu("Usage and keys")
     report = await page.request.get(f"{wordy_server.base_url}/v1/usage", headers=demo.authorization)
     turns = (await report.json())["data"][-1]["turns"]
