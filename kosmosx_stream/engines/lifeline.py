@@ -4,8 +4,8 @@ Knows no engine: whoever watches one calls `lose`, whoever waits for one does so
 """
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator
+from types import TracebackType
+from typing import Self
 
 from kosmosx_stream.engines.port import EngineDead
 
@@ -15,7 +15,7 @@ class Lifeline:
 
     def __init__(self) -> None:
         self.lost: EngineDead | None = None
-        self._waits: set[asyncio.Timeout] = set()
+        self._waits: set[_Hold] = set()
 
     @property
     def waited_for(self) -> bool:
@@ -36,12 +36,10 @@ class Lifeline:
         if self.lost is not None:
             return
         self.lost = EngineDead(reason)
-        now = asyncio.get_running_loop().time()
         for wait in self._waits:
-            wait.reschedule(now)
+            wait.cut()
 
-    @contextlib.asynccontextmanager
-    async def hold(self) -> AsyncIterator[None]:
+    def hold(self) -> "_Hold":
         """Wait for the engine inside; no longer than it lives.
 
         For one wait only, never around the reader's own work between two: that must not be
@@ -50,14 +48,40 @@ class Lifeline:
         Raises:
             EngineDead: the engine is lost, or was lost while this waited.
         """
-        self.check()
-        try:
-            async with asyncio.timeout(None) as wait:
-                self._waits.add(wait)
-                try:
-                    yield
-                finally:
-                    self._waits.discard(wait)
-        except TimeoutError:
-            self.check()
-            raise
+        return _Hold(self, self._waits)
+
+
+class _Hold:
+    """One wait. As `asyncio.timeout`, but every token of every answer comes by here."""
+
+    def __init__(self, life: Lifeline, waits: "set[_Hold]") -> None:
+        self._life = life
+        self._waits = waits
+        self._cut = False
+        self._task: asyncio.Task[object]
+        self._cancelling = 0
+
+    def cut(self) -> None:
+        """End it: the engine is lost."""
+        self._cut = True
+        self._task.cancel()
+
+    def __enter__(self) -> Self:
+        self._life.check()
+        task = asyncio.current_task()
+        assert task is not None
+        self._task, self._cancelling = task, task.cancelling()
+        self._waits.add(self)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        self._waits.discard(self)
+        # Where somebody else has cancelled the task too, that counts.
+        ended_by_cut = self._cut and self._task.uncancel() <= self._cancelling
+        if ended_by_cut and kind is asyncio.CancelledError:
+            self._life.check()

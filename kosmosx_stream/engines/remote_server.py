@@ -102,7 +102,7 @@ class RemoteServer:
         if self._life is None:
             raise EngineDead(f"{self.url} was not reached yet")
         life = self._life
-        async with life.hold():
+        with life.hold():
             await self._slots.acquire()
         self.live += 1
         keys = {vllm_http.image_key(request, image) for image in request.images}
@@ -153,18 +153,18 @@ class RemoteServer:
             EngineDead: the server cannot be reached, or the connection broke.
         """
         try:
-            async with life.hold():
+            with life.hold():
                 response = await self._http.post(
                     self.url + vllm_http.GENERATE, data=said, headers=JSON
                 )
             try:
                 if response.status != HTTPStatus.OK:
-                    async with life.hold():
+                    with life.hold():
                         reason = await response.content.read(MAX_REFUSAL_BYTES)
                     yield vllm_http.refusal(response.status, reason)
                     return
                 while True:
-                    async with life.hold():
+                    with life.hold():
                         line = await response.content.readline()
                     if not line:
                         return

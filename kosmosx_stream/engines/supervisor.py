@@ -207,7 +207,7 @@ class _Life(Lifeline):
             EngineDead: the engine died, or is lost while this waits.
         """
         try:
-            async with self.hold():
+            with self.hold():
                 delta = await anext(deltas, None)
         except EngineDead as error:
             self.lose(str(error))
