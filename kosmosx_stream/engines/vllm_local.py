@@ -99,17 +99,41 @@ class VllmEngine:
         Images that vLLM has seen are sent by their key alone, and with their bytes if it has
         dropped them since.
         """
-        from kosmosx_stream.engines.vllm_process import ImagesForgotten  # noqa: PLC0415
+        from kosmosx_stream.engines import vllm_process  # noqa: PLC0415
 
         self._checkpoint.check(request)
-        for resend in (False, True):
-            with contextlib.suppress(*() if resend else (ImagesForgotten,)):
-                async with contextlib.aclosing(self._attempt(request, resend=resend)) as deltas:
-                    async for delta in deltas:
-                        yield delta
-                return
+        answer: Any = None
+        resend = ended = False
+        try:
+            while not ended:
+                try:
+                    if answer is None:
+                        answer = await self._ask(request, resend=resend)
+                    delta: Delta = answer.get_nowait() or await answer.get()
+                except vllm_process.ImagesForgotten:
+                    if resend:
+                        raise
+                    answer, resend = None, True
+                    continue
+                self._spoke_at = time.monotonic()
+                ended = delta.finish_reason is not None
+                if delta.token_ids or ended:
+                    yield delta
+        except EngineError:
+            raise
+        except Exception as error:
+            raise vllm_process.engine_error(error) from error
+        finally:
+            if answer is not None and not ended and not self._llm.errored:
+                await self._llm.abort(answer.request_id, internal=True)
 
-    async def _attempt(self, request: Generate, *, resend: bool) -> AsyncGenerator[Delta, None]:
+    async def _ask(self, request: Generate, *, resend: bool) -> Any:
+        """Begin an answer; returns the queue of its deltas.
+
+        Raises:
+            ImagesForgotten: vLLM needs the bytes of an image.
+            Exception: whatever else vLLM raises.
+        """
         from kosmosx_stream.engines import vllm_process  # noqa: PLC0415
 
         # The key holds the salt too: an image that another tenant sent is not found.
@@ -119,22 +143,15 @@ class VllmEngine:
         if any(absent):
             images = await asyncio.to_thread(_decode, request, absent)
         try:
-            outputs = self._llm.generate(
+            answer = await self._llm.add_request(
+                request.request_id,
                 vllm_process.prompt(request, keys, images),
                 vllm_process.sampling_params(request),
-                request.request_id,
             )
-            async with contextlib.aclosing(outputs):
-                async for output in outputs:
-                    delta = _delta(output)
-                    self._spoke_at = time.monotonic()
-                    self._remember(keys)
-                    if delta.token_ids or delta.finish_reason:
-                        yield delta
-        except EngineError:
-            raise
         except Exception as error:
             raise vllm_process.engine_error(error) from error
+        self._remember(keys)
+        return answer
 
     def _remember(self, keys: list[str]) -> None:
         for key in keys:
@@ -168,27 +185,6 @@ def _decode(request: Generate, wanted: list[bool]) -> list[Image.Image | None]:
     return [decode(image) if want else None for image, want in pairs]
 
 
-def _delta(output: Any) -> Delta:
-    """One `RequestOutput`.
-
-    Raises:
-        EngineError: the request ended, but not by itself.
-    """
-    from kosmosx_stream.engines.vllm_process import ImagesForgotten  # noqa: PLC0415
-
-    (completion,) = output.outputs
-    if completion.finish_reason == "error" and not completion.token_ids:
-        # The engine's process lacks an image that this process believed it to have.
-        raise ImagesForgotten("the engine ended the request before its first token")
-    if completion.finish_reason not in (None, "stop", "length"):
-        raise EngineError(f"the engine ended the request: {completion.finish_reason}")
-    return Delta(
-        token_ids=tuple(completion.token_ids),
-        finish_reason=completion.finish_reason,
-        cached_tokens=output.num_cached_tokens or 0,
-    )
-
-
 async def _start(owner: ThreadPoolExecutor, settings: Settings, log: Path) -> Any:
     """Load the model, and give vLLM's client. When cancelled, what was started is ended first."""
     starting: Future[Any] = owner.submit(_start_blocking, settings, log)
@@ -205,9 +201,11 @@ async def _start(owner: ThreadPoolExecutor, settings: Settings, log: Path) -> An
 
 def _start_blocking(settings: Settings, log: Path) -> Any:
     config = engine_log.write_config(log)
-    from kosmosx_stream.engines import vllm_process  # noqa: PLC0415
+    from kosmosx_stream.engines import vllm_outputs, vllm_process  # noqa: PLC0415
 
-    return vllm_process.start(settings.model, settings.max_model_len, config)
+    llm = vllm_process.start(settings.model, settings.max_model_len, config)
+    llm.output_processor = vllm_outputs.StepOutputs.in_place_of(llm.output_processor)
+    return llm
 
 
 def _shut_down(llm: Any, timeout_s: float) -> None:

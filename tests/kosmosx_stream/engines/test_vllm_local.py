@@ -50,6 +50,17 @@ async def test_deltas_add_up_to_the_answer(engine: VllmEngine) -> None:
         assert engine.count(request.prompt_ids, 1) == len(output.prompt_token_ids)
 
 
+@pytest.mark.usefixtures("unending")
+async def test_what_is_not_taken_comes_as_one_delta(engine: VllmEngine) -> None:
+    stream = engine.generate(ask(5, max_tokens=20, sampling=NOISE))
+    first = await anext(stream)
+    while engine._llm.get_num_unfinished_requests():
+        await engine._probe()  # It waits its turn, step by step.
+    rest = [delta async for delta in stream]
+    assert [delta.finish_reason for delta in rest] == ["length"]
+    assert len(ids_of([first, *rest])) == 20
+
+
 def running() -> float:
     """Requests that were running in the engine's last step."""
     return sum(
