@@ -118,7 +118,7 @@ class Started(msgspec.Struct, frozen=True, kw_only=True, tag=0):
     limited_as: str = ""
 
 
-class Delta(msgspec.Struct, frozen=True, tag=1):
+class Delta(msgspec.Struct, frozen=True, gc=False, tag=1):
     """Tokens that were generated, and the visible text and groundings that they released."""
 
     token_ids: tuple[int, ...]

@@ -57,7 +57,7 @@ class Lapsed(msgspec.Struct, frozen=True):
     next_s: float | None = None
 
 
-class Write(msgspec.Struct, frozen=True, kw_only=True):
+class Write(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """One response's share of a group commit.
 
     `expected` is the log's length before this write: an overtaken write is refused. The very same

@@ -46,7 +46,7 @@ class Generate(msgspec.Struct, frozen=True, kw_only=True):
     answered: int = 0
 
 
-class Delta(msgspec.Struct, frozen=True):
+class Delta(msgspec.Struct, frozen=True, gc=False):
     """What one engine step added to an answer.
 
     `cached_tokens` is the part of the prompt that came from the prefix cache; the last delta has

@@ -30,7 +30,7 @@ class Opened(msgspec.Struct, frozen=True):
     item: AnswerItem
 
 
-class Said(msgspec.Struct, frozen=True):
+class Said(msgspec.Struct, frozen=True, gc=False):
     """The message goes on."""
 
     index: int

@@ -12,7 +12,7 @@ import msgspec
 from conversation.items import Grounding, Item
 
 
-class Released(msgspec.Struct, frozen=True):
+class Released(msgspec.Struct, frozen=True, gc=False):
     """Visible text that became certain, and groundings that became complete."""
 
     text: str = ""

@@ -14,7 +14,7 @@ RETRY = b"retry: 1000\n"
 """How soon an EventSource comes back when it lost its connection, in milliseconds (HTML 9.2.6)."""
 
 
-class Event(msgspec.Struct, frozen=True):
+class Event(msgspec.Struct, frozen=True, gc=False):
     """One event of a response: `data` is its JSON, encoded once for all readers.
 
     `extension`: not a standard event; readers over SSE get it only if they asked for such.

@@ -73,7 +73,7 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     total_tokens: int
 
 
-class LiveUsage(msgspec.Struct, frozen=True, kw_only=True):
+class LiveUsage(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """`kosmosx:usage` of a delta: the bill if the answer ended there."""
 
     input_tokens: int

@@ -19,7 +19,7 @@ from kosmosx_stream.formats.stop_strings import StopStrings
 from kosmosx_stream.limits.allowance import shortened, within_allowance
 
 
-class Publish(msgspec.Struct, frozen=True):
+class Publish(msgspec.Struct, frozen=True, gc=False):
     """Append the entry to the response's log; with the last one goes the turn to remember."""
 
     response_id: str
