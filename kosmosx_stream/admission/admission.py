@@ -4,7 +4,6 @@ Here the history is looked up, the items are taken in, the prompt is built and f
 context window, the answer's form is decided, and the price is frozen.
 """
 
-import asyncio
 import time
 from collections.abc import Sequence
 from itertools import takewhile
@@ -17,6 +16,7 @@ from conversation.ports import History
 from conversation.window import ContextTooLong, fit
 from kosmosx_stream.access.grant import Granted, holder
 from kosmosx_stream.admission.answer_form import answer_form
+from kosmosx_stream.admission.aside import aside, is_brief
 from kosmosx_stream.admission.images import ImageLoader
 from kosmosx_stream.admission.intake import Intake
 from kosmosx_stream.admission.past import Past, past_of, previous_response_not_found
@@ -40,13 +40,17 @@ WARM_UP_TOKENS = 1
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """A request with what it continues; `turn_ids` is the stretch that its turn adds."""
+    """A request with what it continues; `turn_ids` is the stretch that its turn adds.
+
+    `brief`: there is little to think about.
+    """
 
     past: Past
     said: tuple[Item, ...]
     image_ids: tuple[str, ...]
     grounding: bool
     turn_ids: tuple[int, ...]
+    brief: bool
 
 
 class Window(msgspec.Struct, frozen=True):
@@ -108,12 +112,13 @@ class Admission:
         response_id = response_id or new_id("resp")
         asked = await self._ask(principal, request, unstored, response_id)
         past, shown = asked.past, asked.image_ids
-        # Long texts and large schemas take tenths of a second: others' answers go on meanwhile.
         marks = self._format.marks if asked.grounding else ()
-        form = await asyncio.to_thread(answer_form, request, marks)
-        fitted = await asyncio.to_thread(self._fit, request, past.turns, asked.turn_ids, len(shown))
-        prompt_ids = await asyncio.to_thread(
-            self._prompt, _told(request), fitted.turns, asked.turn_ids
+        form = await aside(asked.brief, answer_form, request, marks)
+        fitted = await aside(
+            asked.brief, self._fit, request, past.turns, asked.turn_ids, len(shown)
+        )
+        prompt_ids = await aside(
+            asked.brief, self._prompt, _told(request), fitted.turns, asked.turn_ids
         )
         all_images = (*(i for turn in fitted.turns for i in turn.image_ids), *shown)
         return Started(
@@ -172,8 +177,8 @@ class Admission:
         request = _granted(principal, request)
         asked = await self._ask(principal, request, UnstoredTurns())
         past = asked.past
-        prompt_ids = await asyncio.to_thread(
-            self._prompt, _told(request), past.turns, asked.turn_ids
+        prompt_ids = await aside(
+            asked.brief, self._prompt, _told(request), past.turns, asked.turn_ids
         )
         images = sum(len(turn.image_ids) for turn in past.turns) + len(asked.image_ids)
         items = (*(item for turn in past.turns for item in turn.items), *past.pending, *asked.said)
@@ -211,10 +216,11 @@ class Admission:
         shown = image_ids(items) if self._format.sees else ()
         sees = bool(shown) or any(turn.image_ids for turn in past.turns)
         grounding = self._grounding(request, sees=sees)
+        brief = is_brief(request, (*past.items, *said))
         turn_ids: tuple[int, ...] = ()
         if items:
-            turn_ids = await asyncio.to_thread(self._format.segment, items, grounding=grounding)
-        return Asked(past, said, shown, grounding, turn_ids)
+            turn_ids = await aside(brief, self._format.segment, items, grounding=grounding)
+        return Asked(past, said, shown, grounding, turn_ids, brief)
 
     def _fit(
         self,
