@@ -114,7 +114,7 @@ function chart(rows) {
 function table(rows) {
 	const heads = [t("Day"), t("Questions"), t("Tokens"), t("Pictures"), t("Cost")];
 	const row = ({ day, turns, total_tokens: tokens, images, cost_usd: usd }) =>
-		el("tr", {}, el("th", { scope: "row" }, date(day)), ...[turns, tokens, images].map((n) => el("td", {}, whole(n))), el("td", {}, amount(usd)));
+		el("tr", {}, el("th", { scope: "row" }, date(day, { month: "short", day: "numeric" })), ...[turns, tokens, images].map((n) => el("td", {}, whole(n))), el("td", {}, amount(usd)));
 	return el(
 		"table",
 		{},
@@ -123,9 +123,9 @@ function table(rows) {
 	);
 }
 
-function date(value) {
+function date(value, style = { dateStyle: "medium" }) {
 	const at = typeof value === "number" ? new Date(value * 1000) : new Date(value);
-	return at.toLocaleDateString(language, { dateStyle: "medium", timeZone: "UTC" });
+	return at.toLocaleDateString(language, { ...style, timeZone: "UTC" });
 }
 
 // -- keys --

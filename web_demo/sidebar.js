@@ -22,6 +22,17 @@ export class Sidebar {
 		});
 	}
 
+	/** In narrow windows it lies over the page. */
+	show(shown) {
+		document.body.toggleAttribute("data-archive", shown);
+		byId("toggle-archive").setAttribute("aria-expanded", String(shown));
+		if (shown) byId("search").focus();
+	}
+
+	get isShown() {
+		return document.body.hasAttribute("data-archive");
+	}
+
 	get #wanted() {
 		return byId("search").value.trim();
 	}
