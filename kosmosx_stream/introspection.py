@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator
 
+from kosmosx_stream.billing import Billing
 from kosmosx_stream.cancelling import end
 from kosmosx_stream.services import Services
 from kosmosx_stream.telemetry import names
@@ -27,6 +29,7 @@ async def observing(services: Services) -> AsyncIterator[None]:
             names.DRAINING: lambda: hub.draining,
             names.REDIS_UP: lambda: watch.reachable,
             names.REDIS_DURABLE: lambda: watch.well,
+            names.RECONCILE_AGE: lambda: _reconcile_age_s(services.billing),
         }
     )
 
@@ -42,3 +45,7 @@ async def observing(services: Services) -> AsyncIterator[None]:
         yield
     finally:
         await end(*tasks)
+
+
+def _reconcile_age_s(billing: Billing | None) -> float:
+    return 0.0 if billing is None else max(0.0, time.time() - billing.reconciler.succeeded_at)

@@ -43,6 +43,8 @@ class Reconciler:
         self._now = now
         self._interval_s = interval_s
         self._wanted = asyncio.Event()
+        self.succeeded_at = now()
+        """When a round last came to its end; before the first one, when this began."""
 
     async def run(self) -> None:
         """Reconcile until cancelled: now and then, and when it is wanted."""
@@ -73,6 +75,7 @@ class Reconciler:
             for hour in hours:
                 verdicts[hour] = await self._compare(hour)
             if len(hours) < BATCH:
+                self.succeeded_at = self._now()
                 return list(verdicts.items())
 
     async def _compare(self, hour: MeterHour) -> Verdict:

@@ -141,18 +141,29 @@ BILLED: list[Panel] = [
         width=8,
     ),
     lines(
+        "Compared with Stripe",
+        {"{{instance}}": "max by (instance) (kosmosx_reconcile_age_seconds{here})"},
+        asks="How long ago did each server last compare all that was sent? A round comes every "
+        "quarter of an hour; one server's is enough.",
+        unit=units.Seconds,
+        limit=3 * 3600,
+        width=8,
+    ),
+    lines(
         "Settlements",
         {"{{outcome}}": rate("kosmosx_settlements_total{here}", "outcome")},
         asks="Do turns get into the ledger? `repeated` is harmless; `failed` is tried again; "
         "`late` came after its session was closed: it is billed, and not on that receipt.",
         unit=PER_S,
         stacked=True,
+        width=8,
     ),
     lines(
         "Books answer",
         {"{{instance}}": "min by (instance) (kosmosx_books_up{here})"},
         asks="When could which server not reach the books? 1 could, 0 could not.",
         unit=units.Short,
+        width=8,
     ),
 ]
 

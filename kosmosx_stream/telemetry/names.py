@@ -323,6 +323,13 @@ RECONCILE_HOURS = Metric(
 RECONCILE_DELTA = Metric(
     "kosmosx.reconcile.delta", "gauge", "{unit}", "By how many units, all hours together."
 )
+RECONCILE_AGE = Metric(
+    "kosmosx.reconcile.age",
+    "gauge",
+    "s",
+    "How long ago this instance last compared with Stripe all that can be compared, or began to "
+    "try; 0 where nothing is sent to Stripe.",
+)
 BUILD = Metric("kosmosx.build.info", "gauge", "1", "Always 1.", (VERSION,))
 
 METRICS = tuple(each for each in tuple(globals().values()) if isinstance(each, Metric))

@@ -127,9 +127,15 @@ async def test_stripe_does_not_answer(owing: Billing) -> None:
     await owing.use("resp_1")
     await owing.dispatcher.round()
     owing.shop.clock.now += CLOSED_S
-    owing.shop.stripe.meters.meters.clear()
+    began_at, meters = owing.reconciler.succeeded_at, owing.shop.stripe.meters.meters
+    known = dict(meters)
+    meters.clear()
     with pytest.raises(SinkFailed):
         await owing.reconciler.reconcile()
+    assert owing.reconciler.succeeded_at == began_at
+    meters.update(known)
+    await owing.reconciler.reconcile()
+    assert owing.reconciler.succeeded_at == owing.shop.clock.now > began_at
 
 
 async def test_it_runs_when_it_is_wanted(owing: Billing) -> None:
