@@ -198,6 +198,29 @@ async def test_boxes_of_several_pictures_say_where_they_are_drawn(
     await expect(demo.boxes).to_have_count(1)
 
 
+async def test_the_picture_of_each_question_has_its_own_boxes(demo: Demo, script: Script) -> None:
+    picture = demo.page.locator("#frame img")
+    sources = []
+    for sample, phrases in enumerate((["a heart"], ["a star", "a cross"])):
+        await demo.pick_sample(sample)
+        await demo.ask("What is on it?")
+        await script.next()
+        identity = script.begin()
+        for number, phrase in enumerate(phrases):
+            box = [0.1, 0.1 + 0.3 * number, 0.3, 0.3 + 0.3 * number]
+            script.say(phrase, [{"phrase": phrase, "start": 0, "end": 6, "boxes": [box]}])
+        script.end("completed", identity)
+        await demo.answered(sample)
+        await expect(demo.boxes).to_have_count(len(phrases))
+        sources.append(await picture.get_attribute("src") or "")
+    await demo.turn(0).locator(".thumb").click()
+    await expect(picture).to_have_attribute("src", sources[0])
+    await expect(demo.boxes).to_have_count(1)
+    await demo.turn(1).locator(".phrase").first.hover()
+    await expect(picture).to_have_attribute("src", sources[1])
+    await expect(demo.boxes).to_have_count(2)
+
+
 async def test_what_is_left_of_the_budget_is_shown(demo: Demo, script: Script) -> None:
     left = demo.page.locator('[data-meter="left"]')
     await expect(left).to_be_hidden()
