@@ -17,10 +17,9 @@ import msgspec
 from benchmarks.serving.load import summary
 from benchmarks.serving.loads import TOKENS
 from conversation.entries import Sampling
+from kosmosx_stream.engines import engine_log, vllm_process
 from kosmosx_stream.engines.port import Generate
-from kosmosx_stream.engines.vllm_local import VllmEngine
 from kosmosx_stream.engines.vllm_process import prompt, sampling_params
-from kosmosx_stream.settings import Settings
 
 PROMPT_IDS = tuple(range(300, 330))
 
@@ -56,11 +55,13 @@ async def run(llm: object, streams: int) -> dict[str, object]:
 
 async def main(model: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        settings = Settings(model=model, data_dir=Path(folder))
-        async with VllmEngine.running(settings) as engine:
-            print("ready", flush=True)
-            while line := await asyncio.to_thread(sys.stdin.readline):
-                print(json.dumps(await run(engine._llm, int(line))), flush=True)  # noqa: SLF001
+        config = engine_log.write_config(Path(folder) / "vllm.log")
+        # As our server starts it, but with vLLM's own way of handing out what was generated.
+        llm = await asyncio.to_thread(vllm_process.start, model, None, config)
+        print("ready", flush=True)
+        while line := await asyncio.to_thread(sys.stdin.readline):
+            print(json.dumps(await run(llm, int(line))), flush=True)
+        llm.shutdown()
 
 
 if __name__ == "__main__":
