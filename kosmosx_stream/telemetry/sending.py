@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator, Iterator
 from importlib.metadata import version
 
-from prometheus_client import start_http_server
+from prometheus_client import CollectorRegistry, start_http_server
 
 from kosmosx_stream.cancelling import end
 from kosmosx_stream.settings import Settings
@@ -41,7 +41,7 @@ def make_telemetry(settings: Settings) -> Telemetry:
 @contextlib.asynccontextmanager
 async def sending(telemetry: Telemetry, settings: Settings) -> AsyncIterator[None]:
     """Serve and send until this is left; then what is left is sent."""
-    with _served(telemetry.meters, settings):
+    with served(telemetry.meters.registry, settings):
         async with _metrics_sent(telemetry.meters, settings.otlp_endpoint):
             try:
                 yield
@@ -71,8 +71,8 @@ async def _metrics_sent(meters: Meters, endpoint: str | None) -> AsyncIterator[N
 
 
 @contextlib.contextmanager
-def _served(meters: Meters, settings: Settings) -> Iterator[None]:
-    """At an address of their own, if they have one.
+def served(registry: CollectorRegistry, settings: Settings) -> Iterator[None]:
+    """Serve what is in the registry at the address of its own that metrics have, if they do.
 
     Raises:
         OSError: it cannot be had.
@@ -81,7 +81,7 @@ def _served(meters: Meters, settings: Settings) -> Iterator[None]:
         yield
         return
     host, _, port = settings.metrics_address.rpartition(":")
-    server, thread = start_http_server(int(port), host.strip("[]"), meters.registry)
+    server, thread = start_http_server(int(port), host.strip("[]"), registry)
     try:
         yield
     finally:

@@ -12,12 +12,15 @@ from collections.abc import AsyncIterator, Callable
 from socket import socket
 
 import uvloop
+from prometheus_client import CollectorRegistry
 
 from kosmosx_stream import bootstrap
 from kosmosx_stream.cancelling import end
 from kosmosx_stream.engines import factory
 from kosmosx_stream.engines.engine_host import EngineHost
 from kosmosx_stream.settings import Settings
+from kosmosx_stream.telemetry.sending import served
+from kosmosx_stream.telemetry.vllm_families import VllmFamilies
 from kosmosx_stream.workers.crew import Crew
 from kosmosx_stream.workers.door import Door
 from kosmosx_stream.workers.worker import Worker
@@ -67,8 +70,21 @@ class Host:
         async with bootstrap.redis_url(self._settings) as url:
             self._environment |= worker_settings(self._settings, url)
             self._progress("memory and log are up")
-            async with self._engine(), self._crew.running(drain_s=self._settings.drain_timeout_s):
-                return await self._over
+            with self._metrics():
+                async with (
+                    self._engine(),
+                    self._crew.running(drain_s=self._settings.drain_timeout_s),
+                ):
+                    return await self._over
+
+    def _metrics(self) -> contextlib.AbstractContextManager[None]:
+        """Those of vLLM, which are in this process: on the port after the workers'."""
+        if self._engines is None or self._settings.metrics_address is None:
+            return contextlib.nullcontext()
+        address = metrics_address(self._settings.metrics_address, self._settings.workers)
+        registry = CollectorRegistry()
+        registry.register(VllmFamilies())
+        return served(registry, self._settings.model_copy(update={"metrics_address": address}))
 
     def _heed_signals(self) -> None:
         loop = asyncio.get_running_loop()
@@ -142,6 +158,10 @@ def metrics_settings(settings: Settings, place: int) -> dict[str, str]:
     """Each worker has metrics of its own: on a port of its own, or else nowhere."""
     if settings.metrics_address is None:
         return {"KOSMOSX_METRICS": "false"}
-    host, _, port = settings.metrics_address.rpartition(":")
-    own = int(port) + place if int(port) else 0
-    return {"KOSMOSX_METRICS_ADDRESS": f"{host}:{own}"}
+    return {"KOSMOSX_METRICS_ADDRESS": metrics_address(settings.metrics_address, place)}
+
+
+def metrics_address(first: str, place: int) -> str:
+    """Where the process at this place, from 0 on, serves its metrics."""
+    host, _, port = first.rpartition(":")
+    return f"{host}:{int(port) + place if int(port) else 0}"
