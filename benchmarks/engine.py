@@ -97,7 +97,7 @@ class Requests:
         )
 
     def load(self, lengths: Sequence[int]) -> list[Generate]:
-        pair = self._checkpoint.pair
+        pair = self._checkpoint.placeholder
         return [
             self.ask((*pair, *self.words(WORDS)), length, [picture(self._rng.getrandbits(32))])
             for length in lengths
@@ -143,7 +143,7 @@ class Transformers:
     @torch.no_grad()
     def _generate(self, batch: Sequence[Generate]) -> float:
         """Answer a batch of equal prompt lengths; returns when its first tokens were there."""
-        begin, end = self._checkpoint.pair
+        begin, end = self._checkpoint.placeholder
         latents = self._checkpoint.image_tokens
         rows, masks = [], []
         for request in batch:

@@ -205,12 +205,16 @@ async def _start_services(
     )
 
 
-def _chat_format(model: Path) -> ChatFormat:
-    """The words of the model in this folder: Kosmos-2's, or those of its own chat template."""
+def _chat_format(model: Path, *, pictures: bool) -> ChatFormat:
+    """The words of the model in this folder: Kosmos-2's, or those of its own chat template.
+
+    `pictures`: whether the engine takes any.
+    """
     checkpoint = Checkpoint.read(model)
     if checkpoint.kosmos2:
         return Kosmos2Format.from_checkpoint(model)
-    return TemplateFormat.from_checkpoint(model, checkpoint.ends)
+    placeholder = checkpoint.placeholder[0] if checkpoint.placeholder and pictures else None
+    return TemplateFormat.from_checkpoint(model, checkpoint.ends, placeholder)
 
 
 def _fetch(settings: Settings) -> Fetch | None:
@@ -262,7 +266,9 @@ async def _serve(
     book: PriceBook,
 ) -> ServedModel:
     """The engine's gate, with the words of its model."""
-    chat_format = await asyncio.to_thread(_chat_format, settings.model)
+    chat_format = await asyncio.to_thread(
+        _chat_format, settings.model, pictures=engine.image_tokens > 0
+    )
     admission = Admission(
         engine=engine,
         chat_format=chat_format,

@@ -35,13 +35,14 @@ class VllmServer:
     """vLLM's own server on the nano checkpoint; our plugin is found by its entry point."""
 
     def __init__(self, folder: Path, command: Callable[[int], list[str]] | None = None) -> None:
-        """`command` takes the port; without one it is that of the README."""
+        """`command` takes the port; without one it serves nano, as the README says."""
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = folder / f"vllm-{self.port}.out"
+        words = (command or serving(NANO_CHECKPOINT))(self.port)
         with self._log.open("wb") as out:
             self._process = subprocess.Popen(
-                (command or _command)(self.port), stdout=out, stderr=out, start_new_session=True,
+                words, stdout=out, stderr=out, start_new_session=True,
                 env=os.environ | ENVIRONMENT, cwd=folder,
             )  # fmt: skip
 
@@ -77,11 +78,12 @@ class VllmServer:
             self._process.wait(60)
 
 
-def _command(port: int) -> list[str]:
+def serving(model: Path) -> Callable[[int], list[str]]:
+    """The command for a model, by its port."""
     # `vllm serve` is this module; the script of vLLM's CPU build does not start.
-    return [
+    return lambda port: [
         sys.executable, "-m", "vllm.entrypoints.launchers.api_server.entry",
-        "--model", str(NANO_CHECKPOINT), "--host", "127.0.0.1", "--port", str(port),
+        "--model", str(model), "--host", "127.0.0.1", "--port", str(port),
         "--api-key", API_KEY, *OPTIONS,
     ]  # fmt: skip
 

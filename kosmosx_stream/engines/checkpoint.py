@@ -27,19 +27,23 @@ _KOSMOS2_TEXT = {
 """Defaults of transformers' `Kosmos2TextConfig`: a file may leave them out."""
 _LENGTHS = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length")
 """What configurations call the longest prompt plus answer."""
+_PLACEHOLDERS = ("boi_token_index", "image_token_index", "image_token_id")
+"""What they call the token that their chat templates write for a picture."""
 
 
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     """Ids and lengths of the model in `folder`.
 
-    `begin` is a token that a prompt may consist of; `ends` are those that end an answer. `pair` are
-    the ids of `<image>` and `</image>`, with `image_tokens` between them for the model; None where
-    the model takes no images.
+    `begin` is a token that a prompt may consist of; `ends` are those that end an answer.
+    `placeholder` are the ids that stand for a picture in a prompt (Kosmos-2: `<image></image>`),
+    to which the model adds `image_tokens`; None where it takes no pictures. Only Kosmos-2's files
+    tell `image_tokens`: how many another model adds is known to the engine that runs it, and until
+    then they are 0.
     """
 
     folder: Path
     architecture: str
-    pair: tuple[int, int] | None
+    placeholder: tuple[int, ...] | None
     begin: int
     ends: tuple[int, ...]
     vocab_size: int
@@ -68,7 +72,9 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
         return cls(
             folder=folder,
             architecture=architecture,
-            pair=(tokens["<image>"], tokens["</image>"]) if kosmos2 else None,
+            placeholder=(tokens["<image>"], tokens["</image>"])
+            if kosmos2
+            else _placeholder(config),
             begin=next(each for each in (text.get("bos_token_id"), *ends, 0) if each is not None),
             ends=ends,
             vocab_size=text["vocab_size"],
@@ -80,6 +86,19 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     def kosmos2(self) -> bool:
         """Whether it is one of ours, and not any other chat model."""
         return self.architecture == KOSMOS2
+
+    @property
+    def never(self) -> int | None:
+        """A token that no answer may hold: later it would be taken for a picture.
+
+        Kosmos-2's placeholder is a pair, and one of its tokens alone is text.
+        """
+        alone = self.placeholder is not None and len(self.placeholder) == 1
+        return self.placeholder[0] if self.placeholder and alone and self.image_tokens else None
+
+    def seeing(self, image_tokens: int) -> Self:
+        """The same, once it is known how many tokens a picture adds to a prompt."""
+        return msgspec.structs.replace(self, image_tokens=image_tokens)
 
     def count(self, prompt_ids: tuple[int, ...], images: int) -> int:
         """Tokens of the expanded prompt."""
@@ -96,17 +115,32 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
         foreign = next((each for each in ids if not 0 <= each < self.vocab_size), None)
         if foreign is not None:
             raise EngineRefused(f"the model has no token {foreign}")
-        if request.images and self.pair is None:
+        if request.images and not self.image_tokens:
             raise EngineRefused("the model takes no images")
-        # Without this check vLLM would take a pair that has no image for text.
-        pairs = sum(pair == self.pair for pair in pairwise(ids))
-        if pairs != len(request.images):
-            raise EngineRefused(f"{pairs} <image></image> pairs for {len(request.images)} images")
-        tokens = self.count(ids, pairs)
+        # Without this check vLLM would take a placeholder that has no image for text.
+        places = self._places(ids) if self.image_tokens else 0
+        if places != len(request.images):
+            raise EngineRefused(f"{places} placeholders for {len(request.images)} images")
+        tokens = self.count(ids, places)
         if not 0 < tokens < self.max_model_len:
             raise EngineRefused(
                 f"the prompt has {tokens} tokens; the model takes {self.max_model_len} with answer"
             )
+
+    def _places(self, ids: tuple[int, ...]) -> int:
+        """Placeholders among the ids."""
+        match self.placeholder:
+            case (token,):
+                return ids.count(token)
+            case (begin, end):
+                return sum(pair == (begin, end) for pair in pairwise(ids))
+            case _:
+                return 0
+
+
+def _placeholder(config: Mapping[str, Any]) -> tuple[int] | None:
+    """The token for a picture, if the model has one."""
+    return next(((config[name],) for name in _PLACEHOLDERS if config.get(name) is not None), None)
 
 
 def _ends(folder: Path, text: Mapping[str, Any], tokens: Mapping[str, int]) -> Iterator[int]:

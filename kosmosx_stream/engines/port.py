@@ -29,11 +29,12 @@ class ImageInput(msgspec.Struct, frozen=True):
 class Generate(msgspec.Struct, frozen=True, kw_only=True):
     """A prompt to continue.
 
-    `prompt_ids` holds one adjacent `<image></image>` pair per image, unexpanded; `images` are in
-    the order of the pairs. `cache_salt` keeps tenants' cached prefixes and images apart.
-    `max_tokens` counts answer tokens, the end token included. The answer's text is held to
-    `grammar` (Lark, as llguidance reads it). Where an answer goes on that was begun elsewhere,
-    the last `answered` ids of the prompt are what was answered: the grammar began before them.
+    `prompt_ids` holds one placeholder per image, unexpanded (Kosmos-2: an adjacent
+    `<image></image>` pair); `images` are in the order of the placeholders. `cache_salt` keeps
+    tenants' cached prefixes and images apart. `max_tokens` counts answer tokens, the end token
+    included. The answer's text is held to `grammar` (Lark, as llguidance reads it). Where an answer
+    goes on that was begun elsewhere, the last `answered` ids of the prompt are what was answered:
+    the grammar began before them.
     """
 
     request_id: str
@@ -69,7 +70,7 @@ class Engine(Protocol):
 
     @property
     def image_tokens(self) -> int:
-        """Tokens that one `<image></image>` pair adds to a prompt beyond the pair itself."""
+        """Tokens that a picture's placeholder adds to a prompt beyond itself; 0: it takes none."""
         ...
 
     def count(self, prompt_ids: tuple[int, ...], images: int) -> int:

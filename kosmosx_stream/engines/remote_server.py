@@ -6,23 +6,19 @@ has to show it anew. Nothing that was asked is asked again here once a token may
 
 import asyncio
 import contextlib
-import hashlib
-import io
 import logging
 from collections.abc import AsyncGenerator, Callable
 from collections.abc import Set as AbstractSet
 from http import HTTPStatus
-from uuid import uuid4
 
 import aiohttp
 import msgspec
-from PIL import Image
 
-from conversation.entries import Sampling
 from kosmosx_stream.engines import vllm_http
 from kosmosx_stream.engines.checkpoint import Checkpoint
 from kosmosx_stream.engines.lifeline import Lifeline
-from kosmosx_stream.engines.port import Delta, EngineDead, EngineError, Generate, ImageInput
+from kosmosx_stream.engines.picture_tokens import PictureTokens, learnt, probe, probes
+from kosmosx_stream.engines.port import Delta, EngineDead, EngineError, Generate
 from kosmosx_stream.engines.vllm_http import Event, Failure, ImagesForgotten
 
 logger = logging.getLogger(__name__)
@@ -52,7 +48,7 @@ class RemoteServer:
         url: str,
         http: aiohttp.ClientSession,
         checkpoint: Checkpoint,
-        on_joined: Callable[[], None],
+        on_joined: Callable[["RemoteServer"], None],
     ) -> None:
         self.url = url
         self.live = 0
@@ -60,6 +56,8 @@ class RemoteServer:
         self._http = http
         self._checkpoint = checkpoint
         self._on_joined = on_joined
+        self.pictures: PictureTokens | None = None
+        """What pictures cost there, where the checkpoint does not tell; known once it is joined."""
         self._life: Lifeline | None = None
         self._slots = asyncio.Semaphore(MAX_LIVE)
         self._known: dict[str, None] = {}  # keys of images that the server was sent, oldest first
@@ -125,7 +123,8 @@ class RemoteServer:
         last: Delta | None = None
         cached_tokens = 0
         spoke = False
-        said = vllm_http.body(request, by_key=by_key)
+        never = self._checkpoint.seeing(self.pictures.tokens).never if self.pictures else None
+        said = vllm_http.body(request, by_key=by_key, never=never)
         async with contextlib.aclosing(self._events(life, said)) as events:
             async for event in events:
                 if isinstance(event, Failure):
@@ -195,13 +194,14 @@ class RemoteServer:
             async with asyncio.timeout(JOIN_TIMEOUT_S):
                 await self._check_window()
                 await self._check_prompt(life)
+                self.pictures = await self._learn_pictures(life)
         except aiohttp.ClientError as error:
             raise EngineDead(reason_of(error)) from error
         except TimeoutError as error:
             raise EngineDead(f"it did not answer within {JOIN_TIMEOUT_S:.0f} s") from error
         self._life = life
         logger.info("%s is used", self.url)
-        self._on_joined()
+        self._on_joined(self)
         return life
 
     async def _check_window(self) -> None:
@@ -219,18 +219,9 @@ class RemoteServer:
 
     async def _check_prompt(self, life: Lifeline) -> None:
         """Have a prompt read that holds an image if the model takes any; see how it is expanded."""
-        request = probe(self._checkpoint)
-        expanded: int | None = None
-        tells_cached = False
-        said = vllm_http.body(request, return_prompt=True)
-        async with contextlib.aclosing(self._events(life, said)) as events:
-            async for event in events:
-                if isinstance(event, Failure):
-                    raise EngineError(event.message)
-                if event.prompt_token_ids is not None:
-                    expanded = len(event.prompt_token_ids)
-                if event.usage is not None:
-                    tells_cached = event.usage.cached_tokens is not None
+        size = (16, 16) if self._checkpoint.image_tokens else None
+        request = probe(self._checkpoint, size)
+        expanded, tells_cached = await self._prompt_tokens(life, request)
         wanted = self._checkpoint.count(request.prompt_ids, len(request.images))
         if expanded != wanted:
             raise EngineError(
@@ -243,6 +234,34 @@ class RemoteServer:
                 "--enable-prompt-tokens-details",
                 self.url,
             )
+
+    async def _learn_pictures(self, life: Lifeline) -> PictureTokens | None:
+        """What a picture adds to a prompt, if the checkpoint's files do not tell."""
+        if self._checkpoint.placeholder is None or self._checkpoint.image_tokens:
+            return None
+        try:
+            lengths = [
+                (await self._prompt_tokens(life, each))[0] for each in probes(self._checkpoint)
+            ]
+        except EngineError as error:
+            logger.warning("%s takes no pictures: %s", self.url, error)
+            return None
+        return learnt(self._checkpoint, lengths)
+
+    async def _prompt_tokens(self, life: Lifeline, request: Generate) -> tuple[int, bool]:
+        """Have the prompt read; its length in tokens, and whether it tells what was cached."""
+        expanded = 0
+        tells_cached = False
+        said = vllm_http.body(request, return_prompt=True)
+        async with contextlib.aclosing(self._events(life, said)) as events:
+            async for event in events:
+                if isinstance(event, Failure):
+                    raise EngineError(event.message)
+                if event.prompt_token_ids is not None:
+                    expanded = len(event.prompt_token_ids)
+                if event.usage is not None:
+                    tells_cached = event.usage.cached_tokens is not None
+        return expanded, tells_cached
 
     async def _watch(self, life: Lifeline) -> None:
         """Return when the server is lost.
@@ -275,25 +294,6 @@ class RemoteServer:
         except aiohttp.ClientError as error:
             life.lose(reason_of(error))
         return True
-
-
-def probe(checkpoint: Checkpoint) -> Generate:
-    """The shortest prompt that shows whether a server has this checkpoint and its plugin."""
-    images: tuple[ImageInput, ...] = ()
-    prompt_ids: tuple[int, ...] = (checkpoint.begin,)
-    if checkpoint.pair is not None:
-        file = io.BytesIO()
-        Image.new("RGB", (16, 16), "white").save(file, "PNG")
-        images = (ImageInput(hashlib.sha256(file.getvalue()).hexdigest(), file.getvalue()),)
-        prompt_ids += checkpoint.pair
-    return Generate(
-        request_id=f"probe-{uuid4().hex}",
-        prompt_ids=prompt_ids,
-        images=images,
-        sampling=Sampling(),
-        max_tokens=1,
-        cache_salt="probe",
-    )
 
 
 def reason_of(error: aiohttp.ClientError) -> str:

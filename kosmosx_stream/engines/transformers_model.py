@@ -74,10 +74,10 @@ class Kosmos2Model:
     """
 
     def __init__(self, checkpoint: Checkpoint) -> None:
-        assert checkpoint.pair is not None
+        assert checkpoint.placeholder is not None
         self.whole = _load(Kosmos2ForConditionalGeneration, checkpoint, attn_implementation="eager")
         self.first_position: int = self.whole.config.text_config.pad_token_id + 1
-        self._pair = checkpoint.pair
+        self._pair = checkpoint.placeholder
         self._image_tokens = checkpoint.image_tokens
         self._processor = CLIPImageProcessorPil.from_pretrained(
             checkpoint.folder, local_files_only=True

@@ -33,6 +33,8 @@ _REFUSED = {
 }
 _GONE = {HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT}
 """What a proxy says when nobody is behind it, and vLLM where another try may do."""
+NEVER = -100.0
+"""The smallest bias that vLLM gives a token."""
 _PREFIX = b"data: "
 _DONE = b"[DONE]"
 
@@ -101,13 +103,21 @@ def image_key(request: Generate, image: ImageInput) -> str:
 
 
 def body(
-    request: Generate, *, by_key: AbstractSet[str] = frozenset(), return_prompt: bool = False
+    request: Generate,
+    *,
+    by_key: AbstractSet[str] = frozenset(),
+    return_prompt: bool = False,
+    never: int | None = None,
 ) -> bytes:
-    """The request in JSON. Images whose keys are in `by_key` go by their key alone."""
+    """The request in JSON. Images whose keys are in `by_key` go by their key alone.
+
+    `never` is a token that the answer may not hold.
+    """
     said: dict[str, Any] = {
         "request_id": request.request_id,
         "token_ids": request.prompt_ids,
-        "sampling_params": sampling_params(request),
+        "sampling_params": sampling_params(request)
+        | ({} if never is None else {"logit_bias": {str(never): NEVER}}),
         "cache_salt": request.cache_salt,
         "stream": True,
         "stream_options": {"include_usage": True},

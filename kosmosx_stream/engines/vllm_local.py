@@ -5,6 +5,7 @@ Knows token ids and images; knows neither sessions nor text.
 
 import asyncio
 import contextlib
+import logging
 import multiprocessing
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -14,11 +15,12 @@ from typing import Any, Self
 
 from PIL import Image
 
-from conversation.entries import Sampling
-from kosmosx_stream.engines import engine_log
+from kosmosx_stream.engines import engine_log, picture_tokens
 from kosmosx_stream.engines.checkpoint import Checkpoint, decode
 from kosmosx_stream.engines.port import Delta, EngineDead, EngineError, Generate
 from kosmosx_stream.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 PROBE_TIMEOUT_S = 60.0
 """On a CPU the prompts before the probe may take so long."""
@@ -35,11 +37,10 @@ class VllmEngine:
     def __init__(self, llm: Any, model: Path) -> None:
         self._llm = llm
         self._checkpoint = Checkpoint.read(model, llm.model_config.max_model_len)
-        self.image_tokens = self._checkpoint.image_tokens
+        self._squared = False
         self.max_model_len = self._checkpoint.max_model_len
         self._known: dict[str, None] = {}  # keys of images that vLLM was sent, oldest first
         self._spoke_at = 0.0
-        self._probes = 0
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -58,6 +59,7 @@ class VllmEngine:
             try:
                 engine = cls(llm, settings.model)
                 await engine._probe()
+                await engine._learn_pictures()
                 yield engine
             except EngineDead:
                 timeout_s = 0
@@ -67,6 +69,11 @@ class VllmEngine:
                 await asyncio.shield(asyncio.wrap_future(ending))
         finally:
             owner.shutdown(wait=False)  # Waiting would stop the event loop.
+
+    @property
+    def image_tokens(self) -> int:
+        """Tokens that a placeholder adds to a prompt beyond itself; 0 without pictures."""
+        return self._checkpoint.image_tokens
 
     def count(self, prompt_ids: tuple[int, ...], images: int) -> int:
         """Tokens of the expanded prompt."""
@@ -141,12 +148,12 @@ class VllmEngine:
         absent = [resend or key not in self._known for key in keys]
         images: list[Image.Image | None] = [None] * len(keys)
         if any(absent):
-            images = await asyncio.to_thread(_decode, request, absent)
+            images = await asyncio.to_thread(_decode, request, absent, squared=self._squared)
         try:
             answer = await self._llm.add_request(
                 request.request_id,
                 vllm_process.prompt(request, keys, images),
-                vllm_process.sampling_params(request),
+                vllm_process.sampling_params(request, self._checkpoint.never),
             )
         except Exception as error:
             raise vllm_process.engine_error(error) from error
@@ -165,24 +172,45 @@ class VllmEngine:
         Raises:
             EngineError: it came to nothing.
         """
-        self._probes += 1
-        request = Generate(
-            request_id=f"probe-{self._probes}",
-            prompt_ids=(self._checkpoint.begin,),
-            images=(),
-            sampling=Sampling(),
-            max_tokens=1,
-            cache_salt="probe",
-        )
+        request = picture_tokens.probe(self._checkpoint)
         async with contextlib.aclosing(self.generate(request)) as deltas:
             async for _ in deltas:
                 pass
 
+    async def _learn_pictures(self) -> None:
+        """Find out what a picture adds to a prompt, where the checkpoint's files do not tell.
 
-def _decode(request: Generate, wanted: list[bool]) -> list[Image.Image | None]:
+        A model whose pictures cannot be prepared is served without them.
+        """
+        if self._checkpoint.placeholder is None or self._checkpoint.image_tokens:
+            return
+        probes = picture_tokens.probes(self._checkpoint)
+        try:
+            learnt = picture_tokens.learnt(
+                self._checkpoint, [await self._prompt_tokens(each) for each in probes]
+            )
+        except Exception as error:  # noqa: BLE001  # a processor of anybody's
+            logger.warning("the model is served without pictures: %s", error.__cause__ or error)
+            return
+        self._squared = learnt.squared
+        self._checkpoint = self._checkpoint.seeing(learnt.tokens)
+
+    async def _prompt_tokens(self, request: Generate) -> int:
+        """Have the prompt read; its length in tokens, pictures included."""
+        from kosmosx_stream.engines import vllm_process  # noqa: PLC0415
+
+        keys = [image.image_id for image in request.images]
+        prompt = vllm_process.prompt(request, keys, [decode(image) for image in request.images])
+        outputs = self._llm.generate(prompt, vllm_process.reading_params(), request.request_id)
+        (tokens,) = [len(output.prompt_token_ids) async for output in outputs]
+        return tokens
+
+
+def _decode(request: Generate, wanted: list[bool], *, squared: bool) -> list[Image.Image | None]:
     """The wanted images, None for the others."""
     pairs = zip(request.images, wanted, strict=True)
-    return [decode(image) if want else None for image, want in pairs]
+    shown = [decode(image) if want else None for image, want in pairs]
+    return [picture_tokens.square(each) if each and squared else each for each in shown]
 
 
 async def _start(owner: ThreadPoolExecutor, settings: Settings, log: Path) -> Any:

@@ -31,12 +31,16 @@ from kosmosx_stream.engines.port import (
     Generate,
 )
 from kosmosx_stream.engines.vllm_grammar import ANSWERED
+from kosmosx_stream.engines.vllm_http import NEVER
 
 EAGER_BELOW_BYTES = 512 * 2**20
 """Checkpoints smaller than this start faster than compilation pays back."""
 KV_SEQUENCES = 32
 """On the CPU the KV cache holds so many conversations of full length, within the next bounds."""
 KV_BYTES = (256 * 2**20, 4 * 2**30)
+
+FEWEST_IMAGE_TOKENS = 16
+"""Of a picture in a model that does not tell before it runs; bounds how many fit the window."""
 
 
 def start(model: Path, max_model_len: int | None, logging_config: Path) -> AsyncLLM:
@@ -71,8 +75,12 @@ def _arguments(model: Path, max_model_len: int | None) -> AsyncEngineArgs:
     return AsyncEngineArgs(
         model=str(model),
         max_model_len=length,
-        language_model_only=checkpoint.pair is None,
-        limit_mm_per_prompt={"image": length // (checkpoint.image_tokens + 2)},
+        language_model_only=checkpoint.placeholder is None,
+        limit_mm_per_prompt={
+            "image": length // (checkpoint.image_tokens or FEWEST_IMAGE_TOKENS),
+            "video": 0,
+            "audio": 0,
+        },
         seed=0,
         use_tqdm_on_load=False,
         # It refuses what it cannot hold an answer to, and its grammars are our own.
@@ -129,8 +137,8 @@ def cpu_s(llm: AsyncLLM) -> float:
     return used_s
 
 
-def sampling_params(request: Generate) -> SamplingParams:
-    """How vLLM draws the answer: ids only, as they come."""
+def sampling_params(request: Generate, never: int | None = None) -> SamplingParams:
+    """How vLLM draws the answer: ids only, as they come, and `never` not among them."""
     sampling = request.sampling
     grammar = request.grammar
     return SamplingParams(
@@ -141,8 +149,14 @@ def sampling_params(request: Generate) -> SamplingParams:
         detokenize=False,
         output_kind=RequestOutputKind.DELTA,
         structured_outputs=None if grammar is None else StructuredOutputsParams(grammar=grammar),
+        logit_bias=None if never is None else {never: NEVER},
         extra_args=None if grammar is None else {ANSWERED: request.answered},
     )
+
+
+def reading_params() -> SamplingParams:
+    """To have a prompt read: what comes then tells its length, which deltas do not."""
+    return SamplingParams(max_tokens=1, detokenize=False, output_kind=RequestOutputKind.FINAL_ONLY)
 
 
 def prompt(

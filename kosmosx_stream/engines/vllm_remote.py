@@ -15,6 +15,7 @@ import msgspec
 
 from kosmosx_stream.engines.checkpoint import Checkpoint
 from kosmosx_stream.engines.guide import Guides
+from kosmosx_stream.engines.picture_tokens import PictureTokens, squared
 from kosmosx_stream.engines.placement import beginning, place
 from kosmosx_stream.engines.port import Delta, EngineDead, Generate
 from kosmosx_stream.engines.remote_server import RemoteServer
@@ -28,7 +29,15 @@ KEEP_ALIVE_S = 2.0
 class RemoteEngine:
     """The `Engine` port on vLLM servers."""
 
-    def __init__(self, checkpoint: Checkpoint, servers: Sequence[RemoteServer]) -> None:
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        servers: Sequence[RemoteServer],
+        pictures: PictureTokens | None = None,
+    ) -> None:
+        """`pictures` is what they cost on the first server that was joined, if that was learnt."""
+        self._pictures = pictures
+        checkpoint = checkpoint.seeing(pictures.tokens) if pictures else checkpoint
         self._checkpoint = checkpoint
         self._guides = Guides(checkpoint)
         self._servers = {server.url: server for server in servers}
@@ -43,16 +52,21 @@ class RemoteEngine:
         Which server is used, and why another is not, is in the log.
         """
         checkpoint = Checkpoint.read(settings.model, settings.max_model_len)
-        joined = asyncio.Event()
+        joined: asyncio.Future[RemoteServer] = asyncio.get_running_loop().create_future()
+
+        def on_joined(server: RemoteServer) -> None:
+            if not joined.done():
+                joined.set_result(server)
+
         async with _session(settings) as http:
             servers = [
-                RemoteServer(url, http, checkpoint, on_joined=joined.set)
+                RemoteServer(url, http, checkpoint, on_joined=on_joined)
                 for url in settings.engine_urls
             ]
             keepers = [asyncio.create_task(server.keep()) for server in servers]
             try:
-                await joined.wait()
-                yield cls(checkpoint, servers)
+                first = await joined
+                yield cls(checkpoint, servers, first.pictures)
             finally:
                 for keeper in keepers:
                     keeper.cancel()
@@ -71,9 +85,15 @@ class RemoteEngine:
     async def generate(self, request: Generate) -> AsyncGenerator[Delta, None]:
         """Stream an answer; see the port."""
         self._checkpoint.check(request)
-        live = {url: server.live for url, server in self._servers.items() if server.joined}
+        live = {
+            url: server.live
+            for url, server in self._servers.items()
+            if server.joined and server.pictures == self._pictures
+        }
         if not live:
             raise EngineDead("no engine server can be reached")
+        if request.images and self._pictures and self._pictures.squared:
+            request = await asyncio.to_thread(squared, request)
         # Where the plugin is not installed vLLM would begin the grammar anew.
         guide = self._guides.guide(request) if request.answered else None
         server = self._servers[place(beginning(request), live)]

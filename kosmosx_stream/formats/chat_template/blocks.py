@@ -8,7 +8,7 @@ comes out must put the probes together again; a template that cannot be taken ap
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import takewhile
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -17,8 +17,9 @@ from kosmosx_stream.formats.chat_template.pieces import Piece
 Role = Literal["system", "user", "assistant"]
 _Message = tuple[Role, str]
 Said = tuple[_Message, ...]
-Render = Callable[[Sequence[Mapping[str, str]], bool], str]
-"""Messages (`role`, `content`), and whether an answer is to follow, to the prompt's text."""
+Render = Callable[[Sequence[Mapping[str, Any]], bool], str]
+"""Messages (`role`, `content`: text or a list of parts), and whether an answer is to follow, to the
+prompt's text."""
 Split = Callable[[str], Sequence[Piece]]
 """Cuts a template's text at its control tokens."""
 

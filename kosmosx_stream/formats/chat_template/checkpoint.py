@@ -3,14 +3,18 @@
 Importing this imports transformers, which takes seconds.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import jinja2
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer
 
 from kosmosx_stream.formats.chat_template.blocks import Render, UnsupportedTemplateError
+
+_PROBE = "⟦q1⟧"
 
 
 def read(folder: Path) -> tuple[Tokenizer, Render]:
@@ -26,20 +30,52 @@ def read(folder: Path) -> tuple[Tokenizer, Render]:
             f"expected a tokenizer that transformers runs on the tokenizers library (tokenizer.json"
             f" or what converts to it), not {type(tokenizer).__name__}"
         )
-    if not tokenizer.chat_template:
+    template = _of_processor(folder) or tokenizer.chat_template
+    if not template:
         raise UnsupportedTemplateError(
             "expected a chat model: the checkpoint has no chat template (chat_template.jinja, or "
             "'chat_template' in tokenizer_config.json)"
         )
 
-    def render(messages: Sequence[Mapping[str, str]], answer: bool) -> str:  # noqa: FBT001
+    def render(messages: Sequence[Mapping[str, Any]], answer: bool) -> str:  # noqa: FBT001
         try:
             return str(
                 tokenizer.apply_chat_template(
-                    list(messages), tokenize=False, add_generation_prompt=answer
+                    list(messages),
+                    chat_template=template,
+                    tokenize=False,
+                    add_generation_prompt=answer,
                 )
             )
-        except jinja2.TemplateError as error:
+        except (jinja2.TemplateError, TypeError) as error:
             raise UnsupportedTemplateError(f"it refuses the roles: {error}") from error
 
-    return backend, render
+    return backend, render if _takes_text(render) else _in_parts(render)
+
+
+def _of_processor(folder: Path) -> str | None:
+    """The template that older models with pictures have beside their tokenizer's."""
+    file = folder / "chat_template.json"
+    template: str | None = json.loads(file.read_bytes())["chat_template"] if file.exists() else None
+    return template
+
+
+def _takes_text(render: Render) -> bool:
+    """Whether a message's content may be its text; the templates of some models want parts."""
+    try:
+        return _PROBE in render([{"role": "user", "content": _PROBE}], True)
+    except UnsupportedTemplateError:
+        return False
+
+
+def _in_parts(render: Render) -> Render:
+    """The template, given parts where a message is text."""
+
+    def rendered(messages: Sequence[Mapping[str, Any]], answer: bool) -> str:  # noqa: FBT001
+        return render([{**each, "content": _parts(each["content"])} for each in messages], answer)
+
+    return rendered
+
+
+def _parts(content: Any) -> Any:
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content

@@ -8,6 +8,7 @@ Prompts are those of the template, turn by turn, with these differences:
 - Where a template has no place for instructions or for a system message between turns, they are
   said as a message of the user's.
 - Messages of one role may follow each other; each gets its own block.
+- The pictures of a message stand before its words, as most templates write them anyway.
 - Where a prompt begins with plain text, the blank is missing that some tokenizers put before the
   first word of all.
 """
@@ -16,29 +17,39 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
+import msgspec
 from tokenizers import Tokenizer
 
-from conversation.items import FunctionCall, FunctionCallOutput, Item, Message, is_answer
-from kosmosx_stream.formats.chat_template.blocks import (
-    Render,
-    Role,
-    take_apart,
+from conversation.items import (
+    FunctionCall,
+    FunctionCallOutput,
+    Item,
+    Message,
+    image_ids,
+    is_answer,
 )
+from kosmosx_stream.formats.chat_template.blocks import Block, Render, Role, take_apart
 from kosmosx_stream.formats.chat_template.decoder import TextDecoder
+from kosmosx_stream.formats.chat_template.pictures import Pictures, take_apart_pictures
 from kosmosx_stream.formats.chat_template.pieces import Piece, Pieces
 from kosmosx_stream.formats.item_text import item_text
 from kosmosx_stream.formats.plain_text import name_of
 
 
 class TemplateFormat:
-    """The chat format of any text model."""
+    """The chat format of any model with a chat template; it sees if the template has pictures."""
 
-    sees = False
     grounds = False
     marks = ()
 
-    def __init__(self, tokenizer: Tokenizer, render: Render, ends: Collection[int]) -> None:
-        """`ends` are the ids that end an answer.
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        render: Render,
+        ends: Collection[int],
+        placeholder: int | None = None,
+    ) -> None:
+        """`ends` are the ids that end an answer; `placeholder` stands for a picture, if it may.
 
         Raises:
             UnsupportedTemplateError: the template cannot be used turn by turn.
@@ -48,10 +59,13 @@ class TemplateFormat:
         self._pieces = Pieces(tokenizer)
         self._ends = frozenset(ends)
         self._blocks = take_apart(render, self._pieces.split)
+        self._pictures = None if placeholder is None else self._find_pictures(render, placeholder)
         self._closing = self._pieces.encode(self._pieces.split(self._blocks.assistant.after))
 
     @classmethod
-    def from_checkpoint(cls, folder: Path, ends: Collection[int]) -> Self:
+    def from_checkpoint(
+        cls, folder: Path, ends: Collection[int], placeholder: int | None = None
+    ) -> Self:
         """Read tokenizer and template of a checkpoint folder; takes seconds.
 
         Raises:
@@ -59,7 +73,17 @@ class TemplateFormat:
         """
         from kosmosx_stream.formats.chat_template.checkpoint import read  # noqa: PLC0415
 
-        return cls(*read(folder), ends)
+        return cls(*read(folder), ends, placeholder)
+
+    def _find_pictures(self, render: Render, placeholder: int) -> Pictures | None:
+        pictures = take_apart_pictures(render, self._blocks)
+        found = self._pieces.encode(self._template(pictures.each)) if pictures else ()
+        return pictures if found.count(placeholder) == 1 else None
+
+    @property
+    def sees(self) -> bool:
+        """Whether messages may hold images."""
+        return self._pictures is not None
 
     @property
     def controls(self) -> frozenset[int]:
@@ -80,8 +104,8 @@ class TemplateFormat:
         """
         pieces: list[Piece] = []
         after = ""
-        for role, said in _messages(items):
-            block = self._blocks.of(role)
+        for role, said, images in _messages(items):
+            block = self._block(role, images)
             pieces += (*self._template(after + block.before), block.strip(said))
             after = block.after
         if items and not is_answer(items[-1]):
@@ -101,20 +125,35 @@ class TemplateFormat:
     def decoder(self) -> TextDecoder:
         return TextDecoder(self._tokenizer)
 
+    def _block(self, role: Role, images: int) -> Block:
+        block = self._blocks.of(role)
+        if not images or self._pictures is None:
+            return block
+        if block is self._blocks.user:
+            return self._pictures.block(block, images)
+        return msgspec.structs.replace(block, before=block.before + self._pictures.each * images)
+
     def _template(self, text: str) -> Sequence[Piece]:
         return self._pieces.split(text)
 
 
-def _messages(items: Sequence[Item]) -> Iterator[tuple[Role, str]]:
-    """Who says what: calls belong to the message before them, and outputs stand together."""
+def _messages(items: Sequence[Item]) -> Iterator[tuple[Role, str, int]]:
+    """Who says what, and with how many pictures.
+
+    Calls belong to the message before them, and outputs stand together.
+    """
     group: list[Item] = []
     for item in items:
         if group and not (_adds(item) and _role(item) == _role(group[0])):
-            yield _role(group[0]), item_text(group)
+            yield _said(group)
             group = []
         group.append(item)
     if group:
-        yield _role(group[0]), item_text(group)
+        yield _said(group)
+
+
+def _said(group: Sequence[Item]) -> tuple[Role, str, int]:
+    return _role(group[0]), item_text(group), len(image_ids(group))
 
 
 def _adds(item: Item) -> bool:

@@ -67,7 +67,7 @@ def ask(
         if isinstance(part, int):
             ids += [100 + (7 * len(ids) + word) % 200 for word in range(part)]
         else:
-            ids += of.pair
+            ids += of.placeholder
             images.append(part)
     return Generate(
         request_id=os.urandom(8).hex(),

@@ -58,8 +58,8 @@ def ignore_the_end_in_vllm(patch: pytest.MonkeyPatch) -> None:
 
     original = vllm_process.sampling_params
 
-    def sampling_params(request: Generate) -> object:
-        parameters = original(request)
+    def sampling_params(request: Generate, never: int | None) -> object:
+        parameters = original(request, never)
         parameters.ignore_eos = True
         return parameters
 

@@ -150,8 +150,8 @@ def changed(request: Generate, **fields: object) -> Generate:
 @pytest.mark.parametrize(
     ("request_", "reason"),
     [
-        (changed(ask(picture(1), 3), images=()), "1 <image></image> pairs for 0 images"),
-        (changed(ask(3), images=(picture(1),)), "0 <image></image> pairs for 1 images"),
+        (changed(ask(picture(1), 3), images=()), "1 placeholders for 0 images"),
+        (changed(ask(3), images=(picture(1),)), "0 placeholders for 1 images"),
         (ask(NANO.max_model_len), "the model takes"),
         (ask(picture(1), NANO.max_model_len - NANO.image_tokens - 3), "the model takes"),
         (changed(ask(), prompt_ids=()), "the prompt has 0 tokens"),

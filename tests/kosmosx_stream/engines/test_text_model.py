@@ -45,7 +45,7 @@ def ask(ids: list[int], *, sampling: Sampling | None = None, tokens: int = TOKEN
 
 def test_numbers_are_the_checkpoint_s(folder: Path) -> None:
     checkpoint = Checkpoint.read(folder)
-    assert (checkpoint.kosmos2, checkpoint.pair, checkpoint.image_tokens) == (False, None, 0)
+    assert (checkpoint.kosmos2, checkpoint.placeholder, checkpoint.image_tokens) == (False, None, 0)
     assert (checkpoint.max_model_len, len(checkpoint.ends)) == (640, 2)
     assert Checkpoint.read(folder, 128).max_model_len == 128
     with pytest.raises(ValueError, match="the model was made for 640"):

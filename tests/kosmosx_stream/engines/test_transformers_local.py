@@ -53,7 +53,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
 def reference(tiny: Checkpoint) -> "Reference":
     from tests.kosmosx_stream.kosmosx.reference import Reference
 
-    return Reference(tiny.folder, *tiny.pair)
+    return Reference(tiny.folder, *tiny.placeholder)
 
 
 def prompt(request: Generate) -> "Prompt":

@@ -24,6 +24,12 @@ def test_an_image_goes_with_its_bytes_unless_the_server_has_it() -> None:
     assert ["url" in part for part in parts] == [False, True]
 
 
+def test_a_token_can_be_kept_out_of_an_answer() -> None:
+    said = json.loads(vllm_http.body(ask(5), never=9))["sampling_params"]
+    assert said["logit_bias"] == {"9": vllm_http.NEVER}
+    assert "logit_bias" not in json.loads(vllm_http.body(ask(5)))["sampling_params"]
+
+
 @pytest.mark.parametrize("line", [b"\n", b": ping\n", b"data: [DONE]\n", b"event: x\n"])
 def test_lines_that_say_nothing(line: bytes) -> None:
     assert vllm_http.event(line) is None

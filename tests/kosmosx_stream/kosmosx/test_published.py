@@ -80,7 +80,7 @@ def test_ids_are_in_the_published_order(folder: Path, checkpoint: Checkpoint) ->
     tags = [ids(each) for each in (*published.TAGS, *published.CELLS)]
     mask = ids("<mask>")
     assert tags == list(range(mask + 1, checkpoint.vocab_size))
-    assert checkpoint.pair == (ids("<image>"), ids("</image>"))
+    assert checkpoint.placeholder == (ids("<image>"), ids("</image>"))
     assert (checkpoint.begin, checkpoint.ends, checkpoint.image_tokens) == (0, (2,), 64)
 
 
