@@ -13,6 +13,7 @@ from typing import Any, Literal, cast
 
 import httpx
 import msgspec
+from msgspec.structs import replace
 from redis.asyncio import Redis
 
 from conversation.ports import LogUnavailable
@@ -60,10 +61,20 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
         ("collector", _collector),
     )
     for about, check in checks:
-        try:
-            yield await check(settings)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is a finding
-            yield Finding(about, "failure", f"{type(error).__name__}: {error}")
+        yield await _look(about, check(settings))
+    if (cheaper := settings.fallback) is not None:
+        for about, check in (("model", _model), ("engine", _engine)):
+            finding = await _look(about, check(cheaper))
+            # Each of their settings has its like for the cheaper model.
+            do = finding.do.replace("KOSMOSX_", "KOSMOSX_FALLBACK_")
+            yield replace(finding, about=f"fallback {about}", do=do)
+
+
+async def _look(about: str, check: Awaitable[Finding]) -> Finding:
+    try:
+        return await check
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is a finding
+        return Finding(about, "failure", f"{type(error).__name__}: {error}")
 
 
 async def _data_folder(settings: Settings) -> Finding:

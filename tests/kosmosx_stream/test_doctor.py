@@ -50,6 +50,8 @@ def test_what_is_wrong_is_told_and_the_rest_is_looked_at(tmp_path: Path) -> None
         KOSMOSX_MODEL=str(tmp_path / "nowhere"),
         KOSMOSX_ENGINE="remote",
         KOSMOSX_ENGINE_URLS=NOBODY,
+        KOSMOSX_FALLBACK_MODEL=str(tmp_path / "nowhere else"),
+        KOSMOSX_FALLBACK_ENGINE_URLS=NOBODY,
         REDIS_URL=f"redis://127.0.0.1:{free_port()}",
         STRIPE_API_KEY="sk_test_x",
         KOSMOSX_STRIPE_URL=NOBODY,
@@ -57,10 +59,14 @@ def test_what_is_wrong_is_told_and_the_rest_is_looked_at(tmp_path: Path) -> None
     )
     assert status == 1
     failed = {about for about, each in findings.items() if each["verdict"] == "failure"}
-    assert failed == {"prices", "redis", "model", "engine", "stripe"}
+    cheaper = {"fallback model", "fallback engine"}
+    assert failed == {"prices", "redis", "model", "engine", "stripe"} | cheaper
     assert all(each["do"] for each in findings.values() if each["verdict"] == "failure")
     assert "version" in findings["prices"]["found"]
     assert "0 of 1 servers answer" in findings["engine"]["found"]
+    assert "nowhere else" in findings["fallback model"]["found"]
+    assert "KOSMOSX_FALLBACK_MODEL" in findings["fallback model"]["do"]
+    assert "KOSMOSX_FALLBACK_ENGINE_URLS" in findings["fallback engine"]["do"]
     # Answers do without it.
     assert findings["collector"]["verdict"] == "warning"
     assert ":4318" in findings["collector"]["do"]
