@@ -334,7 +334,8 @@ BUILD = Metric("kosmosx.build.info", "gauge", "1", "Always 1.", (VERSION,))
 
 METRICS = tuple(each for each in tuple(globals().values()) if isinstance(each, Metric))
 """All of them. `process_*` and `python_gc_*` of prometheus_client come beside them, and vLLM's own
-(`vllm:*`) where it runs in the same process, and with several workers from their host."""
+(`vllm:*`) where it runs in the same process, and with several workers from their host. Its gap
+between tokens is not counted; ours is."""
 
 # -- spans -------------------------------------------------------------------------------------
 
