@@ -14,7 +14,7 @@ from typing import ClassVar, Protocol
 import httpx
 
 KOSMOSX = Path(sys.executable).with_name("kosmosx")
-START_TIMEOUT_S = 150
+START_TIMEOUT_S = 300
 
 
 def free_port() -> int:

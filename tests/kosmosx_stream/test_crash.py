@@ -40,6 +40,7 @@ def test_kill_9_in_mid_answer(slow_server: ServerProcess) -> None:
     expect_the_rest(slow_server, seen, undisturbed)
 
 
+@pytest.mark.slow
 def test_kill_9_while_the_model_answers(mortal_server: ServerProcess) -> None:
     """The same with vLLM, which may have said everything before the kill on a fast machine."""
     with ask(mortal_server) as stream:
@@ -147,7 +148,7 @@ def test_a_server_that_is_stopped_finishes_and_takes_nothing_new(
     assert seen[-1].type in {"response.completed", "response.incomplete"}
 
 
-def test_a_data_folder_takes_one_server(mortal_server: ServerProcess) -> None:
-    second = ServerProcess(mortal_server.data_dir)
+def test_a_data_folder_takes_one_server(slow_server: ServerProcess) -> None:
+    second = ServerProcess(slow_server.data_dir, KOSMOSX_ENGINE="deterministic")
     with pytest.raises(RuntimeError, match="data"):
         second.start()

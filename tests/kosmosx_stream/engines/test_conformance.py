@@ -168,6 +168,12 @@ async def test_bad_input_is_refused_with_a_reason(
     assert await subject.engine.ready()
 
 
+# Another vLLM for this alone costs ten seconds.
+STARTED_SLOWLY = [pytest.param(each, marks=pytest.mark.slow) for each in ("vllm", "remote")]
+STARTED = [*STARTED_SLOWLY, "transformers", "deterministic", "hosted"]
+
+
+@pytest.mark.parametrize("subject", STARTED, indirect=True, scope="session")
 @pytest.mark.usefixtures("unending")
 async def test_a_closed_engine_says_so(subject: Subject, tmp_path: Path) -> None:
     async with subject.start(Settings(data_dir=tmp_path, max_model_len=64)) as engine:
