@@ -53,15 +53,15 @@ class Reference:
 
     def logprobs(self, prompt: Prompt) -> list[float]:
         """Log-probability of every token as the first of the answer."""
-        _, (first, *_) = self._generate(prompt, 1)
+        _, (first, *_) = self.steps(prompt, 1)
         return first.tolist()
 
     def greedy(self, prompt: Prompt, tokens: int) -> Answer:
-        ids, steps = self._generate(prompt, tokens)
+        ids, steps = self.steps(prompt, tokens)
         return Answer(ids, [step[id_].item() for step, id_ in zip(steps, ids, strict=True)])
 
     @torch.no_grad()
-    def _generate(self, prompt: Prompt, tokens: int) -> tuple[list[int], list[torch.Tensor]]:
+    def steps(self, prompt: Prompt, tokens: int) -> tuple[list[int], list[torch.Tensor]]:
         """Ids, and for each the log-probabilities float32 (vocabulary,) it was picked from."""
         ids, mask = self.expand(prompt.ids)
         options = {
