@@ -96,19 +96,15 @@ def joined(words: Sequence[str]) -> str:
 
 
 def listing(shapes: Sequence[Shape], *, places: bool = False, note: Note | None = None) -> Answer:
-    """Such as "a red circle, another red circle and a blue star", each phrase with its box.
+    """Such as "a red circle, a blue star and a red circle", each phrase with its box.
 
     With `places` each shape is followed by where it is; with `note`, by what that says of it.
     """
     parts: list[str | Phrase] = []
-    named: set[tuple[str, str]] = set()
     for i, shape in enumerate(shapes):
         if i:
             parts.append("and" if i == len(shapes) - 1 else ",")
-        words = f"{shape.colour} {shape.kind}"
-        again = (shape.colour, shape.kind) in named
-        named.add((shape.colour, shape.kind))
-        parts.append(Phrase(f"another {words}" if again else article(words), (shape,)))
+        parts.append(Phrase(article(f"{shape.colour} {shape.kind}"), (shape,)))
         if places:
             parts.append(where(shape))
         if note is not None and (words := note(shape)):
@@ -122,9 +118,9 @@ def numbers(counting: Sequence[Shape]) -> Note:
 
 
 ORDERS: dict[Order, tuple[str, Callable[[Shape], float]]] = {
-    "across": ("I see", lambda shape: shape.centre[0]),
-    "down": ("I see from top to bottom", lambda shape: shape.centre[1]),
-    "by size": ("I see from biggest to smallest", lambda shape: -shape.area),
+    "across": ("I see", lambda shape: shape.centre[0] + shape.lean),
+    "down": ("I see from top to bottom", lambda shape: shape.centre[1] + shape.lean),
+    "by size": ("I see from biggest to smallest", lambda shape: shape.lean - shape.area**0.5),
 }
 
 
@@ -148,10 +144,8 @@ def evidence(
     if not at.scene.shapes:
         return (f"I see {NO_SHAPE}",)
     shapes = ordered(at.scene, order)
-    if note is not None:
-        return (ORDERS[order][0], *listing(shapes, note=note))
     places = places or not at.grounded
-    return (ORDERS[order][0], *listing(shapes, places=places, note=numbers(counting)))
+    return (ORDERS[order][0], *listing(shapes, places=places, note=note or numbers(counting)))
 
 
 def names(shapes: Sequence[Shape]) -> str:

@@ -180,7 +180,11 @@ class Pictures(IterableDataset[Batch]):
         none = torch.zeros(0, 0)
         while True:
             scenes = [
-                sample_scene(rng, int(rng.integers(0 if rng.random() < 0.3 else 1, 9)))
+                sample_scene(
+                    rng,
+                    int(rng.integers(0 if rng.random() < 0.3 else 1, 9)),
+                    hard=bool(rng.random() < 0.3),
+                )
                 for _ in range(self.count)
             ]
             images, patches, latents = _pictures(scenes, rng)

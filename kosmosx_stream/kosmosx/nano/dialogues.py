@@ -14,7 +14,7 @@ import numpy as np
 from kosmosx_stream.kosmosx.nano.answers import Answer, Moment, Phrase
 from kosmosx_stream.kosmosx.nano.questions import Asked
 from kosmosx_stream.kosmosx.nano.relations import ask
-from kosmosx_stream.kosmosx.nano.scenes import Scene, sample_scene
+from kosmosx_stream.kosmosx.nano.scenes import Scene, sample_scene, told_loosely
 from kosmosx_stream.kosmosx.nano.smalltalk import (
     INSTRUCTIONS,
     Said,
@@ -131,9 +131,9 @@ class Writer:
         lines = []
         if rng.random() < 0.13:
             lines = [pick(INSTRUCTIONS, rng) for _ in range(int(rng.integers(1, 4)))]
-        offered = offer(rng) if budget > 250 and rng.random() < 0.12 else []
+        offered = offer(rng) if budget > 150 and rng.random() < 0.17 else []
         out.add(self.codec.encode(" ".join(filter(None, (*lines, told(offered))))))
-        out.grounded = bool(rng.random() < 0.75)
+        out.grounded = bool(rng.random() < 0.62)
         out.texts += [*lines, *(each.function.description or "" for each in offered)]
         if offered:
             self._with_functions(out, offered, budget, pictures=pictures and rng.random() < 0.3)
@@ -158,7 +158,7 @@ class Writer:
     ) -> None:
         """Turns with calls, and others that need none."""
         rng = self.rng
-        while len(out.ids) < budget:
+        while not out.turns or len(out.ids) < budget:
             if rng.random() < 0.6:
                 self._call(out, ask_for(offered[int(rng.integers(len(offered)))], rng))
             elif pictures and rng.random() < 0.4:
@@ -178,8 +178,10 @@ class Writer:
     def _picture(self, out: Dialogue) -> None:
         """Show one scene and ask about it, with small talk in between."""
         rng = self.rng
-        some = int(rng.choice(8, p=[0.08, 0.1, 0.13, 0.14, 0.15, 0.14, 0.13, 0.13])) + 1
-        scene = sample_scene(rng, 0 if rng.random() < 0.06 else some)
+        some = int(rng.choice(8, p=[0.06, 0.07, 0.09, 0.11, 0.14, 0.17, 0.18, 0.18])) + 1
+        hard = bool(rng.random() < 0.25)
+        scene = sample_scene(rng, 0 if rng.random() < 0.06 else some, hard=hard)
+        scene = told_loosely(scene, rng)
         last = None
         for turn in range(int(rng.choice(5, p=[0.36, 0.3, 0.18, 0.1, 0.06])) + 1):
             draw = rng.random()

@@ -38,6 +38,7 @@ from kosmosx_stream.kosmosx.nano.scenes import Scene, sample_background, sample_
 from kosmosx_stream.kosmosx.nano.scoring import (
     SEED,
     Row,
+    agrees,
     best_ious,
     expected,
     form,
@@ -180,7 +181,7 @@ class Evaluation:
     def _ends(self, chats: list[Chat], wanted: list[str]) -> list[bool]:
         """Whether each answer comes to what is wanted."""
         answers = [self.nano.plain(ids) for ids in self.nano.answer(chats, 400)]
-        return [end in text for text, end in zip(answers, wanted, strict=True)]
+        return [agrees(text, end) for text, end in zip(answers, wanted, strict=True)]
 
     def conversing(self) -> Iterator[Row]:
         return Conversing(self.nano, self.scenes).rows()

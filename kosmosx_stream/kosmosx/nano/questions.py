@@ -79,7 +79,8 @@ def caption(at: Moment) -> Asked:
         question = "".join(rng.choice(list("abcdefghijklmnopqrstuvwxyz .!?"), rng.integers(1, 12)))
     if not scene.shapes:
         return Asked(question, NOTHING, "caption")
-    return Asked(question, ("There is", *listing(scene.shapes), "."), "caption", focus)
+    seen = listing(scene.shapes, places=not at.grounded)
+    return Asked(question, ("There is", *seen, "."), "caption", focus)
 
 
 def detail(at: Moment) -> Asked:

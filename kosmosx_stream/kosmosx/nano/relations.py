@@ -102,9 +102,10 @@ def beside(at: Moment) -> Asked | None:
     def note(shape: Shape) -> str:
         if shape is anchor:
             return "#1"
-        return f"{side if _beyond(shape, anchor, side) > 0 else OPPOSITE[side]} #1"
+        words = f"{side if _beyond(shape, anchor, side) > 0 else OPPOSITE[side]} #1"
+        return words if at.grounded else f", {words}"  # after its place in words
 
-    found = [shape for shape in ordered(scene, _order(side)) if note(shape) == f"{side} #1"]
+    found = [shape for shape in ordered(scene, _order(side)) if _beyond(shape, anchor, side) > 0]
     verdict = f", so {side} the {name}: {names(found)}."
     answer = (*evidence(at, order=_order(side), note=note), verdict)
     return Asked(question.format(side=said, name=name), answer, "beside", the_one(found))
@@ -251,9 +252,9 @@ TASKS: tuple[tuple[Task, float], ...] = (
     (exists, 0.08),
     (colours, 0.02),
     (beside, 0.22),
-    (compare, 0.13),
-    (extreme, 0.07),
-    (at_place, 0.03),
+    (compare, 0.15),
+    (extreme, 0.08),
+    (at_place, 0.06),
 )
 _WEIGHTS = np.array([weight for _, weight in TASKS]) / sum(weight for _, weight in TASKS)
 

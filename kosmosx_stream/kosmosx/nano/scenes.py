@@ -49,6 +49,7 @@ class Shape:
     points: tuple[tuple[float, float], ...]
     border: Rgb | None = None  # a line around it
     finish: str = "flat"  # or hollow (a thick line only), dashed (its border), shaded, shadow
+    lean: float = 0.0  # added to its place when shapes are told in order, see `told_loosely`
 
     @property
     def box(self) -> tuple[float, float, float, float]:
@@ -247,6 +248,9 @@ def _background_tone(rng: np.random.Generator) -> Rgb:
 
 FINISHES = ("flat", "hollow", "dashed", "shaded", "shadow")
 _FINISH_SHARES = (0.0, 0.35, 0.15, 0.25, 0.25)
+LEAN = 0.02  # of the picture's side: less than half of what makes shapes differ in place
+_APART, _CLOSE = (0.5, 0.3, 0.2), (0.15, 0.3, 0.55)  # shares of the overlaps 0, 0.1 and 0.2
+_CONFUSED = ("circle", "hexagon", "circle", "hexagon", "oval", "rectangle", "cross", "diamond")
 
 
 def _overlap(one: Shape, other: Shape) -> float:
@@ -269,16 +273,22 @@ def _sample_size(count: int, rng: np.random.Generator) -> float:
 
 
 def _sample_shape(
-    background: Background, count: int, palette: tuple[str, ...], rng: np.random.Generator
+    background: Background,
+    count: int,
+    palette: tuple[str, ...],
+    rng: np.random.Generator,
+    *,
+    hard: bool,
 ) -> Shape | None:
     """One shape that stands out from the background and lies inside the picture, or None."""
-    kind = KINDS[rng.integers(len(KINDS))]
+    kinds = _CONFUSED if hard and rng.random() < 0.3 else KINDS
+    kind = kinds[rng.integers(len(kinds))]
     colour = palette[rng.integers(len(palette))]
     rgb = sample_rgb(colour, rng)
     contrast = 110 if background.style == "plain" else 150
     if min(_distance(rgb, tone) for tone in background.colours) < contrast:
         return None
-    size = _sample_size(count, rng)
+    size = _sample_size(count, rng) * (0.85 if hard else 1.0)
     points = np.array(outline(kind, rng)) * size / 2
     low, high = points.min(0), points.max(0)
     if np.any(high - low > 0.94):
@@ -288,13 +298,17 @@ def _sample_shape(
     return Shape(kind, colour, rgb, tuple((float(x), float(y)) for x, y in points))
 
 
-def sample_scene(rng: np.random.Generator, count: int) -> Scene:
-    """A scene of `count` shapes that overlap a little at most; fewer only if there is no room."""
+def sample_scene(rng: np.random.Generator, count: int, *, hard: bool = False) -> Scene:
+    """A scene of `count` shapes that overlap a little at most; fewer only if there is no room.
+
+    A `hard` one, for training, has smaller shapes that overlap more often, and more of the kinds
+    that are easily taken for one another.
+    """
     background = sample_background(rng, shapes=count > 0)
     palette = tuple(COLOURS)
-    if rng.random() < 0.25:  # few colours: the same one more than once
+    if rng.random() < (0.4 if hard else 0.25):  # few colours: the same one more than once
         palette = tuple(rng.choice(palette, 2, replace=False))
-    allowed = float(rng.choice([0.0, 0.1, 0.2], p=[0.5, 0.3, 0.2]))
+    allowed = float(rng.choice([0.0, 0.1, 0.2], p=_CLOSE if hard else _APART))
     border = _clip(rng.choice([0.0, 40.0, 128.0, 255.0], 1).repeat(3))
     bordered = bool(rng.random() < 0.12)
     finish = str(rng.choice(FINISHES, p=_FINISH_SHARES)) if rng.random() < 0.3 else "flat"
@@ -303,7 +317,7 @@ def sample_scene(rng: np.random.Generator, count: int) -> Scene:
     for _ in range(40 * count):
         if len(shapes) == count:
             break
-        shape = _sample_shape(background, count, palette, rng)
+        shape = _sample_shape(background, count, palette, rng, hard=hard)
         if shape is None or any(_overlap(shape, other) > allowed for other in shapes):
             continue
         repeat = [
@@ -321,6 +335,17 @@ def sample_scene(rng: np.random.Generator, count: int) -> Scene:
             )
         )
     if count and not shapes:
-        return sample_scene(rng, count)
+        return sample_scene(rng, count, hard=hard)
     ranked = tuple(sorted(shapes, key=lambda shape: shape.centre[0]))
     return Scene(background, ranked, tuple(int(i) for i in rng.permutation(len(ranked))))
+
+
+def told_loosely(scene: Scene, rng: np.random.Generator) -> Scene:
+    """The same picture, but shapes that lie almost level may be told in either order.
+
+    A model that took the wrong one of two first can then go on with the other.
+    """
+    shapes = [replace(shape, lean=float(rng.uniform(-LEAN, LEAN))) for shape in scene.shapes]
+    ranked = sorted(range(len(shapes)), key=lambda i: shapes[i].centre[0] + shapes[i].lean)
+    order = tuple(ranked.index(i) for i in scene.order)
+    return replace(scene, shapes=tuple(shapes[i] for i in ranked), order=order)

@@ -69,6 +69,15 @@ def verdict(answer: Answer) -> str:
     return "so yes" if stripped.startswith("so yes") else stripped
 
 
+def agrees(text: str, end: str) -> bool:
+    """Whether an answer comes to this verdict; shapes after its colon may have any order."""
+    head, colon, shapes = end.partition(": ")
+    if not colon or end.startswith("#") or not named(shapes):
+        return end in text
+    _, told, said = text.rpartition(head + colon)
+    return bool(told) and named(said) == named(shapes)
+
+
 def form(question: str) -> str:
     """Which filter a question for a count uses."""
     if not re.search(rf"\b({'|'.join(COLOURS)}|grey)\b", question):

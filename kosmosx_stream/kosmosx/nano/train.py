@@ -13,7 +13,7 @@ import argparse
 import re
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Barrier
@@ -24,6 +24,7 @@ from torch import Tensor
 from torch.multiprocessing import get_context
 from torch.multiprocessing.spawn import spawn
 from torch.nn import functional as F
+from torch.utils.data import DataLoader, IterableDataset
 from transformers import Kosmos2ForConditionalGeneration
 
 from kosmosx_stream.kosmosx.nano import CHECKPOINT
@@ -41,6 +42,7 @@ MIXES = (
     (0.2, ((160, 0.6), (320, 0.4))),
     (0.45, ((160, 0.4), (320, 0.35), (640, 0.25))),
     (0.65, ((160, 0.34), (320, 0.26), (640, 0.16), (1100, 0.12), (1960, 0.12))),
+    (0.85, ((160, 0.48), (320, 0.34), (640, 0.1), (1100, 0.04), (1960, 0.04))),
 )
 
 
@@ -161,7 +163,7 @@ class Trainer:
         """Both phases, to the end of the time."""
         plan, log = self.plan, Log(self)
         if self.share < plan.phase_a:
-            for batch in Pictures(self.batch_seed, plan.pictures):
+            for batch in prepared(Pictures(self.batch_seed, plan.pictures)):
                 log.add(self.picture_step(batch), len(batch.images))
                 if self.share >= plan.phase_a:
                     break
@@ -170,14 +172,27 @@ class Trainer:
             end = ends[0] if ends else 1.0
             if self.share >= end:
                 continue
-            pictures = iter(Pictures(self.batch_seed, plan.pictures))
-            for batch in Dialogues(self.codec, self.batch_seed, plan.tokens, mix):
+            pictures = prepared(Pictures(self.batch_seed, plan.pictures))
+            for batch in prepared(Dialogues(self.codec, self.batch_seed, plan.tokens, mix)):
                 log.add(self.dialogue_step(batch, next(pictures)), batch.ids.numel())
                 if self.share >= end:
                     break
         if self.rank == 0:
             self.save()
             self.export()
+
+
+def prepared(batches: IterableDataset[Batch]) -> Iterator[Batch]:
+    """The batches, made ahead of use in a process of their own."""
+    return iter(
+        DataLoader(
+            batches,
+            batch_size=None,
+            num_workers=1,
+            prefetch_factor=4,
+            multiprocessing_context="fork",
+        )
+    )
 
 
 class Log:
