@@ -23,7 +23,7 @@ from tests.kosmosx_stream.kosmosx.reference import Prompt, Reference
 
 pytestmark = pytest.mark.filterwarnings("default")  # torch's and vLLM's own deprecations
 TOKENS = 24
-LOGPROB_TOLERANCE = 1e-4
+LOGPROB_TOLERANCE = 3e-4
 NANO = Path(__file__).parents[3] / "kosmosx_stream/kosmosx/nano/checkpoint"
 
 
