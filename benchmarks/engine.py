@@ -1,7 +1,7 @@
 """The vLLM engine against transformers' `generate`, on one random checkpoint, in one run.
 
     python -m benchmarks.engine [--rounds 3] [--minutes 10] [--json FILE]
-        [--only equal,unequal,second,twentieth] [--at 1,8,32]
+        [--only equal,unequal,second,twentieth] [--at 1,8,32] [--width 384] [--layers 6]
 
 Transformers runs with eager attention (its default makes Kosmos-2's image resampler causal), one
 prompt at a time, and in batches of prompts of equal length, the only batches it gets right; a batch
@@ -13,7 +13,9 @@ No round begins after `--minutes`: what was measured until then is printed. `--o
 sections and numbers of requests, so that a short quiet time can be spent on what is missing.
 
 The second table is what the prefix cache is worth: the time to the first token of a long second
-turn, and of the twentieth turn of a conversation against its first.
+turn, and of the twentieth turn of a conversation against its first. The new words look back at all
+of the past, cached or not, which costs a narrow model more than its weights do: `--width 2048
+--layers 2 --only twentieth` measures it on layers of the published model's width.
 """
 
 import argparse
@@ -41,7 +43,7 @@ from transformers import (
     StoppingCriteriaList,
 )
 
-from benchmarks.random_checkpoint import write_random_checkpoint
+from benchmarks.random_checkpoint import LAYERS, WIDTH, write_random_checkpoint
 from conversation.entries import Sampling
 from kosmosx_stream.engines.checkpoint import Checkpoint
 from kosmosx_stream.engines.port import Engine, Generate, ImageInput
@@ -297,13 +299,15 @@ async def main() -> None:
     parser.add_argument("--minutes", type=float, default=60, help="no round begins later")
     parser.add_argument("--only", default="equal,unequal,second,twentieth", help="sections")
     parser.add_argument("--at", default="1,8,32", help="numbers of requests at once")
+    parser.add_argument("--width", type=int, default=WIDTH, help="of the model")
+    parser.add_argument("--layers", type=int, default=LAYERS, help="of the model")
     parser.add_argument("--json", type=Path, help="write the figures there too")
     given = parser.parse_args()
     counts = [int(each) for each in given.at.split(",")]
     results: Results = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        weights = write_random_checkpoint(folder)
+        weights = write_random_checkpoint(folder, given.width, given.layers)
         print(f"{weights / 1e6:.1f} million weights, bfloat16, {torch.get_num_threads()} threads")
         checkpoint = Checkpoint.read(folder)
         requests = Requests(checkpoint)

@@ -1,4 +1,4 @@
-"""A Kosmos-2 checkpoint of 23 million random weights for benchmarks: speed needs no sense."""
+"""A Kosmos-2 checkpoint of random weights for benchmarks: speed needs no sense."""
 
 import json
 import shutil
@@ -10,25 +10,33 @@ from transformers import Kosmos2Config, Kosmos2ForConditionalGeneration
 from kosmosx_stream.settings import NANO_CHECKPOINT
 
 POSITIONS = 8192
-WIDTH, LAYERS, HEADS = 384, 6, 6
+WIDTH, LAYERS = 384, 6
+"""Of 23 million weights; the published model has 2,048 and 24."""
+HEAD = 64
 
 
 @torch.no_grad()
-def write_random_checkpoint(folder: Path) -> int:
-    """Write it in bfloat16 with the bundled model's tokenizer; returns the number of weights."""
+def write_random_checkpoint(folder: Path, width: int = WIDTH, layers: int = LAYERS) -> int:
+    """Write it in bfloat16 with the bundled model's tokenizer; returns the number of weights.
+
+    Args:
+        folder: where to.
+        width: of the text model, a multiple of 64; its heads are as wide as the published model's.
+        layers: of the text model.
+    """
     base = json.loads((NANO_CHECKPOINT / "config.json").read_text())
     base["text_config"] |= {
-        "embed_dim": WIDTH,
-        "ffn_dim": 4 * WIDTH,
-        "layers": LAYERS,
-        "attention_heads": HEADS,
+        "embed_dim": width,
+        "ffn_dim": 4 * width,
+        "layers": layers,
+        "attention_heads": width // HEAD,
         "max_position_embeddings": POSITIONS,
     }
     base["vision_config"] |= {
         "hidden_size": WIDTH,
         "intermediate_size": 4 * WIDTH,
         "num_hidden_layers": LAYERS,
-        "num_attention_heads": HEADS,
+        "num_attention_heads": WIDTH // HEAD,
     }
     torch.manual_seed(0)
     model = Kosmos2ForConditionalGeneration(Kosmos2Config(**base)).bfloat16()
