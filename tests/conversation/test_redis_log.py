@@ -232,25 +232,29 @@ async def test_a_demoted_server_makes_writers_wait_for_the_new_primary(
 
 
 async def test_a_server_that_loads_its_data_is_waited_for(tmp_path: Path) -> None:
-    valkey = ValkeyProcess(tmp_path / "valkey", **{"key-load-delay": "800"})  # Microseconds.
+    # It looks up from loading at each 1,024 keys only, and a new connection asks it three times.
+    valkey = ValkeyProcess(tmp_path / "valkey", **{"key-load-delay": "100"})  # Microseconds.
     await asyncio.to_thread(valkey.start)
-    async with connect(valkey.url) as redis:
-        log = RedisEventLog(redis, retention_s=RETENTION_S, patience_s=20)
-        lease = await acquired(log)
-        await log.append([Write(lease=lease, expected=0, entries=(b"a",))], TTL_S)
-        async with redis.pipeline(transaction=False) as ballast:
-            for number in range(4000):
-                ballast.set(f"ballast {number}", b"")
-            await ballast.execute()
-        valkey.kill()
-        starting = asyncio.create_task(asyncio.to_thread(valkey.start))
-        while not (loading := await is_loading(redis)) and not starting.done():  # noqa: ASYNC110
-            await asyncio.sleep(0)
-        assert loading
-        assert await log.append([Write(lease=lease, expected=1, entries=(b"b",))], TTL_S) == [None]
-        assert await log.read("resp_1") == [b"a", b"b"]
-        await starting
-    valkey.end()
+    try:
+        async with connect(valkey.url) as redis:
+            log = RedisEventLog(redis, retention_s=RETENTION_S, patience_s=20)
+            lease = await acquired(log)
+            await log.append([Write(lease=lease, expected=0, entries=(b"a",))], TTL_S)
+            async with redis.pipeline(transaction=False) as ballast:
+                for number in range(20_000):
+                    ballast.set(f"ballast {number}", b"")
+                await ballast.execute()
+            valkey.kill()
+            starting = asyncio.create_task(asyncio.to_thread(valkey.start))
+            while not (loading := await is_loading(redis)) and not starting.done():  # noqa: ASYNC110
+                await asyncio.sleep(0)
+            assert loading
+            more = [Write(lease=lease, expected=1, entries=(b"b",))]
+            assert await log.append(more, TTL_S) == [None]
+            assert await log.read("resp_1") == [b"a", b"b"]
+            await starting
+    finally:
+        valkey.end()
 
 
 async def is_loading(redis: Redis) -> bool:
