@@ -1,7 +1,9 @@
 """`kosmosx accounts …`: what an operator does about accounts."""
 
+import contextlib
 import sys
 import time
+from collections.abc import AsyncIterator
 from typing import Annotated
 
 import typer
@@ -11,9 +13,10 @@ from kosmosx_stream.commands.command_line import AsJson, DataDir, read_settings
 from kosmosx_stream.commands.operating import show, stop, tell_servers, with_books
 from kosmosx_stream.ids import new_id
 from kosmosx_stream.protocol.accounts import account_object
+from kosmosx_stream.settings import Settings
 from metering.accounts import Account
 from metering.errors import EmailTaken, NotFound
-from metering.identities import LocalIdentities
+from metering.identities import Identities, LocalIdentities
 from metering.passwords import InvalidEmail, WeakPassword, normalize_email
 from metering.store import Store
 
@@ -45,11 +48,8 @@ def create(
         return await store.accounts.create_account(made)
 
     async def with_password(store: Store) -> Account:
-        identities = await bootstrap.open_identities(settings, store)
-        try:
+        async with _identities(settings, store) as identities:
             return await identities.register(made, password)
-        finally:
-            await identities.close()
 
     if made.email is None:
         created = with_books(settings, without_password)
@@ -108,13 +108,10 @@ def set_password(
 
     async def work(store: Store) -> Account:
         account = await store.accounts.account(account_id)
-        identities = await bootstrap.open_identities(settings, store)
-        try:
+        async with _identities(settings, store) as identities:
             if not isinstance(identities, LocalIdentities):
                 raise stop("passwords are kept by Supabase Auth: send a recovery link from there")
             await identities.set_password(account, chosen)
-        finally:
-            await identities.close()
         return account
 
     try:
@@ -149,6 +146,16 @@ def delete(
     except NotFound:
         raise _no_account(account_id) from None
     show([account_object(deleted)], ("id",), as_json=as_json, one=True)
+
+
+@contextlib.asynccontextmanager
+async def _identities(settings: Settings, store: Store) -> AsyncIterator[Identities]:
+    """Where people sign in, until this is left."""
+    identities = await bootstrap.open_identities(settings, store)
+    try:
+        yield identities
+    finally:
+        await identities.close()
 
 
 def _email(email: str | None) -> str | None:

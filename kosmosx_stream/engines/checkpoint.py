@@ -93,8 +93,16 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
 
         Kosmos-2's placeholder is a pair, and one of its tokens alone is text.
         """
-        alone = self.placeholder is not None and len(self.placeholder) == 1
-        return self.placeholder[0] if self.placeholder and alone and self.image_tokens else None
+        match self.placeholder:
+            case (token,) if self.image_tokens:
+                return token
+            case _:
+                return None
+
+    @property
+    def unpriced(self) -> bool:
+        """Whether it takes pictures, of which its files do not tell how many tokens they add."""
+        return self.placeholder is not None and not self.image_tokens
 
     def seeing(self, image_tokens: int) -> Self:
         """The same, once it is known how many tokens a picture adds to a prompt."""

@@ -237,7 +237,7 @@ class RemoteServer:
 
     async def _learn_pictures(self, life: Lifeline) -> PictureTokens | None:
         """What a picture adds to a prompt, if the checkpoint's files do not tell."""
-        if self._checkpoint.placeholder is None or self._checkpoint.image_tokens:
+        if not self._checkpoint.unpriced:
             return None
         try:
             lengths = [

@@ -182,7 +182,7 @@ class VllmEngine:
 
         A model whose pictures cannot be prepared is served without them.
         """
-        if self._checkpoint.placeholder is None or self._checkpoint.image_tokens:
+        if not self._checkpoint.unpriced:
             return
         probes = picture_tokens.probes(self._checkpoint)
         try:

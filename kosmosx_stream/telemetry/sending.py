@@ -41,7 +41,8 @@ def make_telemetry(settings: Settings) -> Telemetry:
 @contextlib.asynccontextmanager
 async def sending(telemetry: Telemetry, settings: Settings) -> AsyncIterator[None]:
     """Serve and send until this is left; then what is left is sent."""
-    with served(telemetry.meters.registry, settings):
+    own = settings.metrics_address if settings.metrics else None
+    with served(telemetry.meters.registry, own):
         async with _metrics_sent(telemetry.meters, settings.otlp_endpoint):
             try:
                 yield
@@ -71,16 +72,16 @@ async def _metrics_sent(meters: Meters, endpoint: str | None) -> AsyncIterator[N
 
 
 @contextlib.contextmanager
-def served(registry: CollectorRegistry, settings: Settings) -> Iterator[None]:
-    """Serve what is in the registry at the address of its own that metrics have, if they do.
+def served(registry: CollectorRegistry, address: str | None) -> Iterator[None]:
+    """Serve what is in the registry at an address of its own (host:port), if there is one.
 
     Raises:
         OSError: it cannot be had.
     """
-    if not settings.metrics or settings.metrics_address is None:
+    if address is None:
         yield
         return
-    host, _, port = settings.metrics_address.rpartition(":")
+    host, _, port = address.rpartition(":")
     server, thread = start_http_server(int(port), host.strip("[]"), registry)
     try:
         yield

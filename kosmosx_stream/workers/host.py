@@ -79,12 +79,12 @@ class Host:
 
     def _metrics(self) -> contextlib.AbstractContextManager[None]:
         """Those of vLLM, which are in this process: on the port after the workers'."""
-        if self._engines is None or self._settings.metrics_address is None:
+        if not (self._engines and self._settings.metrics and self._settings.metrics_address):
             return contextlib.nullcontext()
         address = metrics_address(self._settings.metrics_address, self._settings.workers)
         registry = CollectorRegistry()
         registry.register(VllmFamilies())
-        return served(registry, self._settings.model_copy(update={"metrics_address": address}))
+        return served(registry, address)
 
     def _heed_signals(self) -> None:
         loop = asyncio.get_running_loop()
