@@ -1,7 +1,6 @@
 """Other models' words: what their own template and tokenizer make of it, turn by turn."""
 
-from functools import cache
-from pathlib import Path
+from functools import cache, partial
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ from kosmosx_stream.formats.call_reader import said_call
 from kosmosx_stream.formats.chat_template.blocks import UnsupportedTemplateError
 from kosmosx_stream.formats.chat_template.checkpoint import read
 from kosmosx_stream.formats.chat_template.format import TemplateFormat
+from tests.kosmosx_stream.formats.chat_template import families
 from tests.kosmosx_stream.formats.chat_template import tiny_chat_model as tiny
 
 every = pytest.mark.parametrize("family", tiny.TEMPLATES)
@@ -21,30 +21,13 @@ INSTRUCTED = [each for each in tiny.TEMPLATES if each not in ALTERNATING]
 instructed = pytest.mark.parametrize("family", INSTRUCTED)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _folder(tmp_path_factory: pytest.TempPathFactory):
-    global FOLDER  # noqa: PLW0603 - Hypothesis calls a test many times; a family is loaded once
-    FOLDER = tmp_path_factory.mktemp("families")
-    yield
-    chat_of.cache_clear()
-    theirs.cache_clear()
-
-
-FOLDER = Path()
-
-
 @cache
 def chat_of(family: str) -> TemplateFormat:
-    tokenizer, render = read(tiny.write_tokenizer(family, FOLDER / family))
+    tokenizer, render = read(families.written(tiny.write_tokenizer, family))
     return TemplateFormat(tokenizer, render, tiny.ends_of(family, tokenizer))
 
 
-@cache
-def theirs(family: str) -> Any:
-    from transformers import AutoTokenizer  # noqa: PLC0415
-
-    chat_of(family)
-    return AutoTokenizer.from_pretrained(FOLDER / family)
+theirs = partial(families.theirs, tiny.write_tokenizer)
 
 
 def rendered(family: str, said: list[tuple[str, str]], **options: Any) -> tuple[int, ...]:

@@ -2,9 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from functools import cache
-from pathlib import Path
-from typing import Any
+from functools import cache, partial
 
 import pytest
 from hypothesis import given, settings
@@ -13,7 +11,7 @@ from hypothesis import strategies as st
 from conversation.items import Answer, Image, Message, Role, Text
 from kosmosx_stream.formats.chat_template.checkpoint import read
 from kosmosx_stream.formats.chat_template.format import TemplateFormat
-from tests.kosmosx_stream.formats.chat_template import tiny_chat_model
+from tests.kosmosx_stream.formats.chat_template import families, tiny_chat_model
 from tests.kosmosx_stream.formats.chat_template import tiny_vision_model as tiny
 
 every = pytest.mark.parametrize("family", tiny.TEMPLATES)
@@ -22,29 +20,12 @@ ENDS = [tiny.tokenizer().token_to_id(each) for each in tiny.ENDS]
 PICTURE = Image("0" * 64, "auto")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _folder(tmp_path_factory: pytest.TempPathFactory):
-    global FOLDER  # noqa: PLW0603 - Hypothesis calls a test many times; a family is loaded once
-    FOLDER = tmp_path_factory.mktemp("families")
-    yield
-    chat_of.cache_clear()
-    theirs.cache_clear()
-
-
-FOLDER = Path()
-
-
 @cache
 def chat_of(family: str) -> TemplateFormat:
-    return TemplateFormat(*read(tiny.write_tokenizer(family, FOLDER / family)), ENDS, PLACEHOLDER)
+    return TemplateFormat(*read(families.written(tiny.write_tokenizer, family)), ENDS, PLACEHOLDER)
 
 
-@cache
-def theirs(family: str) -> Any:
-    from transformers import AutoTokenizer  # noqa: PLC0415
-
-    chat_of(family)
-    return AutoTokenizer.from_pretrained(FOLDER / family)
+theirs = partial(families.theirs, tiny.write_tokenizer)
 
 
 Said = tuple[Role, str, int]
