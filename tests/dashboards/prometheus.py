@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -10,23 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 import yaml
 
+from tests import debian
 from tests.dashboards.expressions import ROOT
 from tests.server_process import ServerProcess, free_port
 
 PATIENCE_S = 60
 
-needs_promtool = pytest.mark.skipif(
-    shutil.which("promtool") is None, reason="promtool, which comes with Prometheus, is not here"
-)
-
 
 def run_promtool(*arguments: str | Path) -> None:
     """Check rules, or test them."""
+    promtool = debian.program("promtool", "prometheus")
     done = subprocess.run(
-        ["promtool", *arguments], capture_output=True, text=True, check=False, timeout=120
+        [promtool, *arguments], capture_output=True, text=True, check=False, timeout=120
     )
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -58,6 +54,7 @@ class Prometheus:
 @contextlib.contextmanager
 def scraping(folder: Path, *servers: ServerProcess) -> Iterator[Prometheus]:
     """With the rules of the repository, each second."""
+    prometheus = debian.program("prometheus", "prometheus")
     port = free_port()
     targets = [f"127.0.0.1:{server.port}" for server in servers]
     config = {
@@ -69,7 +66,7 @@ def scraping(folder: Path, *servers: ServerProcess) -> Iterator[Prometheus]:
     with (folder / "prometheus.out").open("wb") as out:
         process = subprocess.Popen(
             [
-                "prometheus", "--config.file=prometheus.yaml", "--storage.tsdb.path=metrics",
+                prometheus, "--config.file=prometheus.yaml", "--storage.tsdb.path=metrics",
                 f"--web.listen-address=127.0.0.1:{port}", "--enable-feature=exemplar-storage",
             ],
             cwd=folder, stdout=out, stderr=out,

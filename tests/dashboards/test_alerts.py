@@ -9,7 +9,7 @@ import yaml
 
 from dashboards.boards import expressions
 from tests.dashboards.expressions import ALERTS, ROOT, RULES, TARGET_LABELS, labels_named
-from tests.dashboards.prometheus import needs_promtool, run_promtool
+from tests.dashboards.prometheus import run_promtool
 
 PAGES = ROOT / "docs/runbooks"
 FOUND_AT = "https://github.com/example/kosmosx-stream/blob/main/docs/runbooks/"
@@ -21,13 +21,11 @@ NAMES = [rule["alert"] for rule in ALERTING]
 every_rule = pytest.mark.parametrize("rule", ALERTING, ids=NAMES)
 
 
-@needs_promtool
 @pytest.mark.parametrize("name", ALERTS)
 def test_prometheus_takes_the_rules(name: str) -> None:
     run_promtool("check", "rules", ROOT / f"dashboards/{name}.yaml")
 
 
-@needs_promtool
 @pytest.mark.parametrize("case", CASES, ids=lambda path: path.stem)
 def test_alerts_fire_when_they_should(case: Path) -> None:
     run_promtool("test", "rules", case)

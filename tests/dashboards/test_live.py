@@ -1,6 +1,5 @@
 """Every panel shows something of a real server under load, by way of a real Prometheus."""
 
-import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -12,10 +11,7 @@ from tests.dashboards.prometheus import Prometheus, scraping
 from tests.kosmosx_stream.clients import MODEL, client, message, picture_url, socket
 from tests.server_process import ServerProcess
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(shutil.which("prometheus") is None, reason="Prometheus is not here"),
-]
+pytestmark = pytest.mark.slow
 
 EMPTY = {
     "vLLM": "another engine runs",

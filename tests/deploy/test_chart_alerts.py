@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from tests.dashboards.prometheus import needs_promtool, run_promtool
+from tests.dashboards.prometheus import run_promtool
 from tests.deploy.chart import MATRIX, RENDERED, of_kind, rendered
 from tests.deploy.tools import ROOT
 
@@ -52,7 +52,6 @@ def test_pages_may_be_elsewhere() -> None:
     assert addresses == {"https://wiki.example.org/kosmosx"}
 
 
-@needs_promtool
 def test_the_chart_s_alerts_fire_when_they_should(tmp_path: Path) -> None:
     (tmp_path / "chart.yaml").write_text(yaml.safe_dump({"groups": groups(RENDERED["watched"])}))
     run_promtool(
