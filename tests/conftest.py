@@ -10,7 +10,7 @@ import pytest
 from kosmosx_stream.embedded_valkey import embedded_valkey
 from tests.otlp_collector import Collector, collector
 from tests.pair import Pair
-from tests.server_process import ServerProcess
+from tests.server_process import ServerProcess, started, stopped
 from tests.stripe_standin.server import StandinServer
 from tests.supabase.postgres import postgres
 from tests.supabase.project import SupabaseProject
@@ -23,11 +23,7 @@ hypothesis.settings.load_profile("untimed")
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """The server on its embedded defaults: Valkey, SQLite, and the nano checkpoint on vLLM."""
-    process = ServerProcess(tmp_path_factory.mktemp("server") / "data")
-    process.data_dir.mkdir()
-    process.start()
-    yield process
-    process.stop()
+    yield from started(tmp_path_factory.mktemp("server"))
 
 
 @pytest.fixture(scope="session")
@@ -52,12 +48,8 @@ def wordy_server(
     tmp_path_factory: pytest.TempPathFactory, otlp: Collector
 ) -> Iterator[ServerProcess]:
     """As `server`, without a model: reproducible words at once, for what they do not matter to."""
-    folder = tmp_path_factory.mktemp("wordy") / "data"
-    process = ServerProcess(folder, KOSMOSX_ENGINE="deterministic", **sending_to(otlp))
-    folder.mkdir()
-    process.start()
-    yield process
-    process.stop()
+    folder = tmp_path_factory.mktemp("wordy")
+    yield from started(folder, KOSMOSX_ENGINE="deterministic", **sending_to(otlp))
 
 
 @pytest.fixture
@@ -93,16 +85,13 @@ def slow_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerPro
 
 def mortal(folder: Path, **environment: str) -> Iterator[ServerProcess]:
     """A process that takes up soon what was lost."""
-    process = ServerProcess(
-        folder / "data",
+    yield from stopped(
+        folder,
         KOSMOSX_LEASE_TTL_S="2",
         KOSMOSX_SWEEP_INTERVAL_S="0.2",
         KOSMOSX_SESSION_IDLE_S="3",
         **environment,
     )
-    process.data_dir.mkdir()
-    yield process
-    process.stop()
 
 
 @pytest.fixture(scope="session")

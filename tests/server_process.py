@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, Protocol
 
@@ -147,3 +147,18 @@ class ServerProcess:
         status = self._process.wait(60)
         self._process = None
         return status
+
+
+def stopped(folder: Path, **environment: str) -> Iterator[ServerProcess]:
+    """For a fixture: a server with its data in this folder, not started yet; stopped in the end."""
+    process = ServerProcess(folder / "data", **environment)
+    process.data_dir.mkdir()
+    yield process
+    process.stop()
+
+
+def started(folder: Path, **environment: str) -> Iterator[ServerProcess]:
+    """The same, started."""
+    for process in stopped(folder, **environment):
+        process.start()
+        yield process

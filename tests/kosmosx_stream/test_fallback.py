@@ -13,7 +13,7 @@ import pytest
 from kosmosx_stream.settings import NANO_CHECKPOINT
 from tests.kosmosx_stream.clients import MODEL, picture_url, socket
 from tests.kosmosx_stream.test_usage import Customer
-from tests.server_process import KOSMOSX, ServerProcess
+from tests.server_process import KOSMOSX, ServerProcess, started
 
 CHEAPER = "kosmos-x-mini"
 PRICES = """
@@ -34,17 +34,13 @@ minimum_tokens = 100
 def two_models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     folder = tmp_path_factory.mktemp("two_models")
     (folder / "prices.toml").write_text(PRICES)
-    (folder / "data").mkdir()
-    process = ServerProcess(
-        folder / "data",
+    yield from started(
+        folder,
         KOSMOSX_ENGINE="deterministic",
         KOSMOSX_PRICES=str(folder / "prices.toml"),
         KOSMOSX_FALLBACK_MODEL=str(NANO_CHECKPOINT),
         KOSMOSX_FALLBACK_ENGINE="deterministic",
     )
-    process.start()
-    yield process
-    process.stop()
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from websockets.sync.client import connect
 
 from tests.kosmosx_stream.clients import MODEL, client, message, picture_url
 from tests.kosmosx_stream.raw_http import RawClient, frame
-from tests.server_process import ServerProcess
+from tests.server_process import ServerProcess, started
 
 PER_KEY = 8
 PER_ADDRESS = 40
@@ -25,8 +25,8 @@ TOO_MANY = "too_many_connections"
 @pytest.fixture(scope="module")
 def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """A server without patience."""
-    process = ServerProcess(
-        tmp_path_factory.mktemp("strict") / "data",
+    yield from started(
+        tmp_path_factory.mktemp("strict"),
         KOSMOSX_ENGINE="deterministic",
         KOSMOSX_DETERMINISTIC_LENGTH="1000000",
         KOSMOSX_REQUEST_TIMEOUT_S="1",
@@ -40,10 +40,6 @@ def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
         KOSMOSX_MAX_REQUESTS_PER_KEY=str(PER_KEY),
         KOSMOSX_MAX_CONNECTIONS_PER_ADDRESS=str(PER_ADDRESS),
     )
-    process.data_dir.mkdir()
-    process.start()
-    yield process
-    process.stop()
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 
 from tests.kosmosx_stream.clients import MODEL, client, message, picture_url, socket, text_of
 from tests.kosmosx_stream.formats.chat_template import tiny_chat_model as tiny
-from tests.server_process import ServerProcess
+from tests.server_process import ServerProcess, started
 
 WINDOW = 640
 LONG = {"model": MODEL, "input": "Hello! What can you do?", "temperature": 0}
@@ -26,16 +26,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory):
 
 @pytest.fixture(scope="module")
 def other(folder, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    process = ServerProcess(
-        tmp_path_factory.mktemp("other") / "data",
+    yield from started(
+        tmp_path_factory.mktemp("other"),
         KOSMOSX_MODEL=str(folder),
         KOSMOSX_LEASE_TTL_S="2",
         KOSMOSX_SWEEP_INTERVAL_S="0.2",
     )
-    process.data_dir.mkdir()
-    process.start()
-    yield process
-    process.stop()
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import openai
 import pytest
 
 from tests.kosmosx_stream.clients import MODEL, client, socket, text_of
-from tests.server_process import KOSMOSX, ServerProcess
+from tests.server_process import KOSMOSX, ServerProcess, stopped
 from tests.supabase.project import SupabaseProject
 
 
@@ -30,17 +30,14 @@ def process(
     supabase: SupabaseProject, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ServerProcess]:
     supabase.reset()
-    process = ServerProcess(
-        tmp_path_factory.mktemp("booked") / "data",
+    yield from stopped(
+        tmp_path_factory.mktemp("booked"),
         KOSMOSX_DETERMINISTIC_RATE="50",
         KOSMOSX_LEASE_TTL_S="2",
         KOSMOSX_SWEEP_INTERVAL_S="0.2",
         KOSMOSX_SETTLE_TIMEOUT_S="1",
         **settings(supabase),
     )
-    process.data_dir.mkdir()
-    yield process
-    process.stop()
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from kosmosx_stream.settings import Settings
 from kosmosx_stream.telemetry.sending import make_telemetry, sending
 from tests.kosmosx_stream.clients import MODEL, client
 from tests.otlp_collector import Collector, Span
-from tests.server_process import ServerProcess, free_port
+from tests.server_process import ServerProcess, free_port, started
 
 PARENT_ID = "b7ad6b7169203331"
 WORD = "Mellifluous"
@@ -130,16 +130,12 @@ async def test_metrics_can_be_served_elsewhere() -> None:
 @pytest.fixture
 def private_server(tmp_path: Path) -> Iterator[ServerProcess]:
     """Its metrics are on a port of their own; its log is JSON."""
-    process = ServerProcess(
-        tmp_path / "data",
+    yield from started(
+        tmp_path,
         KOSMOSX_ENGINE="deterministic",
         KOSMOSX_METRICS_ADDRESS=f"127.0.0.1:{free_port()}",
         KOSMOSX_LOG_FORMAT="json",
     )
-    process.data_dir.mkdir()
-    process.start()
-    yield process
-    process.stop()
 
 
 @pytest.mark.slow

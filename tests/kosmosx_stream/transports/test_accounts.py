@@ -9,7 +9,7 @@ import pytest
 
 from kosmosx_stream.settings import Settings
 from tests.kosmosx_stream.clients import MODEL, client, socket
-from tests.server_process import ServerProcess
+from tests.server_process import ServerProcess, started
 
 GOOD = "violet ostrich tango"
 FAILED = 3
@@ -18,16 +18,12 @@ FAILED = 3
 @pytest.fixture(scope="module")
 def open_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """A server where one may register ten times, and fail to sign in three times."""
-    process = ServerProcess(
-        tmp_path_factory.mktemp("accounts") / "data",
+    yield from started(
+        tmp_path_factory.mktemp("accounts"),
         KOSMOSX_ENGINE="deterministic",
         KOSMOSX_MAX_REGISTRATIONS_PER_HOUR="10",
         KOSMOSX_MAX_FAILED_SIGN_INS=str(FAILED),
     )
-    process.data_dir.mkdir()
-    process.start()
-    yield process
-    process.stop()
 
 
 def post(server: ServerProcess, path: str, **body: Any) -> httpx.Response:

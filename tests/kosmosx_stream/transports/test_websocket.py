@@ -11,7 +11,7 @@ from websockets.sync.client import connect
 from tests.kosmosx_stream.clients import MODEL, TERMINAL, client, text_of
 from tests.kosmosx_stream.transports.conftest import LANES, WAITING
 from tests.kosmosx_stream.transports.sockets import SHORT, Socket, socket, stream, text
-from tests.server_process import ServerProcess
+from tests.server_process import ServerProcess, started
 
 
 def began(ws: Socket) -> dict[str, int]:
@@ -140,17 +140,13 @@ def test_cancelling_what_is_unknown_is_an_error(narrow: ServerProcess) -> None:
 @pytest.fixture(scope="module")
 def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """Its connections get no older than a second and a half; it says 20 tokens a second."""
-    server = ServerProcess(
-        tmp_path_factory.mktemp("impatient") / "data",
+    yield from started(
+        tmp_path_factory.mktemp("impatient"),
         KOSMOSX_ENGINE="deterministic",
         KOSMOSX_DETERMINISTIC_RATE="20",
         KOSMOSX_DETERMINISTIC_LENGTH="1000000",
         KOSMOSX_MAX_CONNECTION_S="1.5",
     )
-    server.data_dir.mkdir()
-    server.start()
-    yield server
-    server.stop()
 
 
 def test_a_connection_has_an_age_limit(impatient: ServerProcess) -> None:

@@ -21,23 +21,20 @@ from typer.testing import CliRunner
 from kosmosx_stream.cli import app
 from metering.prices import default_price_book
 from tests.kosmosx_stream.clients import MODEL, client, text_of
-from tests.server_process import ServerProcess
+from tests.server_process import ServerProcess, stopped
 from tests.worker_processes import clients_of, family, lives, until, workers
 
 
 @pytest.fixture(scope="module")
 def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    process = ServerProcess(
-        tmp_path_factory.mktemp("workers") / "data",
+    yield from stopped(
+        tmp_path_factory.mktemp("workers"),
         KOSMOSX_WORKERS="2",
         KOSMOSX_ENGINE="deterministic",
         KOSMOSX_DETERMINISTIC_RATE="40",
         KOSMOSX_DETERMINISTIC_LENGTH="1000000",
         KOSMOSX_SWEEP_INTERVAL_S="0.2",
     )
-    process.data_dir.mkdir()
-    yield process
-    process.stop()
 
 
 @pytest.fixture
