@@ -2,10 +2,21 @@
 
 import os
 import socket
-from functools import cache
+from functools import cache, cached_property
 from importlib.metadata import version
 
 from opentelemetry.sdk.resources import Resource
+
+
+class _Hashed(Resource):
+    """Hashed once: the exporter asks at every span, and the SDK writes the attributes as JSON."""
+
+    @cached_property
+    def _hash(self) -> int:
+        return super().__hash__()
+
+    def __hash__(self) -> int:
+        return self._hash
 
 
 @cache  # To ask the environment is to look through all packages.
@@ -18,4 +29,4 @@ def resource() -> Resource:
     }
     environment = Resource.create().attributes
     named = {name: value for name, value in environment.items() if name != "service.name"}
-    return Resource({**known, **named})
+    return _Hashed({**known, **named})
