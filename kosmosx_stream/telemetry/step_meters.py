@@ -1,15 +1,18 @@
-"""Instruments for what happens at every step of the engine: they take a value for a list's append.
+"""Instruments for what happens at every step of the engine: they take a value for an append.
 
 Only the event loop's thread writes them. What they took is counted together: whenever somebody
 reads them, and by `fold`, which has to be called now and then. Counted at once, as
-prometheus_client does, a value would cost ten times as much, and a token has four.
+prometheus_client does, a value would cost ten times as much, and an entry has four.
 """
 
 import threading
 import time
-from bisect import bisect_left, bisect_right
+from array import array
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
 
+import numpy as np
+from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
@@ -23,16 +26,16 @@ class _Taken:
     """Values that were not counted yet. They may be taken out from another thread than put in."""
 
     def __init__(self) -> None:
-        self._values: list[float] = []
+        self._values = array("d")
         self.add = self._values.append
         self.counting = threading.Lock()
         """To be held by who takes them out, until they are counted."""
 
-    def out(self) -> list[float]:
+    def out(self) -> NDArray[np.float64]:
         """All that came so far; what comes meanwhile is for the next time."""
         values = self._values[:]
         del self._values[: len(values)]
-        return values
+        return np.frombuffer(values)
 
 
 class StepCounter(Collector):
@@ -48,7 +51,7 @@ class StepCounter(Collector):
     def fold(self) -> None:
         """Count what was taken."""
         with self._taken.counting:
-            self._value += sum(self._taken.out())
+            self._value += float(self._taken.out().sum())
 
     def collect(self) -> Iterator[CounterMetricFamily]:
         """What the registry asks for."""
@@ -63,8 +66,8 @@ class StepHistogram(Collector):
     def __init__(self, metric: Metric, registry: CollectorRegistry) -> None:
         self._metric = metric
         self._bounds = (*metric.bounds, float("inf"))
-        self._upto = [0] * len(self._bounds)
-        """How many values were no larger than each bound."""
+        self._counts = np.zeros(len(self._bounds), np.int64)
+        """How many values were in each bucket."""
         self._sum = 0.0
         self._exemplars: dict[int, Exemplar] = {}
         """The last of each bucket."""
@@ -81,12 +84,9 @@ class StepHistogram(Collector):
         """Count what was taken."""
         with self._taken.counting:
             values = self._taken.out()
-            if not values:
-                return
-            values.sort()
-            self._sum += sum(values)
-            for place, bound in enumerate(self._bounds):
-                self._upto[place] += bisect_right(values, bound)
+            self._sum += float(values.sum())
+            places = np.searchsorted(self._bounds, values)
+            self._counts += np.bincount(places, minlength=len(self._bounds))
 
     def collect(self) -> Iterator[HistogramMetricFamily]:
         """What the registry asks for."""
@@ -98,7 +98,8 @@ class StepHistogram(Collector):
 
     def _buckets(self) -> Iterator[tuple[str, float] | tuple[str, float, Exemplar]]:
         exemplars: Mapping[int, Exemplar] = dict(self._exemplars)
-        for place, (bound, upto) in enumerate(zip(self._bounds, self._upto, strict=True)):
+        uptos = self._counts.cumsum().tolist()
+        for place, (bound, upto) in enumerate(zip(self._bounds, uptos, strict=True)):
             name: str = floatToGoString(bound)  # type: ignore[no-untyped-call]
             exemplar = exemplars.get(place)
             yield (name, upto) if exemplar is None else (name, upto, exemplar)
