@@ -41,11 +41,13 @@ class TurnWatch:
         self._model = meters.of(started.model)
         self._traces = traces
         self._span = span
+        self._context = trace.set_span_in_context(span, Context())
         self._recording = span.is_recording()
         self._exemplar = exemplar(span)
         self._admitted_at = started.created_at
         self._first_at: float | None = None
         self._last_at = _clock()
+        self._longest_gap_s = 0.0
         self._tokens = 0
         self._submitted_at = 0.0
         self._commits = 0
@@ -74,7 +76,10 @@ class TurnWatch:
         if self.waiting:
             self._begin_answer(now)
         else:
-            self._note_gap(now - self._last_at)
+            gap_s = now - self._last_at
+            self._meters.inter_token_gap.observe(gap_s)
+            if self._recording:
+                self._longest_gap_s = max(self._longest_gap_s, gap_s)
         self._last_at = now
 
     def _begin_answer(self, now: float) -> None:
@@ -83,11 +88,6 @@ class TurnWatch:
         waited_s = max(0.0, time.time() - self._admitted_at)
         self._model.time_to_first_token.observe(waited_s, self._exemplar)
         self._span.add_event(names.FIRST_PIECE)
-
-    def _note_gap(self, gap_s: float) -> None:
-        self._meters.inter_token_gap.observe(gap_s)
-        if self._exemplar is not None:
-            self._meters.inter_token_gap.lead(gap_s, self._exemplar)
 
     def _note_commit(self, now: float) -> None:
         took_s = now - self._submitted_at
@@ -100,10 +100,6 @@ class TurnWatch:
         self._meters.follow_lag.observe(_clock() - readable_at)
 
     # -- its stages ------------------------------------------------------------------------
-
-    @property
-    def _context(self) -> Context:
-        return trace.set_span_in_context(self._span, Context())
 
     async def generating(self, work: Coroutine[Any, Any, None]) -> None:
         """The engine's part."""
@@ -133,6 +129,8 @@ class TurnWatch:
         if self._first_at is not None and self._tokens > 1:
             mean_s = (self._last_at - self._first_at) / (self._tokens - 1)
             self._model.time_per_output_token.observe(mean_s, self._exemplar)
+        if self._exemplar is not None and self._longest_gap_s:
+            self._meters.inter_token_gap.lead(self._longest_gap_s, self._exemplar)
         if self._recording and entries and isinstance(entries[-1], Ended):
             self._describe_end(entries, entries[-1])
         self._span.end()
@@ -151,9 +149,13 @@ class TurnWatch:
         self._commit_span = None
 
     def _describe_end(self, entries: Sequence[Entry], ended: Ended) -> None:
-        self._span.set_attribute(names.FINISH_REASONS, [ended.reason])
-        self._span.set_attribute(names.OUTPUT_TOKENS, output_tokens(entries))
-        self._span.set_attribute(names.CACHED_TOKENS, ended.cached_tokens)
+        self._span.set_attributes(
+            {
+                names.FINISH_REASONS: [ended.reason],
+                names.OUTPUT_TOKENS: output_tokens(entries),
+                names.CACHED_TOKENS: ended.cached_tokens,
+            }
+        )
         if ended.reason == "error":
             fail(self._span, ended.error_code or "error")
 
