@@ -6,7 +6,7 @@ token moves are cheaper still (`step_meters`).
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any, TypeVar, cast, get_args
 
 import msgspec
@@ -52,14 +52,14 @@ class Meters:
             model: ModelMeters(
                 first_token.labels(*labels),
                 per_token.labels(*labels),
-                partial(duration.labels, *labels),
+                cache(partial(duration.labels, *labels)),
             )
             for model, labels in series.items()
         }
         self.inter_token_gap = self._step(StepHistogram, names.INTER_TOKEN_GAP)
         self.follow_lag = self._step(StepHistogram, names.FOLLOW_LAG)
         self.refusals = self._counter(names.REFUSALS)
-        self.http_duration = self._histogram(names.HTTP_DURATION)
+        self.http_duration = cache(self._histogram(names.HTTP_DURATION).labels)
         self.connections = self._each(self._gauge(names.CONNECTIONS_OPEN), TRANSPORTS)
         self.engine_losses = self._counter(names.ENGINE_LOSSES)
         self.commit_duration = self._step(StepHistogram, names.COMMIT_DURATION)

@@ -11,7 +11,7 @@ from kosmosx_stream.cancelling import end
 from kosmosx_stream.settings import Settings
 from kosmosx_stream.telemetry.meters import Meters
 from kosmosx_stream.telemetry.telemetry import Telemetry
-from kosmosx_stream.telemetry.tracing import Traces, make_provider
+from kosmosx_stream.telemetry.tracing import Traces
 
 EXPORT_TIMEOUT_S = 3.0
 """A collector has so long to take a batch. One that is gone delays the end by twice that."""
@@ -33,9 +33,10 @@ def make_telemetry(settings: Settings) -> Telemetry:
     )
     from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
 
+    from kosmosx_stream.telemetry.kept_traces import KeptTraces  # noqa: PLC0415
+
     exporter = OTLPSpanExporter(f"{endpoint}/v1/traces", timeout=EXPORT_TIMEOUT_S)
-    provider = make_provider(BatchSpanProcessor(exporter), ratio=settings.trace_ratio)
-    return Telemetry(meters, Traces(provider))
+    return Telemetry(meters, KeptTraces(BatchSpanProcessor(exporter), ratio=settings.trace_ratio))
 
 
 @contextlib.asynccontextmanager

@@ -1,4 +1,4 @@
-"""Spans: where they go, which of them are kept, and how a trace goes on elsewhere.
+"""Spans: which of them are current, and how a trace goes on elsewhere.
 
 A trace context travels as W3C's `traceparent`: in from a client's headers, and with a turn's first
 log entry to whoever adopts the turn.
@@ -6,23 +6,16 @@ log entry to whoever adopts the turn.
 
 from collections.abc import Mapping
 from contextvars import Token
-from typing import TYPE_CHECKING
 
 from opentelemetry import trace
 from opentelemetry.context import Context, attach, detach
-from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, Tracer
+from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-from opentelemetry.util.types import AttributeValue
 
 from kosmosx_stream.telemetry import names
 
-if TYPE_CHECKING:
-    from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
-
 _w3c = TraceContextTextMapPropagator()
 TRACEPARENT = "traceparent"
-
-Attributes = Mapping[str, AttributeValue]
 
 
 def context_of(headers: Mapping[str, str]) -> Context:
@@ -50,34 +43,21 @@ def exemplar(span: Span) -> dict[str, str] | None:
 
 
 class Traces:
-    """Begins spans. Without a provider they are not kept, and cost next to nothing."""
-
-    def __init__(self, provider: "TracerProvider | None" = None) -> None:
-        self._provider = provider
-        self._tracer: Tracer = (
-            trace.NoOpTracer() if provider is None else provider.get_tracer("kosmosx_stream")
-        )
+    """Begins spans; here those of a server that keeps none. `KeptTraces` are the others."""
 
     def begin(
         self,
-        name: str,
+        _name: str,
         *,
         parent: Context | None = None,
-        kind: SpanKind = SpanKind.INTERNAL,
-        links: tuple[Link, ...] = (),
-        attributes: Attributes | None = None,
+        kind: SpanKind = SpanKind.INTERNAL,  # noqa: ARG002 - for those that are kept
+        links: tuple[Link, ...] = (),  # noqa: ARG002
     ) -> Span:
         """A span, which is to be ended; below the current one unless `parent` says otherwise.
 
         In a trace that is not kept it is the one above, which takes nothing.
         """
-        above = trace.get_current_span(parent)
-        context = above.get_span_context()
-        if context.is_valid and not context.trace_flags.sampled:
-            return above  # What the sampler would say, at a tenth of the cost.
-        return self._tracer.start_span(
-            name, context=parent, kind=kind, links=links, attributes=attributes
-        )
+        return trace.get_current_span(parent)
 
     def span(
         self, name: str, *, parent: Context | None = None, kind: SpanKind = SpanKind.INTERNAL
@@ -87,8 +67,6 @@ class Traces:
 
     def close(self) -> None:
         """Send what was not sent yet; takes as long as the exporter's deadline at most."""
-        if self._provider is not None:
-            self._provider.shutdown()
 
 
 class Current:
@@ -119,22 +97,3 @@ def fail(span: Span, code: str) -> None:
     if span.is_recording():
         span.set_attribute(names.ERROR_TYPE.name, code)
         span.set_status(Status(StatusCode.ERROR))
-
-
-def make_provider(processor: "SpanProcessor", *, ratio: float) -> "TracerProvider":
-    """A provider that keeps `ratio` of the traces that begin here, and goes by the caller's word.
-
-    Service name and other resource attributes: `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`.
-    """
-    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415 - only where it is used
-    from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased  # noqa: PLC0415
-
-    from kosmosx_stream.telemetry.resource import resource  # noqa: PLC0415
-
-    provider = TracerProvider(
-        sampler=ParentBased(TraceIdRatioBased(ratio)),
-        resource=resource(),
-        shutdown_on_exit=False,
-    )
-    provider.add_span_processor(processor)
-    return provider

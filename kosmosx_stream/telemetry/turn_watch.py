@@ -151,7 +151,7 @@ class TurnWatch:
     def _describe_end(self, entries: Sequence[Entry], ended: Ended) -> None:
         self._span.set_attributes(
             {
-                names.FINISH_REASONS: [ended.reason],
+                names.FINISH_REASONS: (ended.reason,),
                 names.OUTPUT_TOKENS: output_tokens(entries),
                 names.CACHED_TOKENS: ended.cached_tokens,
             }

@@ -66,7 +66,7 @@ class Observed:
     def _measure(
         self, scope: Scope, method: str, status: int, took_s: float, span: Span | None = None
     ) -> None:
-        series = self._meters.http_duration.labels(method, _route(scope), str(status))
+        series = self._meters.http_duration(method, _route(scope), str(status))
         series.observe(took_s, exemplar(span) if span is not None else None)
 
 

@@ -7,9 +7,10 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from conversation.entries import Started
+from kosmosx_stream.telemetry.kept_traces import KeptTraces
 from kosmosx_stream.telemetry.meters import Meters
 from kosmosx_stream.telemetry.telemetry import Telemetry
-from kosmosx_stream.telemetry.tracing import Traces, context_of, make_provider
+from kosmosx_stream.telemetry.tracing import context_of
 from tests.kosmosx_stream.instances import (
     LENGTH,
     Cluster,
@@ -29,8 +30,8 @@ class Observed:
 
     def __init__(self, ratio: float = 1.0) -> None:
         self._exporter = InMemorySpanExporter()
-        provider = make_provider(SimpleSpanProcessor(self._exporter), ratio=ratio)
-        self.telemetry = Telemetry(Meters(models=("m",), version="v"), Traces(provider))
+        traces = KeptTraces(SimpleSpanProcessor(self._exporter), ratio=ratio)
+        self.telemetry = Telemetry(Meters(models=("m",), version="v"), traces)
 
     def spans(self) -> dict[str, ReadableSpan]:
         finished = self._exporter.get_finished_spans()
