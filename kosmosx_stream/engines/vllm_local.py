@@ -116,7 +116,8 @@ class VllmEngine:
                 try:
                     if answer is None:
                         answer = await self._ask(request, resend=resend)
-                    delta: Delta = answer.get_nowait() or await answer.get()
+                    await answer.ready.wait()
+                    delta: Delta = answer.get_nowait()
                 except vllm_process.ImagesForgotten:
                     if resend:
                         raise

@@ -5,9 +5,14 @@ anybody looks at; beside a small model that costs as much as serving does. Delta
 by this server; whatever else is asked of this vLLM goes the usual way. It leans on the insides of
 `OutputProcessor.process_outputs` (vLLM 0.32).
 
+Answers are handed on at a pace: what a fast model says between two beats is one delta, for a piece
+costs the rest of the server as much with one token as with ten. The first words and the last are
+handed on at once.
+
 Importing this imports vLLM, as `vllm_process` does.
 """
 
+import asyncio
 from typing import Any, Self
 
 from vllm.sampling_params import RequestOutputKind
@@ -18,11 +23,20 @@ from vllm.v1.metrics.stats import IterationStats
 from kosmosx_stream.engines.port import Delta, EngineError
 from kosmosx_stream.engines.vllm_process import ImagesForgotten
 
+PACE_S = 0.005
+"""From one beat to the next, in seconds; no screen shows two hundred pictures a second."""
 _ENDS = {FinishReason.STOP: "stop", FinishReason.LENGTH: "length"}
 
 
 class StepOutputs(OutputProcessor):
-    """Puts a `Delta` into the queue of each answer that has grown; what is not taken is merged."""
+    """Puts a `Delta` into the queue of each answer that has grown; what is not taken is merged.
+
+    Who waits for the queue's `ready` is woken on the beat.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._beat = _Beat()
 
     @classmethod
     def in_place_of(cls, other: OutputProcessor) -> Self:
@@ -48,7 +62,7 @@ class StepOutputs(OutputProcessor):
                 others.append(output)
                 continue
             self._count(state, output, engine_core_timestamp, iteration_stats)
-            _hand_on(state, output)
+            self._hand_on(state, output)
             if output.finish_reason is not None:
                 self._finish_request(state)
                 self._update_stats_from_finished(state, output.finish_reason, iteration_stats)
@@ -73,23 +87,48 @@ class StepOutputs(OutputProcessor):
         state.stats.num_generation_tokens += len(output.new_token_ids)
         state.stats.last_token_ts = at
 
+    def _hand_on(self, state: RequestState, output: EngineCoreOutput) -> None:
+        reason = output.finish_reason
+        queue: Any = state.queue
+        if reason is not None and reason not in _ENDS:
+            queue.put(_failure(state, output))
+            return
+        first = state.is_prefilling
+        if first:
+            state.is_prefilling = False
+            if output.prefill_stats is not None:
+                state.num_cached_tokens = output.prefill_stats.num_cached_tokens
+        before, token_ids = queue.output, tuple(output.new_token_ids)
+        if isinstance(before, Exception):
+            return
+        if before is not None:
+            token_ids = before.token_ids + token_ids
+        end: Any = None if reason is None else _ENDS[reason]
+        queue.output = Delta(token_ids, end, state.num_cached_tokens)
+        if first or end is not None:
+            queue.ready.set()
+        elif before is None:
+            self._beat.wake(queue.ready)
 
-def _hand_on(state: RequestState, output: EngineCoreOutput) -> None:
-    reason = output.finish_reason
-    queue: Any = state.queue
-    if reason is not None and reason not in _ENDS:
-        queue.put(_failure(state, output))
-        return
-    if state.is_prefilling:
-        state.is_prefilling = False
-        if output.prefill_stats is not None:
-            state.num_cached_tokens = output.prefill_stats.num_cached_tokens
-    token_ids = tuple(output.new_token_ids)
-    end: Any = None if reason is None else _ENDS[reason]
-    if queue.output is None:
-        queue.put(Delta(token_ids, end, state.num_cached_tokens))
-    elif isinstance(queue.output, Delta):
-        queue.output = Delta(queue.output.token_ids + token_ids, end, state.num_cached_tokens)
+
+class _Beat:
+    """Wakes all who are to be woken together; while there are none it does not beat."""
+
+    def __init__(self) -> None:
+        self._waiting: list[asyncio.Event] = []
+        self._next_at = 0.0
+
+    def wake(self, event: asyncio.Event) -> None:
+        """Set the event on the next beat."""
+        if not self._waiting:
+            asyncio.get_running_loop().call_at(self._next_at, self._strike)
+        self._waiting.append(event)
+
+    def _strike(self) -> None:
+        self._next_at = asyncio.get_running_loop().time() + PACE_S
+        waiting, self._waiting = self._waiting, []
+        for event in waiting:
+            event.set()
 
 
 def _failure(state: RequestState, output: EngineCoreOutput) -> EngineError:

@@ -313,6 +313,8 @@ class Session:
 
 
 def _boxes(released: Released) -> int:
+    if not released.grounding:
+        return 0  # Nearly always.
     return sum(len(grounding.boxes) for grounding in released.grounding)
 
 

@@ -61,6 +61,21 @@ async def test_what_is_not_taken_comes_as_one_delta(engine: VllmEngine) -> None:
     assert len(ids_of([first, *rest])) == 20
 
 
+@pytest.mark.usefixtures("unending")
+async def test_what_is_said_between_two_beats_is_one_delta(
+    engine: VllmEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from kosmosx_stream.engines import vllm_outputs
+
+    monkeypatch.setattr(engine._llm.output_processor, "_beat", vllm_outputs._Beat())
+    monkeypatch.setattr(vllm_outputs, "PACE_S", 3600)
+    deltas = await answer(engine, ask(5, max_tokens=200))
+    assert len(ids_of(deltas)) == 200
+    # The first words, a first beat, and the rest with the end.
+    assert len(deltas) <= 3
+    assert deltas[-1].finish_reason == "length"
+
+
 def running() -> float:
     """Requests that were running in the engine's last step."""
     return sum(
