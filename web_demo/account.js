@@ -1,4 +1,4 @@
-/** Who pays: signing in and registering, the account's keys, what it used and may use. */
+/** Who pays: signing in and registering, the password, the account's keys, what it used and may use. */
 
 import { Api } from "./api.js";
 import { button, el } from "./dom.js";
@@ -11,8 +11,6 @@ import { errorInWords, whole } from "./words.js";
 /** Sign in, or register first. → the access token, or null. */
 export function signIn(origin) {
 	const api = new Api(origin, null);
-	const input = (name, type, label, complete) =>
-		el("label", {}, label, el("input", { name, type, required: true, autocomplete: complete }));
 	const problem = el("p", { class: "error", role: "alert" });
 	const form = el(
 		"form",
@@ -46,9 +44,13 @@ export function signIn(origin) {
 	});
 }
 
-/** The account's sheet: usage by day, budget, keys. */
+function input(name, type, label, complete) {
+	return el("label", {}, label, el("input", { name, type, required: true, autocomplete: complete }));
+}
+
+/** The account's sheet: usage by day, budget, keys, password. */
 export async function showAccount(api) {
-	const parts = [await usage(api), await keys(api)];
+	const parts = await Promise.all([usage(api), keys(api), password(api)]);
 	openSheet(t("Usage and keys"), parts.flat());
 }
 
@@ -171,6 +173,40 @@ function handOut({ key }) {
 	const code = el("div", { class: "code" }, el("pre", { tabindex: "0" }, key));
 	const copy = button({ class: "primary", "data-copy": true }, t("Copy"));
 	openSheet(t("Your new key"), [el("p", {}, words), code, el("div", { class: "row end" }, copy)]);
+}
+
+// -- password --
+
+/** Nothing where nobody signs in. */
+function password(api) {
+	return section(async () => {
+		const { email } = await api.get("/v1/account");
+		if (email === null) return [];
+		const said = el("p", { role: "status" });
+		const form = el(
+			"form",
+			{ class: "form" },
+			el("input", { type: "email", autocomplete: "username", value: email, hidden: true }), // for password managers
+			input("password", "password", t("Password"), "current-password"),
+			input("new_password", "password", t("New password"), "new-password"),
+			said,
+			el("div", { class: "row end" }, el("button", { type: "submit" }, t("Change password"))),
+		);
+		form.onsubmit = async (event) => {
+			event.preventDefault();
+			event.stopPropagation();
+			said.className = said.textContent = "";
+			try {
+				await api.post("/v1/account/password", Object.fromEntries(new FormData(form)));
+				form.reset();
+				said.textContent = t("From now on you sign in with the new password.");
+			} catch (error) {
+				said.className = "error";
+				said.textContent = error.code === "wrong_password" ? t("This is not the password of this account.") : errorInWords(error);
+			}
+		};
+		return [el("h3", {}, email), form];
+	});
 }
 
 async function told(work) {
