@@ -75,7 +75,7 @@ class LiveResponse:
         self._fold = fold
         self._committer = committer
         self.on_unread = on_unread
-        """Called when the last reader has left."""
+        """Called when the last reader has left before the end."""
         self._on_lost = on_lost
         self._views: dict[Projection, _View] = {}
         self._readable = len(entries)
@@ -167,7 +167,7 @@ class LiveResponse:
                     news_at = self._changed_at
         finally:
             self.readers -= 1
-            if not self.readers:
+            if not self.readers and not self._finished and not self._lost:
                 self.on_unread()
 
     def _view(self, projection: Projection) -> _View:

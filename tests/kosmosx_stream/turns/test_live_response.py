@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
 from conversation.entries import Delta, Ended, Started, merged
 from conversation.items import Grounding, Turn
@@ -39,7 +39,9 @@ class SlowLog:
 
 
 @contextlib.asynccontextmanager
-async def responding(cluster: Cluster) -> AsyncIterator[tuple[LiveResponse, SlowLog]]:
+async def responding(
+    cluster: Cluster, on_unread: Callable[[], None] = lambda: None
+) -> AsyncIterator[tuple[LiveResponse, SlowLog]]:
     log = SlowLog(cluster)
     lease = await cluster.log.acquire("resp", 1)
     assert isinstance(lease, Lease)
@@ -52,7 +54,7 @@ async def responding(cluster: Cluster) -> AsyncIterator[tuple[LiveResponse, Slow
         committer,
         lambda projection: projection(lambda *_: 0),
         telemetry.begin_turn(started())[0],
-        on_unread=lambda: None,
+        on_unread=on_unread,
         on_lost=lambda: None,
     )
     yield live, log
@@ -84,6 +86,23 @@ async def test_deltas_that_come_during_a_write_become_one(cluster: Cluster) -> N
     _, *said = await cluster.entries()
     assert said == [Delta((1, 2), "ab"), *deltas[2:], ended()]
     assert [write.expected for write in log.writes] == [0, 1, 4]
+
+
+async def test_only_a_reader_who_leaves_before_the_end_is_missed(cluster: Cluster) -> None:
+    """What is missed is kept for the grace period."""
+    missed: list[None] = []
+    async with responding(cluster, lambda: missed.append(None)) as (live, log):
+        await begun(live, log)
+        leaving = live.follow()
+        await anext(leaving)
+        await leaving.aclose()
+        assert len(missed) == 1
+        live.publish(ended())
+        log.let(1)
+        assert await live.ended
+        live.finish()
+        assert [events async for events in live.follow()]
+    assert len(missed) == 1
 
 
 async def test_an_answer_does_not_run_away_from_its_log(cluster: Cluster) -> None:
