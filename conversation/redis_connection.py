@@ -11,6 +11,7 @@ from typing import Any, TypeVar, cast
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.driver_info import DriverInfo
 from redis.exceptions import (
     ClusterError,
     ConnectionError,  # noqa: A004
@@ -60,6 +61,7 @@ def connect(url: str, *, timeout_s: float = 3.0) -> Redis:
         retry=Retry(NoBackoff(), 0),
         socket_timeout=timeout_s,
         socket_connect_timeout=timeout_s,
+        driver_info=DriverInfo(),  # Else each connection looks for redis-py's version on the disk.
     )
     return Redis.from_pool(cast("Any", pool))
 
