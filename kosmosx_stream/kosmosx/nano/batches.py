@@ -183,7 +183,7 @@ class Pictures(IterableDataset[Batch]):
                 sample_scene(
                     rng,
                     int(rng.integers(0 if rng.random() < 0.3 else 1, 9)),
-                    hard=bool(rng.random() < 0.3),
+                    hard=bool(rng.random() < 0.4),
                 )
                 for _ in range(self.count)
             ]

@@ -27,6 +27,7 @@ from kosmosx_stream.kosmosx.nano.tokenizer import BOS, EOS, UNK, Codec
 from kosmosx_stream.kosmosx.nano.tools import Called, Offered, ask_for, fits, offer, told
 from kosmosx_stream.kosmosx.nano.wording import pick
 
+LONG = 500  # tokens; in many dialogues longer than this nothing is asked for until the end
 GLUE = ",.:;!?"  # follows the word before it without a blank
 
 
@@ -37,7 +38,7 @@ class Dialogue:
     `learn[i]` says that `ids[i]` is to be predicted; `images[k]` is where picture k's first
     placeholder stands; `turns` lists where turns start, the places where positions may jump.
     `texts` keeps what was said in words; `facts` what the user told; `grounded` says whether boxes
-    are wanted once there is a picture.
+    are wanted once there is a picture; `patient`, that facts are told first and asked for last.
     """
 
     ids: list[int] = field(default_factory=list)
@@ -48,6 +49,7 @@ class Dialogue:
     texts: list[str] = field(default_factory=list)
     facts: dict[str, str] = field(default_factory=dict)
     grounded: bool = False
+    patient: bool = False
 
     def add(self, ids: tuple[int, ...], *, learn: bool = False) -> None:
         self.ids += ids
@@ -138,10 +140,11 @@ class Writer:
         if offered:
             self._with_functions(out, offered, budget, pictures=pictures and rng.random() < 0.3)
             return out
-        remember = rng.random() < 0.5
+        out.patient = bool(budget > LONG and rng.random() < 0.7)
+        remember = out.patient or rng.random() < 0.5
         if remember or not pictures:
             self._talk(out, int(rng.integers(0, 3)))
-            if remember:
+            for _ in range(int(rng.integers(1, 4)) if out.patient else int(remember)):
                 self._tell(out)
             self._talk(out, 0 if pictures else int(rng.integers(0, 4)))
         while len(out.ids) < budget:
@@ -149,7 +152,9 @@ class Writer:
                 self._picture(out)
             else:
                 self._talk(out, 3)
-        if out.facts:
+        for what in rng.permutation(list(out.facts)) if out.patient else ():
+            self._say(out, recall(what, out.facts[what], rng))
+        if out.facts and not out.patient:
             self._recall(out)
         return out
 
@@ -179,7 +184,7 @@ class Writer:
         """Show one scene and ask about it, with small talk in between."""
         rng = self.rng
         some = int(rng.choice(8, p=[0.06, 0.07, 0.09, 0.11, 0.14, 0.17, 0.18, 0.18])) + 1
-        hard = bool(rng.random() < 0.25)
+        hard = bool(rng.random() < 0.4)
         scene = sample_scene(rng, 0 if rng.random() < 0.06 else some, hard=hard)
         scene = told_loosely(scene, rng)
         last = None
@@ -187,9 +192,9 @@ class Writer:
             draw = rng.random()
             if turn and draw < 0.12:
                 self._talk(out, 1)
-            elif turn and draw < 0.16:
+            elif turn and draw < 0.16 and not out.patient:
                 self._tell(out)
-            elif turn and draw < 0.23:
+            elif turn and draw < 0.23 and not out.patient:
                 self._recall(out)
             else:
                 last = ask(Moment(scene, rng, out.grounded), last)
@@ -210,9 +215,9 @@ class Writer:
     def _talk(self, out: Dialogue, turns: int) -> None:
         for _ in range(turns):
             draw = self.rng.random()
-            if draw < 0.1:
+            if draw < 0.1 and not out.patient:
                 self._recall(out)
-            elif draw < 0.15:
+            elif draw < 0.15 and not out.patient:
                 self._tell(out)
             else:
                 self._say(out, talk(self.rng, seen_picture=bool(out.scenes)))

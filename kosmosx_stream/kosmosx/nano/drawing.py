@@ -158,7 +158,7 @@ def _draw_shape(
     side = image.width
     width = max(1, side // 80) if shape.border else 0
     if shape.finish == "hollow":
-        line = max(2, round(side * min(0.16 * shape.area**0.5, 0.05)))
+        line = max(2, round(side * (shape.line or min(0.16 * shape.area**0.5, 0.05))))
         pen.polygon(corners, outline=shape.rgb, width=line)
         return
     if shape.finish == "shadow":

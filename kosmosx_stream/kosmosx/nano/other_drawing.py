@@ -46,7 +46,7 @@ def by_jpeg(scene: Scene, size: int) -> Image.Image:
 
 
 def outlined(scene: Scene, size: int) -> Image.Image:
-    """By lines alone, thinner than those of training, with OpenCV."""
+    """By thin lines alone, with OpenCV; some of training's, by PIL, are as thin."""
     canvas = np.asarray(draw(replace(scene, shapes=(), order=()), size)).copy()
     for index in scene.order:
         shape = scene.shapes[index]

@@ -49,6 +49,9 @@ class Shape:
     points: tuple[tuple[float, float], ...]
     border: Rgb | None = None  # a line around it
     finish: str = "flat"  # or hollow (a thick line only), dashed (its border), shaded, shadow
+    line: float = (
+        0.0  # width of a hollow one's line, as a share of the side; 0: by the shape's size
+    )
     lean: float = 0.0  # added to its place when shapes are told in order, see `told_loosely`
 
     @property
@@ -204,16 +207,21 @@ def _distance(one: Rgb, other: Rgb) -> float:
 
 
 _STYLES = (0.48, 0.15, 0.1, 0.09, 0.06, 0.09, 0.03)
+_STYLES_HARD = (0.3, 0.12, 0.12, 0.1, 0.08, 0.22, 0.06)
 _STYLES_ALONE = (0.1, 0.05, 0.03, 0.07, 0.07, 0.35, 0.33)
 
 
-def sample_background(rng: np.random.Generator, *, shapes: bool = True) -> Background:
+def sample_background(
+    rng: np.random.Generator, *, shapes: bool = True, hard: bool = False
+) -> Background:
     """Plain in many tones (white most often) or one of the other styles; noise on some.
 
-    Without `shapes` the picture is mostly something that the model does not know.
+    Without `shapes` the picture is mostly something that the model does not know; a `hard` one is
+    seldom plain.
     """
     styles = ["plain", "gradient", "stripes", "clutter", "texture", "photo", "doodles"]
-    style = str(rng.choice(styles, p=_STYLES if shapes else _STYLES_ALONE))
+    shares = _STYLES_HARD if hard else _STYLES
+    style = str(rng.choice(styles, p=shares if shapes else _STYLES_ALONE))
     base = _background_tone(rng)
     if style == "plain":
         colours: tuple[Rgb, ...] = (base,)
@@ -248,6 +256,8 @@ def _background_tone(rng: np.random.Generator) -> Rgb:
 
 FINISHES = ("flat", "hollow", "dashed", "shaded", "shadow")
 _FINISH_SHARES = (0.0, 0.35, 0.15, 0.25, 0.25)
+_FINISH_SHARES_HARD = (0.0, 0.5, 0.1, 0.25, 0.15)
+_LINES = (0.012, 0.045)  # widths of hard scenes' hollow shapes, thinnest and thickest
 LEAN = 0.02  # of the picture's side: less than half of what makes shapes differ in place
 _APART, _CLOSE = (0.5, 0.3, 0.2), (0.15, 0.3, 0.55)  # shares of the overlaps 0, 0.1 and 0.2
 _CONFUSED = ("circle", "hexagon", "circle", "hexagon", "oval", "rectangle", "cross", "diamond")
@@ -279,13 +289,17 @@ def _sample_shape(
     rng: np.random.Generator,
     *,
     hard: bool,
+    level: Shape | None = None,
 ) -> Shape | None:
-    """One shape that stands out from the background and lies inside the picture, or None."""
+    """One shape that stands out from the background and lies inside the picture, or None.
+
+    It lies about as far right or as far down as `level`, if that is given.
+    """
     kinds = _CONFUSED if hard and rng.random() < 0.3 else KINDS
     kind = kinds[rng.integers(len(kinds))]
     colour = palette[rng.integers(len(palette))]
     rgb = sample_rgb(colour, rng)
-    contrast = 110 if background.style == "plain" else 150
+    contrast = 110 if hard or background.style == "plain" else 150
     if min(_distance(rgb, tone) for tone in background.colours) < contrast:
         return None
     size = _sample_size(count, rng) * (0.85 if hard else 1.0)
@@ -294,6 +308,10 @@ def _sample_shape(
     if np.any(high - low > 0.94):
         return None
     centre = rng.uniform(0.02 - low, 0.98 - high)
+    if level is not None:
+        axis = int(rng.integers(2))
+        wanted = level.centre[axis] - (low + high)[axis] / 2 + rng.normal(0, LEAN)
+        centre[axis] = np.clip(wanted, 0.02 - low[axis], 0.98 - high[axis])
     points += centre
     return Shape(kind, colour, rgb, tuple((float(x), float(y)) for x, y in points))
 
@@ -301,23 +319,31 @@ def _sample_shape(
 def sample_scene(rng: np.random.Generator, count: int, *, hard: bool = False) -> Scene:
     """A scene of `count` shapes that overlap a little at most; fewer only if there is no room.
 
-    A `hard` one, for training, has smaller shapes that overlap more often, and more of the kinds
-    that are easily taken for one another.
+    A `hard` one, for training, has what is most often told wrongly: smaller shapes that overlap,
+    lie level or have one colour, kinds that are easily taken for one another, thin lines, and
+    backgrounds that are not plain.
     """
-    background = sample_background(rng, shapes=count > 0)
+    background = sample_background(rng, shapes=count > 0, hard=hard)
     palette = tuple(COLOURS)
-    if rng.random() < (0.4 if hard else 0.25):  # few colours: the same one more than once
-        palette = tuple(rng.choice(palette, 2, replace=False))
+    if rng.random() < (0.5 if hard else 0.25):  # few colours: the same one more than once
+        few = int(rng.integers(1, 4)) if hard else 2
+        palette = tuple(rng.choice(palette, few, replace=False))
     allowed = float(rng.choice([0.0, 0.1, 0.2], p=_CLOSE if hard else _APART))
     border = _clip(rng.choice([0.0, 40.0, 128.0, 255.0], 1).repeat(3))
     bordered = bool(rng.random() < 0.12)
-    finish = str(rng.choice(FINISHES, p=_FINISH_SHARES)) if rng.random() < 0.3 else "flat"
+    finishes = _FINISH_SHARES_HARD if hard else _FINISH_SHARES
+    finished = rng.random() < (0.5 if hard else 0.3)
+    finish = str(rng.choice(FINISHES, p=finishes)) if finished else "flat"
     mixed = bool(rng.random() < 0.3)
+    line = float(rng.uniform(*_LINES)) if hard else 0.0
     shapes: list[Shape] = []
     for _ in range(40 * count):
         if len(shapes) == count:
             break
-        shape = _sample_shape(background, count, palette, rng, hard=hard)
+        level = (
+            shapes[rng.integers(len(shapes))] if hard and shapes and rng.random() < 0.3 else None
+        )
+        shape = _sample_shape(background, count, palette, rng, hard=hard, level=level)
         if shape is None or any(_overlap(shape, other) > allowed for other in shapes):
             continue
         repeat = [
@@ -332,6 +358,7 @@ def sample_scene(rng: np.random.Generator, count: int, *, hard: bool = False) ->
                 shape,
                 border=border if bordered or dashed else None,
                 finish=finish if not mixed or rng.random() < 0.5 else "flat",
+                line=line,
             )
         )
     if count and not shapes:

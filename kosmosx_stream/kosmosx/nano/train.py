@@ -4,7 +4,9 @@
 
 Phase A teaches the vision tower and the resampler alone, with throw-away heads. Phase B trains
 everything on dialogues, which get longer with time. The schedule follows the clock, so a run ends
-when it should with its decay done; a run that was stopped resumes from `--state`.
+when it should with its decay done, also where it stood still for a while; a run that was stopped
+resumes from `--state`. `--after STATE --minutes 60 --decay 0.6` trains the result of an earlier run
+for longer: no phase A, and the last mix of lengths from the beginning.
 """
 
 from __future__ import annotations
@@ -36,14 +38,31 @@ from kosmosx_stream.kosmosx.nano.optim import Optimiser, Shared
 from kosmosx_stream.kosmosx.nano.tokenizer import Codec, build_tokenizer
 from kosmosx_stream.kosmosx.nano.words import CITIES, NAMES, PETS
 
+Mix = tuple[float, tuple[tuple[int, float], ...]]
 # When a mix starts, as a share of phase B, and its (length budget, weight) pairs.
-MIXES = (
+MIXES: tuple[Mix, ...] = (
     (0.0, ((160, 1.0),)),
     (0.2, ((160, 0.6), (320, 0.4))),
     (0.45, ((160, 0.4), (320, 0.35), (640, 0.25))),
     (0.65, ((160, 0.34), (320, 0.26), (640, 0.16), (1100, 0.12), (1960, 0.12))),
-    (0.85, ((160, 0.48), (320, 0.34), (640, 0.1), (1100, 0.04), (1960, 0.04))),
+    (0.85, ((160, 0.36), (320, 0.26), (640, 0.14), (1100, 0.12), (1960, 0.12))),
 )
+PAUSE = 10.0  # seconds; a step that took longer stood still, and counts as so long
+
+
+def advanced(share: float, taken: float, left: float) -> float:
+    """The share of the schedule that is done after a step, which took its part of what was left.
+
+    Over steps without a pause that is the share of the time. A pause makes all steps after it count
+    for more, instead of skipping a part of the schedule.
+
+    Args:
+        share: what was done before the step, 0 to 1.
+        taken: seconds since the step before.
+        left: seconds until the run is to end.
+    """
+    taken = min(taken, PAUSE)
+    return share + (1 - share) * taken / (taken + max(left, 0.0))
 
 
 def lexicon(dialogues: int = 2500, least: int = 6) -> list[str]:
@@ -68,6 +87,7 @@ class Plan:
     minutes: float
     out: Path
     state: Path
+    after: Path | None
     seed: int
     tokens: int  # per process and step
     pictures: int  # per process and step of phase A
@@ -75,6 +95,16 @@ class Plan:
     processes: int
     muon_lr: float
     adam_lr: float
+    decay: float  # share of the time
+
+    @property
+    def seeing(self) -> float:
+        """Phase A's share of the time."""
+        return 0.0 if self.after else self.phase_a
+
+    @property
+    def mixes(self) -> Sequence[Mix]:
+        return ((0.0, MIXES[-1][1]),) if self.after else MIXES
 
 
 class Trainer:
@@ -102,6 +132,7 @@ class Trainer:
         before = float(shared.clock[2])
         self.start = time.monotonic() - before
         self.share = before / (plan.minutes * 60)
+        self.last = time.monotonic()
 
     @property
     def spent(self) -> float:
@@ -114,13 +145,18 @@ class Trainer:
         return self.plan.seed + 1000 * self.rank + 10_000 * int(self.shared.clock[1])
 
     def _step(self, loss: Tensor) -> None:
-        """Warm-up over the first 1 % of the time, flat, linear decay over the last 35 %."""
+        """Warm-up over the first 1 % of the time, flat, linear decay over the last part."""
         loss.backward()
         if self.rank == 0:
-            self.shared.clock[0] = min(1.0, self.spent / (self.plan.minutes * 60))
-        scale = min(1.0, 0.02 + self.share / 0.01, 0.02 + 0.98 * (1 - self.share) / 0.35)
+            self.shared.clock[0] = self._next_share()
+        scale = min(1.0, 0.02 + self.share / 0.01, (1 - self.share) / self.plan.decay)
         self.optimiser.step(self.plan.muon_lr * scale, self.plan.adam_lr * scale)
         self.share = float(self.shared.clock[0])
+
+    def _next_share(self) -> float:
+        now = time.monotonic()
+        taken, self.last = now - self.last, now
+        return advanced(self.share, taken, self.plan.minutes * 60 - self.spent)
 
     def save(self) -> None:
         """Keep everything needed to go on, replacing the old file in one step."""
@@ -152,7 +188,7 @@ class Trainer:
         count = len(batch.images)  # may be none
         hidden = read(self.model, batch, latents[:count])
         loss, soft = language_loss(self.model, batch, hidden, self.codec.first_patch)
-        rest = (1 - self.share) / (1 - self.plan.phase_a)
+        rest = (1 - self.share) / (1 - self.plan.seeing)
         total = loss + 0.3 * soft + self._auxiliary(pictures, patches[count:], latents[count:])
         if count:
             total = total + 0.5 * rest * self._auxiliary(batch, patches[:count], latents[:count])
@@ -162,13 +198,14 @@ class Trainer:
     def run(self) -> None:
         """Both phases, to the end of the time."""
         plan, log = self.plan, Log(self)
-        if self.share < plan.phase_a:
+        if self.share < plan.seeing:
             for batch in prepared(Pictures(self.batch_seed, plan.pictures)):
                 log.add(self.picture_step(batch), len(batch.images))
-                if self.share >= plan.phase_a:
+                if self.share >= plan.seeing:
                     break
-        for i, (_, mix) in enumerate(MIXES):
-            ends = [plan.phase_a + (1 - plan.phase_a) * start for start, _ in MIXES[i + 1 :]]
+        for i, (_, mix) in enumerate(plan.mixes):
+            starts = [start for start, _ in plan.mixes[i + 1 :]]
+            ends = [plan.seeing + (1 - plan.seeing) * start for start in starts]
             end = ends[0] if ends else 1.0
             if self.share >= end:
                 continue
@@ -237,7 +274,8 @@ def _work(rank: int, plan: Plan, words: list[str], shared: Shared, barrier: Barr
 
 def train(plan: Plan) -> None:
     """Run the plan in one process a core, from where the saved state left off."""
-    saved = torch.load(plan.state, weights_only=False) if plan.state.exists() else None
+    before = plan.state if plan.state.exists() else plan.after
+    saved = torch.load(before, weights_only=False) if before else None
     words = saved["words"] if saved else lexicon()
     config = make_config(Codec(build_tokenizer(words)).size)
     model = Kosmos2ForConditionalGeneration(config)
@@ -246,6 +284,8 @@ def train(plan: Plan) -> None:
     shared = Shared.of(count, plan.processes)
     if saved:
         shared.load(saved["shared"])
+        if before == plan.after:
+            shared.clock[0] = shared.clock[2] = 0
     barrier = get_context("spawn").Barrier(plan.processes)
     spawn(_work, (plan, words, shared, barrier), plan.processes)
 
@@ -256,6 +296,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--minutes", type=float, default=90, help="time budget, all runs together")
     parser.add_argument("--out", type=Path, default=CHECKPOINT, help="folder of the checkpoint")
     parser.add_argument("--state", type=Path, default=Path("nano-state.pt"), help="to resume from")
+    parser.add_argument("--after", type=Path, help="the state of a finished training to go on from")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--tokens", type=int, default=3072, help="a step and process")
     parser.add_argument("--pictures", type=int, default=32, help="a step and process of phase A")
@@ -263,6 +304,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--processes", type=int, default=2, help="one a core")
     parser.add_argument("--muon-lr", type=float, default=3e-3)
     parser.add_argument("--adam-lr", type=float, default=2e-3)
+    parser.add_argument("--decay", type=float, default=0.35, help="its share of the time")
     train(Plan(**vars(parser.parse_args(arguments))))
 
 

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from threading import Barrier
 
@@ -21,9 +22,10 @@ from kosmosx_stream.kosmosx.nano.export import LATENTS, make_config
 from kosmosx_stream.kosmosx.nano.model import AuxiliaryHeads
 from kosmosx_stream.kosmosx.nano.optim import Shared
 from kosmosx_stream.kosmosx.nano.relations import ask
-from kosmosx_stream.kosmosx.nano.scenes import Background, sample_scene
+from kosmosx_stream.kosmosx.nano.scenes import LEAN, Background, Scene, sample_scene
+from kosmosx_stream.kosmosx.nano.smalltalk import recall
 from kosmosx_stream.kosmosx.nano.tokenizer import BOS, EOS, Codec, build_tokenizer
-from kosmosx_stream.kosmosx.nano.train import Plan, Trainer
+from kosmosx_stream.kosmosx.nano.train import Plan, Trainer, advanced
 
 WORDS = ["Question", "Answer", "What", "is", "There", "a", "and", "red", "circle", "star"]
 
@@ -110,6 +112,47 @@ def test_dialogues_learn_answers_and_stay_in_range(codec):
     assert int(batch.image_mask.sum()) == LATENTS * len(batch.images)
 
 
+def test_a_patient_dialogue_asks_for_what_it_was_told_only_at_its_end(codec):
+    writer = Writer(codec, np.random.default_rng(1), LATENTS)
+    dialogue = next(d for d in iter(lambda: writer.write(700), None) if d.patient)
+    said = dialogue.texts[1::2]
+    recalled = [recall(what, value, writer.rng).answer for what, value in dialogue.facts.items()]
+    assert 1 <= len(recalled) <= 3
+    assert sorted(said[-len(recalled) :]) == sorted(recalled)
+    assert not set(said[: -len(recalled)]) & set(recalled)
+
+
+def test_hard_scenes_hold_thin_lines_and_more_shapes_that_lie_level():
+    def scenes(*, hard: bool) -> list[Scene]:
+        rng = np.random.default_rng(0)
+        return [sample_scene(rng, 6, hard=hard) for _ in range(60)]
+
+    def level(scenes: list[Scene]) -> int:
+        pairs = [pair for scene in scenes for pair in pairwise(scene.shapes)]
+        return sum(other.centre[0] - one.centre[0] < LEAN for one, other in pairs)
+
+    hard = scenes(hard=True)
+    hollow = [shape for scene in hard for shape in scene.shapes if shape.finish == "hollow"]
+    assert {shape.line < 0.02 for shape in hollow} == {True, False}
+    assert level(hard) > 1.2 * level(scenes(hard=False))
+
+
+def test_a_pause_shortens_no_part_of_the_schedule():
+    def shares(pause: float) -> list[float]:
+        share, now, done = 0.0, 0.0, [0.0]
+        while share < 1:
+            taken = 1 + (pause if len(done) == 500 else 0)
+            now += taken
+            share = advanced(share, taken, 2000 - now)
+            done.append(share)
+        return done
+
+    assert shares(0) == pytest.approx([step / 2000 for step in range(2001)])
+    paused = shares(1000)
+    assert len(paused) == 1001
+    assert max(then - before for before, then in pairwise(paused)) < 0.02
+
+
 def test_a_few_steps_of_training_reduce_the_loss(codec, tmp_path: Path):
     config = make_config(codec.size)
     torch.set_num_threads(1)
@@ -118,6 +161,7 @@ def test_a_few_steps_of_training_reduce_the_loss(codec, tmp_path: Path):
         minutes=1,
         out=tmp_path / "out",
         state=tmp_path / "state.pt",
+        after=None,
         seed=1,
         tokens=400,
         pictures=4,
@@ -125,6 +169,7 @@ def test_a_few_steps_of_training_reduce_the_loss(codec, tmp_path: Path):
         processes=1,
         muon_lr=3e-3,
         adam_lr=2e-3,
+        decay=0.35,
     )
     model = Kosmos2ForConditionalGeneration(config)
     size = sum(weight.numel() for part in (model, aux) for weight in part.parameters())
