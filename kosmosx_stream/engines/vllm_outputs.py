@@ -23,8 +23,8 @@ from vllm.v1.metrics.stats import IterationStats
 from kosmosx_stream.engines.port import Delta, EngineError
 from kosmosx_stream.engines.vllm_process import ImagesForgotten
 
-PACE_S = 0.005
-"""From one beat to the next, in seconds; no screen shows two hundred pictures a second."""
+PACE_S = 0.01
+"""From one beat to the next, in seconds; no screen shows more than a hundred pictures a second."""
 _ENDS = {FinishReason.STOP: "stop", FinishReason.LENGTH: "length"}
 
 
