@@ -29,6 +29,8 @@ QUICK = {
 """Less patience than by default, so that more happens in a minute. Leases are as they come."""
 STARTS = 20
 """A server that starts while its store is away gives up, and its supervisor starts it again."""
+START_PAUSE_S = 0.5
+"""Before it does: what is full, or may evict, is refused at once, for as long as it is so."""
 
 
 class Target:
@@ -79,6 +81,7 @@ class Node(Target):
             except RuntimeError:
                 if not left:
                     raise
+                await asyncio.sleep(START_PAUSE_S)
             else:
                 return
 
