@@ -1,6 +1,6 @@
 """Items: what a user and a model say to each other, as stored. Wire shapes are protocol's job."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import msgspec
@@ -20,6 +20,13 @@ class Grounding(msgspec.Struct, frozen=True, array_like=True):
     start: int
     end: int
     boxes: tuple[tuple[float, float, float, float], ...]
+
+
+def box_count(groundings: Sequence[Grounding]) -> int:
+    """How many boxes there are: each is a detection."""
+    if not groundings:
+        return 0  # Nearly always, and every entry asks.
+    return sum(len(grounding.boxes) for grounding in groundings)
 
 
 class Text(msgspec.Struct, frozen=True, tag="text"):

@@ -6,6 +6,7 @@ from functools import lru_cache
 import msgspec
 
 from conversation.entries import Delta, Ended, Entry, Price, Started
+from conversation.items import box_count
 from metering.prices import PriceBook
 from metering.usage import TurnUsage
 
@@ -21,7 +22,7 @@ def turn_usage(entries: Iterable[Entry]) -> TurnUsage:
                 started, at = entry, entry.created_at
             case Delta() | Ended():
                 output_tokens += len(entry.token_ids)
-                detections += sum(len(grounding.boxes) for grounding in entry.grounding)
+                detections += box_count(entry.grounding)
                 if isinstance(entry, Ended):
                     cached_tokens, at = entry.cached_tokens, entry.at
     if started is None:

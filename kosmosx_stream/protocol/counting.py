@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from conversation.entries import Allowance, Delta, Ended, Price, Started
+from conversation.items import box_count
 from kosmosx_stream.protocol.responses import BudgetField, LiveUsage, MeteredUsage
 from metering.usage import usd
 
@@ -24,7 +25,7 @@ class UsageCounter:
     def add(self, entry: Delta | Ended) -> None:
         """Count one entry."""
         self._output_tokens += len(entry.token_ids)
-        self._detections += sum(len(grounding.boxes) for grounding in entry.grounding)
+        self._detections += box_count(entry.grounding)
         if isinstance(entry, Ended):
             self._cached_tokens = entry.cached_tokens
 

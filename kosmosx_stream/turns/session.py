@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 
 from conversation.entries import Delta, Ended, EndReason, Entry, Started
-from conversation.items import Turn, image_ids
+from conversation.items import Turn, box_count, image_ids
 from kosmosx_stream.engines.port import FinishReason
 from kosmosx_stream.formats.answer import AnswerItems
 from kosmosx_stream.formats.chat_format import AnswerDecoder, Released
@@ -81,7 +81,7 @@ class _Turn:
 
     def remember(self, released: Released) -> None:
         self.answer.feed(released.text, released.grounding)
-        self.detections += _boxes(released)
+        self.detections += box_count(released.grounding)
 
     def take_held(self) -> tuple[int, ...]:
         held, self.held = tuple(self.held), []
@@ -92,7 +92,7 @@ class _Turn:
         return self.started.allowance is None or within_allowance(
             self.started,
             len(self.answer_ids) + len(token_ids),
-            self.detections + _boxes(released),
+            self.detections + box_count(released.grounding),
         )
 
     def to_history(self, reason: EndReason) -> Turn | None:
@@ -310,12 +310,6 @@ class Session:
             return []
         self._state = "closed"
         return [Close(self._close_reason)]
-
-
-def _boxes(released: Released) -> int:
-    if not released.grounding:
-        return 0  # Nearly always.
-    return sum(len(grounding.boxes) for grounding in released.grounding)
 
 
 def displaced(ended: Ended) -> Ended:
