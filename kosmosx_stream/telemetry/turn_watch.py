@@ -78,7 +78,7 @@ class TurnWatch:
         else:
             gap_s = now - self._last_at
             self._meters.inter_token_gap.observe(gap_s)
-            if self._recording:
+            if self._exemplar is not None:
                 self._longest_gap_s = max(self._longest_gap_s, gap_s)
         self._last_at = now
 
