@@ -27,9 +27,7 @@ export function signIn(origin) {
 	);
 	return new Promise((resolve) => {
 		let token = null;
-		form.onsubmit = async (event) => {
-			event.preventDefault();
-			event.stopPropagation();
+		whenSubmitted(form, async (event) => {
 			const { email, password } = Object.fromEntries(new FormData(form));
 			problem.textContent = "";
 			try {
@@ -39,13 +37,21 @@ export function signIn(origin) {
 			} catch (error) {
 				problem.textContent = errorInWords(error);
 			}
-		};
+		});
 		openSheet(t("Sign in"), [form], () => resolve(token));
 	});
 }
 
 function input(name, type, label, complete) {
 	return el("label", {}, label, el("input", { name, type, required: true, autocomplete: complete }));
+}
+
+function whenSubmitted(form, work) {
+	form.onsubmit = (event) => {
+		event.preventDefault();
+		event.stopPropagation(); // The page listens for forms, too.
+		void work(event);
+	};
 }
 
 /** The account's sheet: usage by day, budget, keys, password. */
@@ -138,11 +144,7 @@ function keys(api) {
 		const again = (made = null) => showAccount(api).then(() => made && handOut(made));
 		const name = el("input", { placeholder: t("What is it for?"), "aria-label": t("Name of the new key"), maxlength: "64" });
 		const form = el("form", { class: "row" }, name, el("button", { type: "submit", class: "primary" }, t("New key")));
-		form.onsubmit = (event) => {
-			event.preventDefault();
-			event.stopPropagation();
-			void told(async () => again(await api.post("/v1/keys", { label: name.value })));
-		};
+		whenSubmitted(form, () => told(async () => again(await api.post("/v1/keys", { label: name.value }))));
 		const active = data.filter(({ status }) => status === "active");
 		return [el("h3", {}, t("Keys")), el("ul", { class: "own-keys" }, ...active.map((key) => keyRow(api, key, again))), form];
 	});
@@ -192,9 +194,7 @@ function password(api) {
 			said,
 			el("div", { class: "row end" }, el("button", { type: "submit" }, t("Change password"))),
 		);
-		form.onsubmit = async (event) => {
-			event.preventDefault();
-			event.stopPropagation();
+		whenSubmitted(form, async () => {
 			said.className = said.textContent = "";
 			try {
 				await api.post("/v1/account/password", Object.fromEntries(new FormData(form)));
@@ -204,7 +204,7 @@ function password(api) {
 				said.className = "error";
 				said.textContent = error.code === "wrong_password" ? t("This is not the password of this account.") : errorInWords(error);
 			}
-		};
+		});
 		return [el("h3", {}, email), form];
 	});
 }
