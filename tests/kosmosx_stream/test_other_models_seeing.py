@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 from kosmosx_stream.engines.picture_tokens import square
 from tests.kosmosx_stream.clients import MODEL, client, message, picture_url
 from tests.kosmosx_stream.formats.chat_template import tiny_vision_model as tiny
-from tests.server_process import ServerProcess
+from tests.server_process import ServerProcess, started
 from tests.vllm_server import API_KEY, VllmServer, serving
 
 pytestmark = [
@@ -31,20 +31,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory):
 def seeing(
     request: pytest.FixtureRequest, folder, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ServerProcess]:
-    data = tmp_path_factory.mktemp("seeing") / "data"
-    data.mkdir()
-    elsewhere = VllmServer(data, serving(folder)) if request.param == "remote" else None
+    place = tmp_path_factory.mktemp("seeing")
+    elsewhere = VllmServer(place, serving(folder)) if request.param == "remote" else None
     try:
         chosen = {}
         if elsewhere:
             elsewhere.wait_until_well()
             chosen = {"KOSMOSX_ENGINE_URLS": elsewhere.url, "KOSMOSX_ENGINE_API_KEY": API_KEY}
-        process = ServerProcess(
-            data, KOSMOSX_ENGINE=request.param, KOSMOSX_MODEL=str(folder), **chosen
-        )
-        process.start()
-        yield process
-        process.stop()
+        yield from started(place, KOSMOSX_ENGINE=request.param, KOSMOSX_MODEL=str(folder), **chosen)
     finally:
         if elsewhere:
             elsewhere.kill()

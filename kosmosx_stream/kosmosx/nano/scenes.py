@@ -49,9 +49,7 @@ class Shape:
     points: tuple[tuple[float, float], ...]
     border: Rgb | None = None  # a line around it
     finish: str = "flat"  # or hollow (a thick line only), dashed (its border), shaded, shadow
-    line: float = (
-        0.0  # width of a hollow one's line, as a share of the side; 0: by the shape's size
-    )
+    line: float = 0.0  # width of a hollow one's, as a share of the side; 0: by the shape's size
     lean: float = 0.0  # added to its place when shapes are told in order, see `told_loosely`
 
     @property
