@@ -16,7 +16,8 @@ from torch.utils.data import IterableDataset
 from kosmosx_stream.kosmosx.nano.dialogues import Dialogue, Writer
 from kosmosx_stream.kosmosx.nano.drawing import seen
 from kosmosx_stream.kosmosx.nano.export import IMAGE_SIZE, LATENTS, PATCH, POSITIONS
-from kosmosx_stream.kosmosx.nano.scenes import COLOURS, KINDS, Scene, sample_scene
+from kosmosx_stream.kosmosx.nano.sampling import sample_scene
+from kosmosx_stream.kosmosx.nano.scenes import COLOURS, KINDS, Scene
 from kosmosx_stream.kosmosx.nano.tokenizer import PAD, Codec
 
 _COLOUR_INDEX = {name: i for i, name in enumerate(COLOURS)}

@@ -14,7 +14,8 @@ import numpy as np
 from kosmosx_stream.kosmosx.nano.answers import Answer, Moment, Phrase
 from kosmosx_stream.kosmosx.nano.questions import Asked
 from kosmosx_stream.kosmosx.nano.relations import ask
-from kosmosx_stream.kosmosx.nano.scenes import Scene, sample_scene, told_loosely
+from kosmosx_stream.kosmosx.nano.sampling import sample_scene
+from kosmosx_stream.kosmosx.nano.scenes import Scene, told_loosely
 from kosmosx_stream.kosmosx.nano.smalltalk import (
     INSTRUCTIONS,
     Said,

@@ -20,6 +20,7 @@ from PIL import Image
 
 from kosmosx_stream.kosmosx.nano import CHECKPOINT, questions, relations
 from kosmosx_stream.kosmosx.nano.answers import Moment
+from kosmosx_stream.kosmosx.nano.backgrounds import sample_background
 from kosmosx_stream.kosmosx.nano.chat import Chat, Nano
 from kosmosx_stream.kosmosx.nano.conversing import Conversing
 from kosmosx_stream.kosmosx.nano.dialogues import answer_ids
@@ -34,7 +35,8 @@ from kosmosx_stream.kosmosx.nano.other_drawing import (
     softly,
 )
 from kosmosx_stream.kosmosx.nano.questions import ASKING, NOTHING, Asked, Task
-from kosmosx_stream.kosmosx.nano.scenes import Scene, sample_background, sample_scene
+from kosmosx_stream.kosmosx.nano.sampling import sample_scene
+from kosmosx_stream.kosmosx.nano.scenes import Scene
 from kosmosx_stream.kosmosx.nano.scoring import (
     SEED,
     Row,
