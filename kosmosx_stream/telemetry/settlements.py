@@ -21,7 +21,7 @@ def note_settlement(
     recorded: Recorded,
 ) -> None:
     """Count a turn that the ledger was told of; one that it knew is not counted again."""
-    meters.settlements[_OUTCOMES[recorded]].inc()
+    meters.settlements[_OUTCOMES[recorded]].inc(1)
     if recorded is Recorded.AGAIN:
         return
     meters.tokens["input"].inc(usage.input_tokens)
@@ -32,8 +32,9 @@ def note_settlement(
     meters.cost_micro_usd.inc(sum(row.cost_micro_usd for row in rows))
     match entries:
         case [Started(created_at=admitted_at, model=model), *_, Ended() as ended]:
-            meters.turns[ended.reason].inc()
+            meters.turns[ended.reason].inc(1)
             failed = (ended.error_code or "error") if ended.reason == "error" else ""
             lasted_s = max(0.0, ended.at - admitted_at)
-            kept = exemplar(trace.get_current_span())
-            meters.of(model).request_duration(failed).observe(lasted_s, kept)
+            duration = meters.of(model).request_duration(failed)
+            duration.observe(lasted_s)
+            duration.lead(lasted_s, exemplar(trace.get_current_span()))

@@ -31,14 +31,14 @@ class Observed:
             await self._app(scope, receive, send)
             return
         open_now = self._meters.connections[scope["type"]]
-        open_now.inc()
+        open_now.inc(1)
         try:
             if scope["type"] == "http":
                 await self._request(scope, receive, send)
             else:
                 await self._app(scope, receive, send)
         finally:
-            open_now.dec()
+            open_now.inc(-1)
 
     async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
         began, status = time.perf_counter(), 0
@@ -67,7 +67,9 @@ class Observed:
         self, scope: Scope, method: str, status: int, took_s: float, span: Span | None = None
     ) -> None:
         series = self._meters.http_duration(method, _route(scope), str(status))
-        series.observe(took_s, exemplar(span) if span is not None else None)
+        series.observe(took_s)
+        if span is not None:
+            series.lead(took_s, exemplar(span))
 
 
 def _route(scope: Scope) -> str:

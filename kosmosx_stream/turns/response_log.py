@@ -245,7 +245,7 @@ class ResponseLog:
         try:
             recorded = await self._ledger.record_turn(usage, rows)
         except BaseException:  # A deadline, too.
-            self._meters.settlements["failed"].inc()
+            self._meters.settlements["failed"].inc(1)
             raise
         note_settlement(self._meters, entries, usage, rows, recorded)
         if recorded is Recorded.LATE:
