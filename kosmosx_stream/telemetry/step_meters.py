@@ -7,14 +7,12 @@ prometheus_client does, a value would cost ten times as much; an entry has four,
 
 import threading
 import time
-from abc import abstractmethod
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
 from typing import Generic, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import (
     CounterMetricFamily,
@@ -28,42 +26,27 @@ from prometheus_client.utils import floatToGoString
 from kosmosx_stream.telemetry.names import Metric
 
 
-class _Series:
-    """Values that were not counted yet. They may be counted in another thread than they came in."""
-
-    def __init__(self) -> None:
-        self._values = array("d")
-        self._counting = threading.Lock()
-
-    def fold(self) -> None:
-        """Count all that came so far; what comes meanwhile is for the next time."""
-        with self._counting:
-            if self._values:
-                values = self._values[:]
-                del self._values[: len(values)]
-                self._count(np.frombuffer(values))
-
-    @abstractmethod
-    def _count(self, values: NDArray[np.float64]) -> None: ...
-
-
-class SumSeries(_Series):
+class SumSeries:
     """A number that is added to, or taken from."""
 
     def __init__(self, _metric: Metric) -> None:
-        super().__init__()
-        self.inc: Callable[[float], None] = self._values.append
         self.value = 0.0
 
-    def _count(self, values: NDArray[np.float64]) -> None:
-        self.value += float(values.sum())
+    def inc(self, amount: float) -> None:
+        """Add. No lock: one thread writes."""
+        self.value += amount
+
+    def fold(self) -> None:
+        """It is counted already."""
 
 
-class HistogramSeries(_Series):
+class HistogramSeries:
     """How many values were in each bucket, and what they come to."""
 
     def __init__(self, metric: Metric) -> None:
-        super().__init__()
+        self._values = array("d")
+        """Those that were not counted yet."""
+        self._counting = threading.Lock()
         self.observe: Callable[[float], None] = self._values.append
         self.sum = 0.0
         self._bounds = (*metric.bounds, float("inf"))
@@ -71,6 +54,18 @@ class HistogramSeries(_Series):
         self._counts = np.zeros(len(self._bounds), np.int64)
         self._exemplars: dict[int, Exemplar] = {}
         """The last of each bucket."""
+
+    def fold(self) -> None:
+        """Count all that came so far; what comes meanwhile is for the next time."""
+        with self._counting:
+            values = self._values[:]
+            if not values:
+                return
+            del self._values[: len(values)]
+            taken = np.frombuffer(values)
+            self.sum += float(taken.sum())
+            places = np.searchsorted(self._places, taken)
+            self._counts += np.bincount(places, minlength=len(self._places))
 
     def lead(self, value: float, exemplar: dict[str, str] | None) -> None:
         """Keep what leads from a value to its trace, if that is kept."""
@@ -86,11 +81,6 @@ class HistogramSeries(_Series):
             name: str = floatToGoString(bound)  # type: ignore[no-untyped-call]
             exemplar = exemplars.get(place)
             yield (name, upto) if exemplar is None else (name, upto, exemplar)
-
-    def _count(self, values: NDArray[np.float64]) -> None:
-        self.sum += float(values.sum())
-        places = np.searchsorted(self._places, values)
-        self._counts += np.bincount(places, minlength=len(self._places))
 
 
 _Kind = TypeVar("_Kind", SumSeries, HistogramSeries)
