@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator, Iterator
 from importlib.metadata import version
 
@@ -25,7 +26,7 @@ def make_telemetry(settings: Settings) -> Telemetry:
         version=version("kosmosx-stream"),
         enabled=settings.metrics or endpoint is not None,
     )
-    if endpoint is None:
+    if endpoint is None or os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return Telemetry(meters, Traces())
     # It takes a while to import, and most who try the server out have no collector.
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415

@@ -9,7 +9,7 @@ from contextvars import Token
 
 from opentelemetry import trace
 from opentelemetry.context import Context, attach, detach
-from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
+from opentelemetry.trace import INVALID_SPAN, Link, Span, SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from kosmosx_stream.telemetry import names
@@ -18,17 +18,20 @@ _w3c = TraceContextTextMapPropagator()
 TRACEPARENT = "traceparent"
 
 
-def context_of(headers: Mapping[str, str]) -> Context:
-    """The trace that a request is part of; an empty one where it names none, or a malformed one."""
+def parent_of(headers: Mapping[str, str]) -> Span:
+    """The caller's span; an invalid one where the headers name none, or a malformed one."""
+    if TRACEPARENT not in headers:
+        return INVALID_SPAN
     carrier = {name: headers[name] for name in (TRACEPARENT, "tracestate") if name in headers}
-    return _w3c.extract(carrier, Context())
+    return trace.get_current_span(_w3c.extract(carrier, Context()))
 
 
 def traceparent(span: Span) -> str:
     """A span's context, for one that goes on elsewhere; empty if there is none."""
-    carrier: dict[str, str] = {}
-    _w3c.inject(carrier, trace.set_span_in_context(span, Context()))
-    return carrier.get(TRACEPARENT, "")
+    context = span.get_span_context()
+    if not context.is_valid:
+        return ""
+    return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
 
 
 def exemplar(span: Span) -> dict[str, str] | None:
@@ -49,7 +52,7 @@ class Traces:
         self,
         _name: str,
         *,
-        parent: Context | None = None,
+        parent: Span | None = None,
         kind: SpanKind = SpanKind.INTERNAL,  # noqa: ARG002 - for those that are kept
         links: tuple[Link, ...] = (),  # noqa: ARG002
     ) -> Span:
@@ -57,10 +60,10 @@ class Traces:
 
         In a trace that is not kept it is the one above, which takes nothing.
         """
-        return trace.get_current_span(parent)
+        return trace.get_current_span() if parent is None else parent
 
     def span(
-        self, name: str, *, parent: Context | None = None, kind: SpanKind = SpanKind.INTERNAL
+        self, name: str, *, parent: Span | None = None, kind: SpanKind = SpanKind.INTERNAL
     ) -> "Current":
         """The current span until this is left; an error that leaves it is its error."""
         return Current(self.begin(name, parent=parent, kind=kind))

@@ -10,7 +10,6 @@ from typing import Any
 
 from msgspec.structs import replace
 from opentelemetry import trace
-from opentelemetry.context import Context
 from opentelemetry.trace import Link, Span
 
 from conversation.entries import Ended, Entry, Started, output_tokens
@@ -19,9 +18,9 @@ from kosmosx_stream.telemetry.meters import PROVIDER_NAME, Meters
 from kosmosx_stream.telemetry.tracing import (
     TRACEPARENT,
     Traces,
-    context_of,
     exemplar,
     fail,
+    parent_of,
     traceparent,
 )
 
@@ -41,7 +40,6 @@ class TurnWatch:
         self._model = meters.of(started.model)
         self._traces = traces
         self._span = span
-        self._context = trace.set_span_in_context(span, Context())
         self._recording = span.is_recording()
         self._exemplar = exemplar(span)
         self._admitted_at = started.created_at
@@ -62,7 +60,7 @@ class TurnWatch:
         if self._recording:
             self._submitted_at = _clock()
             if self._commit_span is None:
-                self._commit_span = self._traces.begin(names.SPAN_COMMIT, parent=self._context)
+                self._commit_span = self._traces.begin(names.SPAN_COMMIT, parent=self._span)
 
     def committed(self, tokens: int) -> None:
         """An entry with so many tokens is in the log."""
@@ -102,16 +100,21 @@ class TurnWatch:
 
     # -- its stages ------------------------------------------------------------------------
 
-    async def generating(self, work: Coroutine[Any, Any, None]) -> None:
+    def generating(self, work: Coroutine[Any, Any, None]) -> Coroutine[Any, Any, None]:
         """The engine's part."""
-        with self._traces.span(names.SPAN_ENGINE, parent=self._context):
+        if not self._recording and self._span is trace.get_current_span():
+            return work  # It is resumed at every step: not by way of another coroutine.
+        return self._generating(work)
+
+    async def _generating(self, work: Coroutine[Any, Any, None]) -> None:
+        with self._traces.span(names.SPAN_ENGINE, parent=self._span):
             await work
 
     @contextlib.contextmanager
     def settling(self) -> Iterator[None]:
         """The ledger's part."""
         self._end_commits()
-        with self._traces.span(names.SPAN_SETTLEMENT, parent=self._context):
+        with self._traces.span(names.SPAN_SETTLEMENT, parent=self._span):
             yield
 
     def lost(self) -> None:
@@ -172,8 +175,9 @@ def begin_turn(meters: Meters, traces: Traces, started: Started) -> tuple[TurnWa
 
 def adopt_turn(meters: Meters, traces: Traces, started: Started, entries: int) -> TurnWatch:
     """Watch a turn that was another instance's; its trace goes on."""
-    parent = context_of({TRACEPARENT: started.trace} if started.trace else {})
-    links = (Link(trace.get_current_span(parent).get_span_context()),) if started.trace else ()
+    parent = parent_of({TRACEPARENT: started.trace} if started.trace else {})
+    before = parent.get_span_context()
+    links = (Link(before),) if before.is_valid else ()
     span = traces.begin(_name(started), parent=parent, links=links)
     if span.is_recording():
         span.set_attributes({**_about(started), names.ADOPTED_AT_ENTRY: entries})

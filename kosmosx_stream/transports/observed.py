@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kosmosx_stream.telemetry import names
 from kosmosx_stream.telemetry.telemetry import Telemetry
-from kosmosx_stream.telemetry.tracing import context_of, exemplar, fail
+from kosmosx_stream.telemetry.tracing import exemplar, fail, parent_of
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 OTHER_METHOD = "_OTHER"
@@ -55,7 +55,7 @@ class Observed:
             await self._app(scope, receive, observe)
             self._measure(scope, method, status, time.perf_counter() - began)
             return
-        parent = context_of(Headers(scope=scope))
+        parent = parent_of(Headers(scope=scope))
         with self._traces.span(method, parent=parent, kind=SpanKind.SERVER) as span:
             try:
                 await self._app(scope, receive, observe)

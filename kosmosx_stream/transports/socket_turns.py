@@ -4,7 +4,6 @@ import contextlib
 from collections.abc import Sequence
 
 from msgspec.structs import replace
-from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind
 
 from conversation.entries import Ended, Entry
@@ -64,9 +63,9 @@ class SocketTurns:
         session: SocketSession,
         services: Services,
         principal: Principal,
-        trace: Context,
+        trace: Span,
     ) -> None:
-        """`trace`: what the client's handshake was part of."""
+        """`trace`: the span that the client's handshake was part of."""
         self._trace = trace
         self._socket = socket
         self._session = session

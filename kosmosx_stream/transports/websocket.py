@@ -37,7 +37,7 @@ from kosmosx_stream.protocol.errors import (
 )
 from kosmosx_stream.protocol.sessions import encode_session_closed
 from kosmosx_stream.services import Services
-from kosmosx_stream.telemetry.tracing import context_of
+from kosmosx_stream.telemetry.tracing import parent_of
 from kosmosx_stream.transports.client_socket import (
     GOING_AWAY,
     NORMAL_CLOSURE,
@@ -100,7 +100,7 @@ class Connection:
         self._principal = principal
         self._session = SocketSession(services.hub.sessions, principal)
         self._turns = SocketTurns(
-            self._socket, self._session, services, principal, context_of(socket.headers)
+            self._socket, self._session, services, principal, parent_of(socket.headers)
         )
         self._lanes: Lanes[CreateOnStream] = Lanes(
             max_named=settings.max_lanes,

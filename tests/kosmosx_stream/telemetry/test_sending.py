@@ -127,6 +127,14 @@ async def test_metrics_can_be_served_elsewhere() -> None:
     assert "kosmosx_build_info" in shown.text
 
 
+def test_opentelemetrys_switch_turns_traces_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "True")
+    settings = Settings(otlp_endpoint="http://127.0.0.1:1", trace_ratio=1.0)
+    telemetry = make_telemetry(settings)
+    with telemetry.traces.span("request") as span:
+        assert not span.is_recording()
+
+
 @pytest.fixture
 def private_server(tmp_path: Path) -> Iterator[ServerProcess]:
     """Its metrics are on a port of their own; its log is JSON."""

@@ -1,7 +1,6 @@
 """A turn's trace, on one instance and across two; the spans are kept in memory."""
 
 import pytest
-from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -10,7 +9,7 @@ from conversation.entries import Started
 from kosmosx_stream.telemetry.kept_traces import KeptTraces
 from kosmosx_stream.telemetry.meters import Meters
 from kosmosx_stream.telemetry.telemetry import Telemetry
-from kosmosx_stream.telemetry.tracing import context_of
+from kosmosx_stream.telemetry.tracing import parent_of
 from tests.kosmosx_stream.instances import (
     LENGTH,
     Cluster,
@@ -45,7 +44,7 @@ class Observed:
 async def test_a_turn_is_a_trace(cluster: Cluster) -> None:
     observed = Observed()
     async with cluster.instance(Engine(), observed.telemetry) as instance:
-        with observed.telemetry.traces.span("request", parent=context_of({"traceparent": PARENT})):
+        with observed.telemetry.traces.span("request", parent=parent_of({"traceparent": PARENT})):
             await begin(instance)
         await finish(instance)
     spans = observed.spans()
@@ -105,7 +104,7 @@ async def test_an_adopted_turn_goes_on_with_its_trace(cluster: Cluster) -> None:
 async def test_the_caller_decides_what_is_kept(cluster: Cluster, parent: str, kept: int) -> None:
     observed = Observed(ratio=1 - kept)
     async with cluster.instance(Engine(), observed.telemetry) as instance:
-        with observed.telemetry.traces.span("request", parent=context_of({"traceparent": parent})):
+        with observed.telemetry.traces.span("request", parent=parent_of({"traceparent": parent})):
             await begin(instance)
         await finish(instance)
     assert ("chat m" in observed.spans()) == bool(kept)
@@ -127,4 +126,4 @@ async def test_without_traces_none_is_kept_in_the_log(cluster: Cluster) -> None:
 
 @pytest.mark.parametrize("said", [{}, {"traceparent": "nonsense"}, {"traceparent": "00-0-0-0"}])
 def test_a_malformed_parent_is_none(said: dict[str, str]) -> None:
-    assert not trace.get_current_span(context_of(said)).get_span_context().is_valid
+    assert not parent_of(said).get_span_context().is_valid
