@@ -105,7 +105,7 @@ class EventLog(Protocol):
         """Take the lease with a new epoch; None while another owner's lease is alive.
 
         `held`: the lease of a reservation, which is gone on with; None if it was taken over.
-        `session_id`: of a response that is about to begin.
+        `session_id`: of a response that is about to begin; one without is gone on with.
 
         With a claim the turn takes its conversation in the same step, and holds it until its turn
         is in the history or its lease is released. A lease that lapsed does not give the

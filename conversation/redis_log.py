@@ -66,6 +66,7 @@ class RedisEventLog:
         self._unreserve = Script(redis, "unreserve", flags="allow-oom", patience_s=patience_s)
         self._seize = Script(redis, "seize", flags="allow-oom", patience_s=patience_s)
         # What was admitted is finished, even if the store is full: acquire is where it is refused.
+        self._take_over = Script(redis, "acquire", flags="allow-oom")
         self._append = Script(redis, "append", flags="allow-oom", patience_s=patience_s)
         self._renew = Script(redis, "renew", flags="allow-oom", patience_s=patience_s)
         self._release = Script(redis, "release", flags="allow-oom", patience_s=patience_s)
@@ -84,7 +85,8 @@ class RedisEventLog:
         place = (claim.account_id, claim.conversation_id, claim.revision) if claim else ("",) * 3
         own = held.epoch if held else ""
         session = session_id, self._retention_ms
-        match await self._acquire(response_id, milliseconds(ttl_s), *place, own, *session):
+        script = self._acquire if session_id else self._take_over
+        match await script(response_id, milliseconds(ttl_s), *place, own, *session):
             case [epoch, losses]:
                 return Lease(response_id, epoch, losses)
             case 0:

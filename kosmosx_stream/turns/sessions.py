@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Iterator, Sequence
 from functools import partial
 
 from conversation.ports import Attendance, LogUnavailable
-from kosmosx_stream.protocol.errors import Conflict, NotFound
+from kosmosx_stream.protocol.errors import Conflict, NotFound, Unavailable
 from kosmosx_stream.turns.elsewhere import Elsewhere
 from kosmosx_stream.turns.grace import GracePeriods
 from kosmosx_stream.turns.live_session import LiveSession
@@ -156,9 +156,14 @@ class Sessions:
                 self.end(session, "client")
 
     async def close_idle(self, record: SessionRecord, before: float) -> None:
-        """Close a session that the books call idle, unless it is in use here."""
+        """Close a session that the books call idle, unless it has a turn, here or anywhere.
+
+        One that was lost, and that nobody could take over for so long, is waited for as well.
+        """
         session = self._live.get(record.id)
         if session is None:
+            if await self._may_go_on(record.id):
+                return
             await self._ledger.close_session(
                 record.account_id, record.id, time.time(), "idle", idle_before=before
             )
@@ -210,6 +215,13 @@ class Sessions:
     def forget_all(self) -> None:
         """This instance leaves: its sessions stay open in the books, for others."""
         self._live.clear()
+
+    async def _may_go_on(self, session_id: str) -> bool:
+        """Whether another instance has a turn of it, or had; as long as nobody can tell, it may."""
+        try:
+            return await self._elsewhere.goes_on(session_id)
+        except (Unavailable, LogUnavailable):
+            return True
 
     async def _recall_key(self, session: LiveSession) -> None:
         """Whose session it is: it ends with the key that opened it, here as well."""

@@ -200,7 +200,10 @@ async def test_a_full_store_admits_nothing_and_finishes_what_runs(own_redis: Red
     lease = await acquired(log)
     await own_redis.config_set("maxmemory", 1)
     with pytest.raises(LogUnavailable):
-        await log.acquire("resp_2", TTL_S)
+        await log.acquire("resp_2", TTL_S, session_id="sess")
+    assert await log.renew([lease], 0) == [True]
+    lost, lease = lease, await acquired(log)  # Who goes on with it may do so, too.
+    assert lease.epoch == lost.epoch + 1
     last = Write(lease=lease, expected=0, entries=(b"end",), turn=turn("resp_1"))
     assert await log.append([last], TTL_S) == [None]
     await log.release(lease)

@@ -1,6 +1,7 @@
 """Turns that outlive their owners, and go on after their last token."""
 
 import asyncio
+import time
 
 import pytest
 
@@ -75,6 +76,26 @@ async def test_owners_may_renew_what_lapsed_as_the_store_s_clock_jumped(
         await owner.hub.heartbeat.renew()
         await sweeping
         assert other.engine.requests == []
+
+
+async def test_the_session_of_a_lost_turn_is_not_idle(cluster: Cluster) -> None:
+    """However long it was that nobody could take the turn over."""
+    cluster.settings = cluster.settings.model_copy(update={"session_idle_s": 0.001})
+    ledger = cluster.store.ledger
+    async with (
+        cluster.instance(Engine(stalls=[5])) as first,
+        cluster.instance(Engine()) as second,
+    ):
+        await begin(first)
+        await lose_owner(first)
+        await ledger.open_session("idle", "acct", None, time.time())
+        while (await ledger.session("acct", "idle")).state == "open":
+            await second.sweeper.sweep()
+        assert (await ledger.session("acct", "sess")).state == "open"
+        cluster.lapse()
+        await second.sweeper.sweep()
+        assert (await finish(second))[-1] == "response.completed"
+    assert await cluster.token_ids() == answer()
 
 
 async def test_only_the_end_was_missing(cluster: Cluster) -> None:
