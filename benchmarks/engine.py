@@ -46,7 +46,7 @@ from transformers import (
 from benchmarks.random_checkpoint import LAYERS, WIDTH, write_random_checkpoint
 from conversation.entries import Sampling
 from kosmosx_stream.engines.checkpoint import Checkpoint
-from kosmosx_stream.engines.port import Engine, Generate, ImageInput
+from kosmosx_stream.engines.port import Delta, Engine, Generate, ImageInput
 from kosmosx_stream.engines.supervisor import Supervisor
 from kosmosx_stream.engines.vllm_local import VllmEngine
 from kosmosx_stream.settings import Settings
@@ -188,10 +188,15 @@ class Ours:
 
     async def _answer(self, request: Generate) -> float:
         """Take the whole answer; returns when its first token was there."""
-        first, tokens = None, 0
-        async for delta in self._engine.generate(request):
+        first: float | None = None
+        tokens = 0
+
+        def deliver(delta: Delta) -> None:
+            nonlocal first, tokens
             first = first or time.perf_counter()
             tokens += len(delta.token_ids)
+
+        await self._engine.generate(request, deliver)
         assert first is not None
         assert tokens == request.max_tokens
         return first

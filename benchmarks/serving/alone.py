@@ -21,7 +21,7 @@ from benchmarks.serving.processes import Server, free_port, ours, put, started
 from benchmarks.serving.tables import Figures, Table, medians, print_table
 from conversation.entries import Sampling
 from kosmosx_stream.engines.deterministic import DeterministicEngine
-from kosmosx_stream.engines.port import Generate
+from kosmosx_stream.engines.port import Delta, Generate
 from kosmosx_stream.settings import Settings
 
 LITELLM = "litellm[proxy]<1.107"
@@ -44,14 +44,16 @@ def engine_alone(streams: int) -> Figures:
     settings = Settings(engine="deterministic", deterministic_length=10**9)
     tokens = 0
 
-    async def answer(engine: DeterministicEngine, number: int) -> None:
+    def deliver(delta: Delta) -> None:
         nonlocal tokens
+        tokens += len(delta.token_ids)
+
+    async def answer(engine: DeterministicEngine, number: int) -> None:
         request = Generate(
             request_id=str(number), prompt_ids=tuple(range(100, 120)), images=(),
             sampling=Sampling(), max_tokens=TOKENS, cache_salt="",
         )  # fmt: skip
-        async for delta in engine.generate(request):
-            tokens += len(delta.token_ids)
+        await engine.generate(request, deliver)
 
     async def all_at_once() -> float:
         async with DeterministicEngine.running(settings) as engine:

@@ -19,7 +19,14 @@ from tokenizers import Tokenizer
 from conversation.entries import Sampling
 from kosmosx_stream.engines.checkpoint import Checkpoint, decode
 from kosmosx_stream.engines.guide import Guide, Guides, Mask
-from kosmosx_stream.engines.port import Delta, EngineDead, FinishReason, Generate
+from kosmosx_stream.engines.port import (
+    Deliver,
+    Delta,
+    EngineDead,
+    FinishReason,
+    Generate,
+    deliver_all,
+)
 from kosmosx_stream.settings import Settings
 
 # Knuth, The Art of Computer Programming 3.3.4: a multiplier for 64-bit linear congruences.
@@ -84,8 +91,11 @@ class DeterministicEngine:
         """Until it is closed."""
         return not self._closed
 
-    async def generate(self, request: Generate) -> AsyncGenerator[Delta, None]:
-        """Stream an answer, a token a delta; see the port."""
+    async def generate(self, request: Generate, deliver: Deliver) -> None:
+        """Generate an answer, a token a delta; see the port."""
+        await deliver_all(self._answer(request), deliver)
+
+    async def _answer(self, request: Generate) -> AsyncGenerator[Delta, None]:
         self._checkpoint.check(request)
         for image in request.images:
             decode(image)

@@ -26,7 +26,14 @@ from kosmosx_stream.engines.engine_link import (
     Step,
     Taken,
 )
-from kosmosx_stream.engines.port import Engine, EngineDead, EngineError, EngineRefused, Generate
+from kosmosx_stream.engines.port import (
+    Delta,
+    Engine,
+    EngineDead,
+    EngineError,
+    EngineRefused,
+    Generate,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -144,20 +151,33 @@ class _User:
             self._link.say(Failed(number, "error", f"{type(error).__name__}: {error}"))
 
     async def _generate(self, number: int, request: Generate) -> None:
-        say, room = self._link.say, self._answers[number].room
-        async with contextlib.aclosing(self._engine.generate(request)) as deltas:
-            async for delta in deltas:
-                say(Step(number, delta.token_ids, delta.finish_reason, delta.cached_tokens))
-                await room.acquire()
+        say, sent = self._link.say, self._answers[number].sent
+
+        def deliver(delta: Delta) -> asyncio.Future[None] | None:
+            say(Step(number, delta.token_ids, delta.finish_reason, delta.cached_tokens))
+            return sent()
+
+        await self._engine.generate(request, deliver)
 
 
 class _Answer:
     """An answer under way, and how far it may go."""
 
     def __init__(self, generating: Coroutine[None, None, None]) -> None:
-        self.room = asyncio.Semaphore(WINDOW - 1)
         self.task = asyncio.create_task(generating)
+        self._ahead = 0
+        self._room: asyncio.Future[None] | None = None
+
+    def sent(self) -> asyncio.Future[None] | None:
+        """A delta was sent; what to wait for before the next one."""
+        self._ahead += 1
+        if self._ahead < WINDOW:
+            return None
+        self._room = asyncio.get_running_loop().create_future()
+        return self._room
 
     def take(self, deltas: int) -> None:
-        for _ in range(deltas):
-            self.room.release()
+        """So many of those that were sent were made use of."""
+        self._ahead -= deltas
+        if self._room is not None and not self._room.done():
+            self._room.set_result(None)

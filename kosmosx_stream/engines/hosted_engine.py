@@ -22,7 +22,15 @@ from kosmosx_stream.engines.engine_link import (
     Step,
     Taken,
 )
-from kosmosx_stream.engines.port import Delta, EngineDead, EngineError, EngineRefused, Generate
+from kosmosx_stream.engines.port import (
+    Deliver,
+    Delta,
+    EngineDead,
+    EngineError,
+    EngineRefused,
+    Generate,
+    deliver_all,
+)
 
 _ERRORS = {"refused": EngineRefused, "dead": EngineDead, "error": EngineError}
 _GONE = "the engine's process is gone"
@@ -70,8 +78,11 @@ class HostedEngine:
         """Whether the engine answers, as its process told last; nothing is asked for this."""
         return self._ready
 
-    async def generate(self, request: Generate) -> AsyncGenerator[Delta, None]:
-        """Stream an answer; see the port."""
+    async def generate(self, request: Generate, deliver: Deliver) -> None:
+        """Generate an answer; see the port."""
+        await deliver_all(self._answer(request), deliver)
+
+    async def _answer(self, request: Generate) -> AsyncGenerator[Delta, None]:
         if self._gone:
             raise EngineDead(_GONE)
         number = next(self._numbers)

@@ -42,9 +42,6 @@ class Lifeline:
     def hold(self) -> "_Hold":
         """Wait for the engine inside; no longer than it lives.
 
-        For one wait only, never around the reader's own work between two: that must not be
-        interrupted.
-
         Raises:
             EngineDead: the engine is lost, or was lost while this waited.
         """
@@ -52,7 +49,7 @@ class Lifeline:
 
 
 class _Hold:
-    """One wait. As `asyncio.timeout`, but every token of every answer comes by here."""
+    """One wait. As `asyncio.timeout`, but what ends it is the engine's loss."""
 
     def __init__(self, life: Lifeline, waits: "set[_Hold]") -> None:
         self._life = life

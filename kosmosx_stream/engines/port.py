@@ -4,7 +4,9 @@ An engine turns prompt token ids (and images) into answer token ids. It knows no
 client, no price and no text: prompts are built, and answers decoded, by the chat format.
 """
 
-from collections.abc import AsyncGenerator
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Callable
 from typing import Literal, Protocol
 
 import msgspec
@@ -60,6 +62,10 @@ class Delta(msgspec.Struct, frozen=True, gc=False):
     cached_tokens: int = 0
 
 
+Deliver = Callable[[Delta], asyncio.Future[None] | None]
+"""Takes a delta; returns what to wait for before the next one, if for anything."""
+
+
 class Engine(Protocol):
     """A model that streams."""
 
@@ -81,14 +87,25 @@ class Engine(Protocol):
         """Whether the model answers now."""
         ...
 
-    def generate(self, request: Generate) -> AsyncGenerator[Delta, None]:
-        """Stream an answer. Closing the generator cancels it and frees the engine's memory.
+    async def generate(self, request: Generate, deliver: Deliver) -> None:
+        """Generate an answer, and deliver it as it comes; returns after the last delta.
+
+        Cancelling this frees the engine's memory, and nothing more is delivered. So does an error
+        of `deliver`, which is raised here. It is called in the context of this call.
 
         Raises:
             EngineRefused: the engine cannot take this prompt; the engine is well.
             EngineDead: the engine is gone; nothing more comes from it.
         """
         ...
+
+
+async def deliver_all(deltas: AsyncGenerator[Delta, None], deliver: Deliver) -> None:
+    """Deliver what an engine gives when it is asked for, and ask for no more than there is room."""
+    async with contextlib.aclosing(deltas):
+        async for delta in deltas:
+            if (room := deliver(delta)) is not None:
+                await room
 
 
 class EngineError(Exception):

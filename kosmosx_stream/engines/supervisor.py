@@ -9,14 +9,14 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol, Self
 
 import msgspec
 
 from kosmosx_stream.engines.lifeline import Lifeline
-from kosmosx_stream.engines.port import Delta, Engine, EngineDead, Generate
+from kosmosx_stream.engines.port import Deliver, Delta, Engine, EngineDead, Generate
 
 logger = logging.getLogger(__name__)
 
@@ -97,13 +97,9 @@ class Supervisor:
         """Whether an engine runs, as far as is known; nothing is asked of it for this."""
         return self._life.lost is None
 
-    async def generate(self, request: Generate) -> AsyncGenerator[Delta, None]:
-        """Stream an answer; see the port. Between two engines this raises `EngineDead` at once."""
-        life = self._life
-        life.check()
-        async with contextlib.aclosing(life.engine.generate(request)) as deltas:
-            while (delta := await life.next(deltas)) is not None:
-                yield delta
+    async def generate(self, request: Generate, deliver: Deliver) -> None:
+        """Generate an answer; see the port. Between two engines it raises `EngineDead` at once."""
+        await self._life.generate(request, deliver)
 
     async def _keep(self) -> None:
         """Watch the engine, and replace it when it is lost; until cancelled."""
@@ -200,20 +196,23 @@ class _Life(Lifeline):
         if self._question is not None:
             self._question.cancel()
 
-    async def next(self, deltas: AsyncGenerator[Delta, None]) -> Delta | None:
-        """The next delta, None after the last.
+    async def generate(self, request: Generate, deliver: Deliver) -> None:
+        """Generate an answer; see the port.
 
         Raises:
             EngineDead: the engine died, or is lost while this waits.
         """
+
+        def heard(delta: Delta) -> asyncio.Future[None] | None:
+            self._spoke = True
+            return deliver(delta)
+
         try:
             with self.hold():
-                delta = await anext(deltas, None)
+                await self.engine.generate(request, heard)
         except EngineDead as error:
             self.lose(str(error))
             raise
-        self._spoke = True
-        return delta
 
     def moved(self) -> bool:
         """Whether the engine showed life since this was last asked: spoke, answered or worked.

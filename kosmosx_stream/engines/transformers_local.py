@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 from kosmosx_stream.engines.checkpoint import Checkpoint, decode
 from kosmosx_stream.engines.guide import Guides
-from kosmosx_stream.engines.port import Delta, EngineDead, EngineError, FinishReason, Generate
+from kosmosx_stream.engines.port import (
+    Deliver,
+    Delta,
+    EngineDead,
+    EngineError,
+    FinishReason,
+    Generate,
+    deliver_all,
+)
 from kosmosx_stream.settings import Settings
 
 if TYPE_CHECKING:
@@ -71,8 +79,11 @@ class TransformersEngine:
             return self._done > before
         return True
 
-    async def generate(self, request: Generate) -> AsyncGenerator[Delta, None]:
-        """Stream an answer, a token a delta; see the port."""
+    async def generate(self, request: Generate, deliver: Deliver) -> None:
+        """Generate an answer, a token a delta; see the port."""
+        await deliver_all(self._answer(request), deliver)
+
+    async def _answer(self, request: Generate) -> AsyncGenerator[Delta, None]:
         self._checkpoint.check(request)
         images = await asyncio.to_thread(lambda: [decode(image) for image in request.images])
         guide = self._guides.guide(request)

@@ -8,17 +8,20 @@ import contextlib
 import logging
 import multiprocessing
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncIterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from PIL import Image
 
 from kosmosx_stream.engines import engine_log, picture_tokens
 from kosmosx_stream.engines.checkpoint import Checkpoint, decode
-from kosmosx_stream.engines.port import Delta, EngineDead, EngineError, Generate
+from kosmosx_stream.engines.port import Deliver, EngineDead, EngineError, Generate
 from kosmosx_stream.settings import Settings
+
+if TYPE_CHECKING:
+    from kosmosx_stream.engines.vllm_outputs import Answer, StepOutputs
 
 logger = logging.getLogger(__name__)
 
@@ -36,11 +39,11 @@ class VllmEngine:
 
     def __init__(self, llm: Any, model: Path) -> None:
         self._llm = llm
+        self._outputs: StepOutputs = llm.output_processor
         self._checkpoint = Checkpoint.read(model, llm.model_config.max_model_len)
         self._squared = False
         self.max_model_len = self._checkpoint.max_model_len
         self._known: dict[str, None] = {}  # keys of images that vLLM was sent, oldest first
-        self._spoke_at = 0.0
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -83,7 +86,7 @@ class VllmEngine:
         """Whether the model answers now. An engine that was silent is made to generate a token."""
         if self._llm.errored:
             return False
-        if time.monotonic() - self._spoke_at < FRESH_S:
+        if time.monotonic() - self._outputs.spoke_at < FRESH_S:
             return True
         asked_at = time.monotonic()
         try:
@@ -91,7 +94,9 @@ class VllmEngine:
         except EngineError:
             return False
         except TimeoutError:
-            return self._spoke_at > asked_at  # The probe waits its turn; others were served.
+            return (
+                self._outputs.spoke_at > asked_at
+            )  # The probe waits its turn; others were served.
         return True
 
     def cpu_s(self) -> float:
@@ -100,8 +105,8 @@ class VllmEngine:
 
         return vllm_process.cpu_s(self._llm)
 
-    async def generate(self, request: Generate) -> AsyncGenerator[Delta, None]:
-        """Stream an answer; see the port.
+    async def generate(self, request: Generate, deliver: Deliver) -> None:
+        """Generate an answer; see the port.
 
         Images that vLLM has seen are sent by their key alone, and with their bytes if it has
         dropped them since.
@@ -109,38 +114,27 @@ class VllmEngine:
         from kosmosx_stream.engines import vllm_process  # noqa: PLC0415
 
         self._checkpoint.check(request)
-        answer: Any = None
-        resend = ended = False
         try:
-            while not ended:
-                try:
-                    if answer is None:
-                        answer = await self._ask(request, resend=resend)
-                    await answer.ready.wait()
-                    delta: Delta = answer.get_nowait()
-                except vllm_process.ImagesForgotten:
-                    if resend:
-                        raise
-                    answer, resend = None, True
-                    continue
-                self._spoke_at = time.monotonic()
-                ended = delta.finish_reason is not None
-                if delta.token_ids or ended:
-                    yield delta
-        except EngineError:
-            raise
-        except Exception as error:
-            raise vllm_process.engine_error(error) from error
+            await self._answer(request, deliver, resend=False)
+        except vllm_process.ImagesForgotten:
+            await self._answer(request, deliver, resend=True)
+
+    async def _answer(self, request: Generate, deliver: Deliver, *, resend: bool) -> None:
+        answer = await self._ask(request, resend=resend)
+        whole = False
+        try:
+            await answer.take(deliver)
+            whole = True
         finally:
-            if answer is not None and not ended and not self._llm.errored:
+            if not whole and not self._llm.errored:
                 await self._llm.abort(answer.request_id, internal=True)
 
-    async def _ask(self, request: Generate, *, resend: bool) -> Any:
-        """Begin an answer; returns the queue of its deltas.
+    async def _ask(self, request: Generate, *, resend: bool) -> "Answer":
+        """Begin an answer.
 
         Raises:
             ImagesForgotten: vLLM needs the bytes of an image.
-            Exception: whatever else vLLM raises.
+            EngineError: vLLM does not take it.
         """
         from kosmosx_stream.engines import vllm_process  # noqa: PLC0415
 
@@ -151,7 +145,7 @@ class VllmEngine:
         if any(absent):
             images = await asyncio.to_thread(_decode, request, absent, squared=self._squared)
         try:
-            answer = await self._llm.add_request(
+            queue = await self._llm.add_request(
                 request.request_id,
                 vllm_process.prompt(request, keys, images),
                 vllm_process.sampling_params(request, self._checkpoint.never),
@@ -159,6 +153,7 @@ class VllmEngine:
         except Exception as error:
             raise vllm_process.engine_error(error) from error
         self._remember(keys)
+        answer: Answer = queue.output
         return answer
 
     def _remember(self, keys: list[str]) -> None:
@@ -173,10 +168,7 @@ class VllmEngine:
         Raises:
             EngineError: it came to nothing.
         """
-        request = picture_tokens.probe(self._checkpoint)
-        async with contextlib.aclosing(self.generate(request)) as deltas:
-            async for _ in deltas:
-                pass
+        await self.generate(picture_tokens.probe(self._checkpoint), lambda _: None)
 
     async def _learn_pictures(self) -> None:
         """Find out what a picture adds to a prompt, where the checkpoint's files do not tell.

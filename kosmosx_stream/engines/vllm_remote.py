@@ -7,7 +7,7 @@ neither vLLM nor torch.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Self
 
 import aiohttp
@@ -17,7 +17,7 @@ from kosmosx_stream.engines.checkpoint import Checkpoint
 from kosmosx_stream.engines.guide import Guides
 from kosmosx_stream.engines.picture_tokens import PictureTokens, squared
 from kosmosx_stream.engines.placement import beginning, place
-from kosmosx_stream.engines.port import Delta, EngineDead, Generate
+from kosmosx_stream.engines.port import Deliver, Delta, EngineDead, Generate, deliver_all
 from kosmosx_stream.engines.remote_server import RemoteServer
 from kosmosx_stream.settings import Settings
 
@@ -82,8 +82,8 @@ class RemoteEngine:
         """Whether any server can be used, as far as is known; nothing is asked of it for this."""
         return any(server.joined for server in self._servers.values())
 
-    async def generate(self, request: Generate) -> AsyncGenerator[Delta, None]:
-        """Stream an answer; see the port."""
+    async def generate(self, request: Generate, deliver: Deliver) -> None:
+        """Generate an answer; see the port."""
         self._checkpoint.check(request)
         live = {
             url: server.live
@@ -97,11 +97,13 @@ class RemoteEngine:
         # Where the plugin is not installed vLLM would begin the grammar anew.
         guide = self._guides.guide(request) if request.answered else None
         server = self._servers[place(beginning(request), live)]
-        async with contextlib.aclosing(server.answer(self._within_window(request))) as deltas:
-            async for delta in deltas:
-                if guide is not None:
-                    guide.accept(*delta.token_ids)
-                yield delta
+
+        def checked(delta: Delta) -> asyncio.Future[None] | None:
+            if guide is not None:
+                guide.accept(*delta.token_ids)
+            return deliver(delta)
+
+        await deliver_all(server.answer(self._within_window(request)), checked)
 
     def _within_window(self, request: Generate) -> Generate:
         """A server's window may be longer than what was asked of this engine."""

@@ -1,4 +1,4 @@
-"""A turn's own task: pulls deltas out of the engine until it ends, fails or is cancelled.
+"""A turn's own task: has the engine generate until the answer ends, fails or is cancelled.
 
 If the engine dies under it, the turn waits for the engine to come back and goes on after the last
 token that it has: a greedy answer reads as if nothing had happened.
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from conversation.entries import Started
 from conversation.ports import History
 from kosmosx_stream.engines.port import (
-    Delta,
+    Deliver,
     Engine,
     EngineDead,
     EngineError,
@@ -28,8 +28,6 @@ MAX_DEATHS = 3
 """Engines that a turn may outlive: a prompt that kills them must not kill them for ever."""
 POLL_INTERVAL_S = 0.1
 
-OnDelta = Callable[[Delta], asyncio.Future[None] | None]
-"""Takes a delta to the session; returns what to wait for before the next one, if for anything."""
 OnFailure = Callable[[str, str], object]
 """Takes an error code and a message for the client."""
 Answered = Callable[[], tuple[int, ...]]
@@ -49,11 +47,11 @@ class Runner:
         self._patience_s = patience_s
 
     async def run(
-        self, started: Started, answered: Answered, on_delta: OnDelta, on_failure: OnFailure
+        self, started: Started, answered: Answered, deliver: Deliver, on_failure: OnFailure
     ) -> None:
         """Generate the answer. Cancelling this task frees the engine's work on it."""
         try:
-            await self._generate(started, answered, on_delta)
+            await self._generate(started, answered, deliver)
         except EngineRefused as error:
             on_failure("invalid_prompt", str(error))
         except EngineError:
@@ -63,14 +61,11 @@ class Runner:
             logger.exception("turn %s failed", started.response_id)
             on_failure("server_error", "The server could not finish the answer.")
 
-    async def _generate(self, started: Started, answered: Answered, on_delta: OnDelta) -> None:
+    async def _generate(self, started: Started, answered: Answered, deliver: Deliver) -> None:
         for death in range(MAX_DEATHS + 1):
             try:
                 request = await self._request(started, answered(), attempt=death)
-                async with contextlib.aclosing(self._engine.generate(request)) as deltas:
-                    async for delta in deltas:
-                        if (caught_up := on_delta(delta)) is not None:
-                            await caught_up  # Backpressure: the log is far behind.
+                await self._engine.generate(request, deliver)
             except EngineDead:
                 self._meters.engine_losses.inc()
                 if death == MAX_DEATHS or not await self._engine_is_back():

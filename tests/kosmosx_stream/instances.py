@@ -11,7 +11,7 @@ from conversation.items import Message
 from conversation.memory_attendance import MemoryAttendance
 from conversation.memory_history import MemoryHistory
 from conversation.memory_log import MemoryEventLog
-from kosmosx_stream.engines.port import Delta, EngineDead, Generate
+from kosmosx_stream.engines.port import Deliver, Delta, EngineDead, Generate, deliver_all
 from kosmosx_stream.formats.chat_format import Released
 from kosmosx_stream.limits.spending import Spending
 from kosmosx_stream.protocol.counting import CostFn
@@ -96,11 +96,10 @@ class Engine:
     async def ready(self) -> bool:
         return True
 
-    async def generate(self, request: Generate) -> AsyncGenerator[Delta, None]:
+    async def generate(self, request: Generate, deliver: Deliver) -> None:
         self.requests.append(request)
         try:
-            async for delta in self._answer(request):
-                yield delta
+            await deliver_all(self._answer(request), deliver)
         finally:
             self.closed = True
 

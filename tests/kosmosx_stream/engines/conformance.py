@@ -5,7 +5,7 @@ import hashlib
 import io
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from conversation.entries import Sampling
+from kosmosx_stream.cancelling import end
 from kosmosx_stream.engines.checkpoint import Checkpoint
 from kosmosx_stream.engines.port import Delta, Engine, Generate, ImageInput
 from kosmosx_stream.settings import NANO_CHECKPOINT, Settings
@@ -79,10 +80,39 @@ def ask(
     )
 
 
+async def streamed(engine: Engine, request: Generate) -> AsyncGenerator[Delta, None]:
+    """An answer for a reader who has no room for a second delta before he asks for it."""
+    heard: asyncio.Queue[tuple[Delta, asyncio.Future[None]] | None] = asyncio.Queue()
+
+    def deliver(delta: Delta) -> asyncio.Future[None]:
+        room = asyncio.get_running_loop().create_future()
+        heard.put_nowait((delta, room))
+        return room
+
+    generating = asyncio.create_task(engine.generate(request, deliver))
+    generating.add_done_callback(lambda _: heard.put_nowait(None))
+    try:
+        while (said := await heard.get()) is not None:
+            delta, room = said
+            yield delta
+            if not room.done():
+                room.set_result(None)
+        await generating
+    finally:
+        await end(generating)
+
+
+async def all_deltas(engine: Engine, request: Generate) -> list[Delta]:
+    """An answer for a reader who takes it as it comes."""
+    deltas: list[Delta] = []
+    await engine.generate(request, deltas.append)
+    return deltas
+
+
 async def answer(engine: Engine, request: Generate) -> list[Delta]:
     """The whole answer, which has to have the form that the port promises."""
     async with asyncio.timeout(60):
-        deltas = [delta async for delta in engine.generate(request)]
+        deltas = await all_deltas(engine, request)
     assert_well_formed(deltas, request)
     return deltas
 

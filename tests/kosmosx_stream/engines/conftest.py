@@ -116,7 +116,7 @@ def live_deterministic_answers() -> int:
     gc.collect()
     generators = [each for each in gc.get_objects() if isinstance(each, AsyncGeneratorType)]
     names = [each.__qualname__ for each in generators if each.ag_frame is not None]
-    return names.count(DeterministicEngine.generate.__qualname__)
+    return names.count(DeterministicEngine._answer.__qualname__)
 
 
 @contextlib.asynccontextmanager

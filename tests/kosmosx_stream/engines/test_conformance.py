@@ -2,13 +2,21 @@
 
 import asyncio
 import contextlib
+import contextvars
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from conversation.entries import Sampling
-from kosmosx_stream.engines.port import EngineDead, EngineError, EngineRefused, Generate, ImageInput
+from kosmosx_stream.engines.port import (
+    Delta,
+    EngineDead,
+    EngineError,
+    EngineRefused,
+    Generate,
+    ImageInput,
+)
 from kosmosx_stream.settings import Settings
 from tests.kosmosx_stream.engines.conformance import (
     NANO,
@@ -18,6 +26,7 @@ from tests.kosmosx_stream.engines.conformance import (
     ask,
     ids_of,
     picture,
+    streamed,
 )
 
 pytestmark = pytest.mark.filterwarnings("default")  # torch's and vLLM's own deprecations
@@ -90,7 +99,7 @@ async def test_two_at_once_take_turns(subject: Subject) -> None:
     heard: list[int] = []
 
     async def read(reader: int) -> None:
-        async for delta in subject.engine.generate(ask(5, max_tokens=200, sampling=NOISE)):
+        async for delta in streamed(subject.engine, ask(5, max_tokens=200, sampling=NOISE)):
             heard.extend([reader] * len(delta.token_ids))
 
     async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
@@ -112,7 +121,7 @@ async def test_many_at_once_with_and_without_images(subject: Subject) -> None:
 async def test_closing_the_generator_frees_the_answer(subject: Subject) -> None:
     engine = subject.engine
     requests = [ask(picture(n), 5 + n, max_tokens=1500, sampling=NOISE) for n in range(4)]
-    streams = [engine.generate(request) for request in requests]
+    streams = [streamed(engine, request) for request in requests]
     for stream in streams:
         await anext(stream)
     await subject.assert_unfinished(4)
@@ -127,7 +136,7 @@ async def test_cancelling_the_reader_frees_the_answer(subject: Subject) -> None:
     heard = asyncio.Event()
 
     async def read() -> None:
-        stream = subject.engine.generate(ask(5, max_tokens=1500, sampling=NOISE))
+        stream = streamed(subject.engine, ask(5, max_tokens=1500, sampling=NOISE))
         async with contextlib.aclosing(stream):
             async for _ in stream:
                 heard.set()
@@ -141,6 +150,34 @@ async def test_cancelling_the_reader_frees_the_answer(subject: Subject) -> None:
     del reader
     assert await subject.engine.ready()  # The step that was being computed is over.
     await subject.assert_unfinished(0)
+
+
+@pytest.mark.usefixtures("unending")
+async def test_an_error_of_a_reader_ends_his_answer_and_no_other(subject: Subject) -> None:
+    def deliver(_delta: Delta) -> None:
+        raise NotImplementedError("not this one")
+
+    other = asyncio.create_task(answer(subject.engine, ask(5, max_tokens=50, sampling=NOISE)))
+    async with asyncio.timeout(60):
+        with pytest.raises(NotImplementedError, match="not this one"):
+            await subject.engine.generate(ask(6, max_tokens=1500, sampling=NOISE), deliver)
+    assert len(ids_of(await other)) == 50
+    await subject.assert_unfinished(0)
+
+
+async def test_each_reader_is_in_his_own_context(subject: Subject) -> None:
+    """What is logged of an answer belongs to its trace."""
+    whose = contextvars.ContextVar[int]("whose")
+
+    async def read(reader: int) -> set[int]:
+        whose.set(reader)
+        heard: set[int] = set()
+        request = ask(reader, max_tokens=20, sampling=NOISE)
+        await subject.engine.generate(request, lambda _: heard.add(whose.get()))
+        return heard
+
+    async with asyncio.timeout(60):
+        assert await asyncio.gather(*map(read, (3, 4, 5))) == [{3}, {4}, {5}]
 
 
 def changed(request: Generate, **fields: object) -> Generate:
@@ -179,7 +216,7 @@ async def test_a_closed_engine_says_so(subject: Subject, tmp_path: Path) -> None
     async with subject.start(Settings(data_dir=tmp_path, max_model_len=64)) as engine:
         assert engine.max_model_len == 64
         assert await engine.ready()
-        live = engine.generate(ask(5, max_tokens=50, sampling=NOISE))
+        live = streamed(engine, ask(5, max_tokens=50, sampling=NOISE))
         await anext(live)
     assert not await engine.ready()
     with pytest.raises(EngineDead):

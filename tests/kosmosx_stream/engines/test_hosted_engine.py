@@ -12,8 +12,15 @@ from kosmosx_stream.engines.deterministic import DeterministicEngine
 from kosmosx_stream.engines.engine_host import EngineHost
 from kosmosx_stream.engines.engine_link import WINDOW
 from kosmosx_stream.engines.hosted_engine import HostedEngine
-from kosmosx_stream.engines.port import Delta, EngineDead, EngineError, Generate
-from tests.kosmosx_stream.engines.conformance import answer, ask, ids_of
+from kosmosx_stream.engines.port import (
+    Deliver,
+    Delta,
+    EngineDead,
+    EngineError,
+    Generate,
+    deliver_all,
+)
+from tests.kosmosx_stream.engines.conformance import answer, ask, ids_of, streamed
 
 
 class ScriptedEngine:
@@ -35,7 +42,10 @@ class ScriptedEngine:
     async def ready(self) -> bool:
         return self.error is None
 
-    async def generate(self, request: Generate) -> AsyncGenerator[Delta, None]:
+    async def generate(self, request: Generate, deliver: Deliver) -> None:
+        await deliver_all(self._answer(request), deliver)
+
+    async def _answer(self, request: Generate) -> AsyncGenerator[Delta, None]:
         self.requests.append(request.request_id)
         await self._note(opened=1)
         try:
@@ -110,7 +120,7 @@ async def test_an_engine_runs_ahead_of_its_reader_by_a_window(
     host: EngineHost, scripted: ScriptedEngine
 ) -> None:
     async with using(host) as engine:
-        slow = engine.generate(ask(3, max_tokens=500))
+        slow = streamed(engine, ask(3, max_tokens=500))
         await anext(slow)
         await scripted.until(lambda: scripted.said == WINDOW)
         await answer(engine, ask(3, max_tokens=50))  # Time for more, if there was room.
@@ -122,12 +132,12 @@ async def test_an_engine_runs_ahead_of_its_reader_by_a_window(
 
 async def test_what_nobody_wants_is_dropped(host: EngineHost, scripted: ScriptedEngine) -> None:
     async with using(host) as engine:
-        stream = engine.generate(ask(3, max_tokens=500))
+        stream = streamed(engine, ask(3, max_tokens=500))
         await anext(stream)
         await stream.aclose()
         await scripted.until(lambda: scripted.open == 0)
     async with using(host) as engine:
-        stream = engine.generate(ask(3, max_tokens=500))
+        stream = streamed(engine, ask(3, max_tokens=500))
         await anext(stream)
     await scripted.until(lambda: scripted.open == 0)  # The user is gone as a whole.
     with pytest.raises(EngineDead):
@@ -140,7 +150,7 @@ async def test_a_death_is_known_before_the_answers_end(
 ) -> None:
     """Or else who wants to go on would ask the dead engine again."""
     async with using(host) as engine:
-        stream = engine.generate(ask(3, max_tokens=500))
+        stream = streamed(engine, ask(3, max_tokens=500))
         await anext(stream)
         scripted.error = EngineDead("it was killed")
         with pytest.raises(EngineDead, match="it was killed"):

@@ -14,9 +14,17 @@ import pytest
 
 from conversation.entries import Sampling
 from kosmosx_stream.engines import supervisor
-from kosmosx_stream.engines.port import Delta, EngineDead, EngineRefused, Generate
+from kosmosx_stream.engines.port import (
+    Deliver,
+    Delta,
+    EngineDead,
+    EngineRefused,
+    Generate,
+    deliver_all,
+)
 from kosmosx_stream.engines.supervisor import TICK_S, Supervisor, Time
 from tests.kosmosx_stream.clients import MODEL, client, message
+from tests.kosmosx_stream.engines.conformance import streamed
 from tests.server_process import ServerProcess
 
 REQUEST = Generate(
@@ -127,17 +135,20 @@ class ScriptedEngine:
         self.used_s += self.work_s
         return self.used_s
 
-    async def generate(self, request: Generate) -> AsyncGenerator[Delta, None]:
+    async def generate(self, request: Generate, deliver: Deliver) -> None:
         try:
-            while True:
-                said = await self.deltas.get()
-                if isinstance(said, Exception):
-                    raise said
-                yield said
-                if said.finish_reason:
-                    return
+            await deliver_all(self._answer(), deliver)
         finally:
             self.closed += 1
+
+    async def _answer(self) -> AsyncGenerator[Delta, None]:
+        while True:
+            said = await self.deltas.get()
+            if isinstance(said, Exception):
+                raise said
+            yield said
+            if said.finish_reason:
+                return
 
 
 @pytest.fixture
@@ -157,7 +168,7 @@ async def engine(script: Script, clock: FakeTime) -> AsyncIterator[Supervisor]:
 
 
 async def read(engine: Supervisor) -> list[int]:
-    async with contextlib.aclosing(engine.generate(REQUEST)) as deltas:
+    async with contextlib.aclosing(streamed(engine, REQUEST)) as deltas:
         return [token async for delta in deltas for token in delta.token_ids]
 
 
@@ -236,7 +247,7 @@ async def test_a_hang_ends_all_within_five_seconds(
 async def test_a_reader_that_is_busy_is_not_interrupted(
     engine: Supervisor, script: Script, clock: FakeTime
 ) -> None:
-    deltas = engine.generate(REQUEST)
+    deltas = streamed(engine, REQUEST)
     script.engine.deltas.put_nowait(Delta((1,)))
     assert await anext(deltas) == Delta((1,))
     script.engine.healthy = False

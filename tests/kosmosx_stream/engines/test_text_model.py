@@ -12,7 +12,7 @@ from kosmosx_stream.engines.checkpoint import Checkpoint
 from kosmosx_stream.engines.port import EngineRefused, Generate
 from kosmosx_stream.engines.transformers_local import TransformersEngine
 from kosmosx_stream.settings import Settings
-from tests.kosmosx_stream.engines.conformance import picture
+from tests.kosmosx_stream.engines.conformance import all_deltas, picture
 from tests.kosmosx_stream.formats.chat_template import tiny_chat_model as tiny
 
 pytestmark = pytest.mark.filterwarnings("default")  # torch's own deprecations
@@ -68,7 +68,7 @@ async def test_greedy_answers_are_those_of_generate(
         with torch.no_grad():
             whole = model.generate(torch.tensor([ids]), do_sample=False, max_new_tokens=TOKENS)
         wanted = tuple(whole[0, len(ids) :].tolist())
-        deltas = [delta async for delta in engine.generate(ask(ids))]
+        deltas = await all_deltas(engine, ask(ids))
         assert tuple(token for delta in deltas for token in delta.token_ids) == wanted
         answers.add(wanted)
     assert len(answers) == len(QUESTIONS)
@@ -79,7 +79,7 @@ async def test_each_of_its_ends_ends_an_answer(folder: Path, engine: Transformer
     seen = set()
     for seed in range(200):
         noise = Sampling(temperature=2, seed=seed)
-        deltas = [delta async for delta in engine.generate(ask([5, 6, 7], sampling=noise))]
+        deltas = await all_deltas(engine, ask([5, 6, 7], sampling=noise))
         ids = [token for delta in deltas for token in delta.token_ids]
         assert ends.isdisjoint(ids[:-1])
         assert (deltas[-1].finish_reason == "stop") == (ids[-1] in ends)
@@ -99,4 +99,4 @@ async def test_pictures_are_refused(engine: TransformersEngine) -> None:
         cache_salt="",
     )
     with pytest.raises(EngineRefused, match="takes no images"):
-        await anext(engine.generate(request))
+        await all_deltas(engine, request)

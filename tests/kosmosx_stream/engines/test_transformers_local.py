@@ -21,7 +21,7 @@ from kosmosx_stream.engines.checkpoint import Checkpoint
 from kosmosx_stream.engines.port import EngineError, Generate
 from kosmosx_stream.engines.transformers_local import TransformersEngine
 from kosmosx_stream.settings import Settings
-from tests.kosmosx_stream.engines.conformance import Subject, answer, ask, ids_of, picture
+from tests.kosmosx_stream.engines.conformance import Subject, answer, ask, ids_of, picture, streamed
 from tests.server_process import ServerProcess
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ async def test_a_closed_answer_is_not_stepped_again(
         return 100
 
     monkeypatch.setattr(Answer, "step", step)
-    stream = engine.generate(ask(5, max_tokens=1500))
+    stream = streamed(engine, ask(5, max_tokens=1500))
     reader = asyncio.ensure_future(anext(stream))
     await asyncio.to_thread(stepping.wait, 10)
     reader.cancel()
@@ -210,7 +210,7 @@ REQUEST = Generate(
 
 async def main():
     async with TransformersEngine.running(Settings()) as engine:
-        print(len([delta async for delta in engine.generate(REQUEST)]))
+        await engine.generate(REQUEST, lambda delta: print(len(delta.token_ids)))
 
 asyncio.run(main())
 """

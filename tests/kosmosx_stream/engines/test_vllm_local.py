@@ -18,7 +18,15 @@ from prometheus_client import REGISTRY
 from kosmosx_stream.engines.port import EngineDead
 from kosmosx_stream.engines.vllm_local import VllmEngine
 from kosmosx_stream.settings import Settings
-from tests.kosmosx_stream.engines.conformance import NOISE, Subject, answer, ask, ids_of, picture
+from tests.kosmosx_stream.engines.conformance import (
+    NOISE,
+    Subject,
+    answer,
+    ask,
+    ids_of,
+    picture,
+    streamed,
+)
 
 pytestmark = pytest.mark.filterwarnings("default")  # torch's and vLLM's own deprecations
 
@@ -52,7 +60,7 @@ async def test_deltas_add_up_to_the_answer(engine: VllmEngine) -> None:
 
 @pytest.mark.usefixtures("unending")
 async def test_what_is_not_taken_comes_as_one_delta(engine: VllmEngine) -> None:
-    stream = engine.generate(ask(5, max_tokens=20, sampling=NOISE))
+    stream = streamed(engine, ask(5, max_tokens=20, sampling=NOISE))
     first = await anext(stream)
     while engine._llm.get_num_unfinished_requests():
         await engine._probe()  # It waits its turn, step by step.
@@ -88,7 +96,7 @@ def running() -> float:
 
 @pytest.mark.usefixtures("unending")
 async def test_a_closed_answer_no_longer_runs_in_the_engines_process(engine: VllmEngine) -> None:
-    streams = [engine.generate(ask(5 + n, max_tokens=1500, sampling=NOISE)) for n in range(6)]
+    streams = [streamed(engine, ask(5 + n, max_tokens=1500, sampling=NOISE)) for n in range(6)]
     for stream in streams:
         await anext(stream)
         await stream.aclose()
@@ -133,7 +141,7 @@ def test_the_log_is_in_the_file_and_the_environment_is_as_it_was(folder: Path) -
 async def test_a_dead_engine_is_reported(tmp_path: Path) -> None:
     before = set(psutil.Process().children(recursive=True))
     async with VllmEngine.running(Settings(data_dir=tmp_path)) as engine:
-        stream = engine.generate(ask(5, max_tokens=1500, sampling=NOISE))
+        stream = streamed(engine, ask(5, max_tokens=1500, sampling=NOISE))
         await anext(stream)
         for process in set(psutil.Process().children(recursive=True)) - before:
             if "EngineCore" in process.name():

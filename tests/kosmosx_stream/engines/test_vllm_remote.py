@@ -19,7 +19,15 @@ from kosmosx_stream.engines.remote_server import RemoteServer
 from kosmosx_stream.engines.vllm_remote import RemoteEngine
 from kosmosx_stream.settings import NANO_CHECKPOINT, Settings
 from tests.kosmosx_stream.clients import MODEL, message, picture_url, text_of
-from tests.kosmosx_stream.engines.conformance import NOISE, Subject, answer, ask, ids_of, picture
+from tests.kosmosx_stream.engines.conformance import (
+    NOISE,
+    Subject,
+    answer,
+    ask,
+    ids_of,
+    picture,
+    streamed,
+)
 from tests.server_process import ServerProcess, free_port
 from tests.vllm_server import API_KEY, VllmServer, remote_settings
 
@@ -165,7 +173,7 @@ async def test_a_server_that_hangs_is_noticed_and_used_again(
     engine: RemoteEngine, vllm_server: VllmServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    live = engine.generate(ask(5, max_tokens=1500, sampling=NOISE))
+    live = streamed(engine, ask(5, max_tokens=1500, sampling=NOISE))
     await anext(live)
     vllm_server.signal(signal.SIGSTOP)
     try:
@@ -185,7 +193,7 @@ async def test_answers_wait_for_a_place(
 ) -> None:
     server: RemoteServer = engine._servers[vllm_server.url]
     monkeypatch.setattr(server, "_slots", asyncio.Semaphore(1))
-    first, second = (engine.generate(ask(5 + number, max_tokens=400)) for number in range(2))
+    first, second = (streamed(engine, ask(5 + number, max_tokens=400)) for number in range(2))
     await anext(first)
     waiting = asyncio.create_task(anext(second))
     await asyncio.sleep(0)

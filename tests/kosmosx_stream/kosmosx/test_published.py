@@ -25,6 +25,7 @@ from kosmosx_stream.formats import grammar
 from kosmosx_stream.kosmosx.plugin import register
 from kosmosx_stream.kosmosx.prompt import Kosmos2Format
 from kosmosx_stream.settings import Settings
+from tests.kosmosx_stream.engines.conformance import all_deltas
 from tests.kosmosx_stream.kosmosx import published_checkpoint as published
 from tests.kosmosx_stream.kosmosx.reference import Prompt
 from tests.kosmosx_stream.kosmosx.test_parity import Pair
@@ -143,10 +144,10 @@ async def test_the_engine_answers_as_generate_does(
                 max_tokens=TOKENS,
                 cache_salt="",
             )
-            deltas = [delta async for delta in engine.generate(request)]
+            deltas = await all_deltas(engine, request)
             assert [token for delta in deltas for token in delta.token_ids] == generated[seed]
         held = msgspec.structs.replace(request, max_tokens=400, grammar=TOLD)
-        deltas = [delta async for delta in engine.generate(held)]
+        deltas = await all_deltas(engine, held)
         assert_told(chat, [token for delta in deltas for token in delta.token_ids])
 
 
