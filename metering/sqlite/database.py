@@ -24,6 +24,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 WAL_RETRY_S = 0.005
+PATIENCE_S = 20.0
+"""A disk that stands still keeps no caller longer than this."""
 MOST_AT_ONCE = 64
 """Calls that share a commit: the first of them waits for the last."""
 
@@ -79,9 +81,14 @@ class Database:
         """Let the thread do this work on the connection.
 
         Raises:
-            StoreUnavailable: nothing of it is written, because of the disk or another process.
+            StoreUnavailable: nothing of it is written, because of the disk or another process; or
+                the disk does not answer, and it may yet be.
         """
-        result: T = await self._ask(partial(work, self._db, *args, **kwargs))
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                result: T = await self._ask(partial(work, self._db, *args, **kwargs))
+        except TimeoutError as error:
+            raise StoreUnavailable("the disk does not answer") from error
         return result
 
     def _ask(self, work: Work) -> asyncio.Future[Any]:

@@ -4,6 +4,7 @@ An order is a JSON file, `orders.json` in the data folder, and SIGUSR1. `CHAOS_B
 that is broken from the start.
 """
 
+import faulthandler
 import json
 import os
 import signal
@@ -22,6 +23,8 @@ from metering.sqlite import ledger
 from tests.chaos.broken_rules import BROKEN_RULES
 
 ORDERS = "orders.json"
+TELL = signal.SIGUSR2
+"""Has the server write what its threads are at into its output."""
 
 Reach = Callable[[], None]
 Wrap = Callable[[Any, Reach], Any]
@@ -73,6 +76,7 @@ class Saboteur:
         """Be ready for orders, at every point."""
         for point, (owner, name, wrap) in POINTS.items():
             setattr(owner, name, wrap(getattr(owner, name), lambda point=point: self._reach(point)))
+        faulthandler.register(TELL, all_threads=True)
         clock = time.time
         time.time = lambda: clock() + self._clock_is_ahead_s
         signal.signal(signal.SIGUSR1, lambda *_: self._obey(json.loads(self._orders.read_text())))

@@ -15,7 +15,7 @@ from redis import Redis
 from kosmosx_stream.settings import Settings
 from tests.chaos.forked_server import ForkedServer
 from tests.chaos.proxy import Proxy
-from tests.chaos.saboteur import ORDERS
+from tests.chaos.saboteur import ORDERS, TELL
 from tests.pair import ValkeyProcess
 
 TOKENS_PER_S = 40.0
@@ -91,6 +91,7 @@ class Node(Target):
             await asyncio.to_thread(self.server.stop)
         except subprocess.TimeoutExpired:
             self.mishaps.append("a server did not end on SIGTERM")
+            self.signal(TELL)
             await asyncio.to_thread(self.server.kill)
 
     async def stop(self) -> None:

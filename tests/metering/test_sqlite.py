@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 import subprocess
 import sys
+import threading
 from contextlib import closing
 from itertools import count
 from pathlib import Path
@@ -147,6 +148,21 @@ async def test_a_full_disk_leaves_no_half_of_a_turn(path: Path) -> None:
     usage = turn(f"resp_{acknowledged}", images=1)
     assert await store.ledger.record_turn(usage, ledger_rows(usage, BOOK)) is Recorded.NEW
     await store.close()
+
+
+async def test_a_disk_that_stands_still_keeps_nobody_for_ever(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_module, "PATIENCE_S", 0.01)
+    database = await Database.open(path)
+    moves = threading.Event()
+    for _ in range(2):  # Whoever it happens to, and those behind.
+        with pytest.raises(StoreUnavailable, match="does not answer"):
+            await database.run(lambda _db: moves.wait())
+    moves.set()
+    monkeypatch.setattr(database_module, "PATIENCE_S", 60)
+    assert await database.run(lambda db: db.execute("SELECT 1").fetchone()[0]) == 1
+    await database.close()
 
 
 async def test_a_cancelled_caller_leaves_the_store_whole(path: Path) -> None:
