@@ -30,7 +30,7 @@ class SumSeries:
     """A number that is added to, or taken from."""
 
     def __init__(self, _metric: Metric) -> None:
-        self.value = 0.0
+        self.value: float = 0  # What is added to it are integers.
 
     def inc(self, amount: float) -> None:
         """Add. No lock: one thread writes."""
@@ -127,7 +127,7 @@ class StepSum(_StepMeter[SumSeries]):
         kind = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
         family = kind(metric.prometheus, metric.description, labels=self._names)
         for labels, series in self._folded():
-            family.add_metric(labels, series.value)
+            family.add_metric(labels, float(series.value))
         yield family
 
 
