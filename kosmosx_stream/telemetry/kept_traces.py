@@ -33,6 +33,8 @@ TRACE_ID_BITS = 128
 SPAN_ID_BITS = 64
 KEPT = TraceFlags(TraceFlags.SAMPLED | TraceFlags.RANDOM_TRACE_ID)
 NOT_KEPT = TraceFlags(TraceFlags.RANDOM_TRACE_ID)
+BELOW = {flags: TraceFlags(flags & KEPT) for flags in range(256)}
+"""Of a kept span, by those above it."""
 SCOPE = InstrumentationScope("kosmosx_stream", "", "")
 
 
@@ -63,9 +65,7 @@ class KeptTraces(Traces):
             return self._begin_trace(name, kind, links)
         if not context.trace_flags.sampled:
             return above
-        own = _context(
-            context.trace_id, TraceFlags(context.trace_flags & KEPT), context.trace_state
-        )
+        own = _context(context.trace_id, BELOW[context.trace_flags], context.trace_state)
         return _KeptSpan(own, context, name, self._processor, kind=kind, links=links)
 
     def _begin_trace(self, name: str, kind: SpanKind, links: tuple[Link, ...]) -> Span:
@@ -104,7 +104,6 @@ class _KeptSpan(Span, ReadableSpan):
     ) -> None:
         self._own = own
         self._told: dict[str, AttributeValue] = {}
-        self._seen: list[Event] = []
         self._processor = processor
         ReadableSpan.__init__(
             self,
@@ -113,9 +112,8 @@ class _KeptSpan(Span, ReadableSpan):
             parent,
             resource(),
             self._told,
-            self._seen,
-            links,
-            kind,
+            links=links,
+            kind=kind,
             start_time=time.time_ns(),
             instrumentation_scope=SCOPE,
         )
@@ -146,7 +144,7 @@ class _KeptSpan(Span, ReadableSpan):
     def add_event(
         self, name: str, attributes: Attributes = None, timestamp: int | None = None
     ) -> None:
-        self._seen.append(Event(name, attributes, timestamp))
+        self._events = (*self._events, Event(name, attributes, timestamp))
 
     def record_exception(
         self,
