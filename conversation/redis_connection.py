@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 _LUA = Path(__file__).parent / "lua"
 _UNANSWERED = (ConnectionError, TimeoutError)
-_REFUSED = (ClusterError, MasterDownError, MovedError, OutOfMemoryError, ReadOnlyError)
+_REFUSED = (ClusterError, MasterDownError, MovedError, ReadOnlyError)
 _REFUSED_CODES = ("MISCONF", "NOREPLICAS", "BUSY", "UNKILLABLE")
 _DEMOTED = (MasterDownError, MovedError, ReadOnlyError)
 """The connection leads to what is not, or no more, the primary."""
@@ -74,6 +74,8 @@ async def reply(command: Awaitable[T]) -> T:
     """
     try:
         return await command
+    except OutOfMemoryError as error:
+        raise LogUnavailable("the store is full: it has reached its maxmemory") from error
     except (*_UNANSWERED, *_REFUSED) as error:
         raise LogUnavailable(f"{type(error).__name__}: {error}") from error
     except RedisError as error:

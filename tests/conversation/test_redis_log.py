@@ -199,7 +199,7 @@ async def test_a_full_store_admits_nothing_and_finishes_what_runs(own_redis: Red
     log = RedisEventLog(own_redis, retention_s=RETENTION_S)
     lease = await acquired(log)
     await own_redis.config_set("maxmemory", 1)
-    with pytest.raises(LogUnavailable):
+    with pytest.raises(LogUnavailable, match="the store is full"):
         await log.acquire("resp_2", TTL_S, session_id="sess")
     assert await log.renew([lease], 0) == [True]
     lost, lease = lease, await acquired(log)  # Who goes on with it may do so, too.
