@@ -1,11 +1,11 @@
 """What the server can do with turns: begin one, stop one, read one, wherever it is live.
 
 A turn's life: 1. `say` takes a lease, its conversation with it, and publishes `Started`. 2. The
-turn's task pulls deltas out of the engine and hands them to the session. 3. What the session
-publishes goes through the group commit, and only then to readers. 4. After the last entry the turn
-is settled in the ledger, its lease is released, and its readers get the end (`live_turns.py`). 5. A
-turn whose owner died before that is adopted by the first instance whose sweeper sees it, and goes
-on after the last token in its log (`adoption.py`).
+engine delivers deltas, which are handed to the session. 3. What the session publishes goes through
+the group commit, and only then to readers. 4. After the last entry the turn is settled in the
+ledger, its lease is released, and its readers get the end (`live_turns.py`). 5. A turn whose owner
+died before that is adopted by the first instance whose sweeper sees it, and goes on after the last
+token in its log (`adoption.py`).
 """
 
 import asyncio
