@@ -183,10 +183,11 @@ class Hub:
         cheaper: Cheaper | None,
     ) -> tuple[Lease, Started]:
         """The turn's lease, and what it may spend."""
-        try:
-            await self._ledger.touch(session.principal.account_id, session.id, time.time())
-        except books.SessionClosed as error:
-            raise session_closed(session.id) from error
+        if not started.single_turn:  # Else the session was opened for it just now.
+            try:
+                await self._ledger.touch(session.principal.account_id, session.id, time.time())
+            except books.SessionClosed as error:
+                raise session_closed(session.id) from error
         # The books may be slow; the lease is short, and lives on once the turn is held.
         started = await self._spending.set_aside(started, cheaper)
         try:
