@@ -225,7 +225,9 @@ def _start_blocking(settings: Settings, log: Path) -> Any:
     from kosmosx_stream.engines import vllm_outputs, vllm_process  # noqa: PLC0415
 
     llm = vllm_process.start(settings.model, settings.max_model_len, config)
-    llm.output_processor = vllm_outputs.StepOutputs.in_place_of(llm.output_processor)
+    llm.output_processor = vllm_outputs.StepOutputs.in_place_of(
+        llm.output_processor, settings.stream_interval_s
+    )
     return llm
 
 

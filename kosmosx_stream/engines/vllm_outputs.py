@@ -27,8 +27,6 @@ from kosmosx_stream.engines import port
 from kosmosx_stream.engines.port import Deliver, Delta, EngineError
 from kosmosx_stream.engines.vllm_process import ImagesForgotten, engine_error
 
-PACE_S = 0.01
-"""From one beat to the next, in seconds; no screen shows more than a hundred pictures a second."""
 PIECES_PER_S = 8000
 """Of all answers together: about what one core can commit and send; beyond it they get larger."""
 _ENDS: dict[FinishReason, port.FinishReason] = {
@@ -40,17 +38,21 @@ _ENDS: dict[FinishReason, port.FinishReason] = {
 class StepOutputs(OutputProcessor):
     """Tells each `Answer` how it goes on. Where deltas are asked for, vLLM's queue holds one."""
 
-    def __init__(self, *args: Any, **options: Any) -> None:
+    def __init__(self, *args: Any, interval_s: float, **options: Any) -> None:
+        """`interval_s`: from one beat to the next, at least."""
         super().__init__(*args, **options)
-        self._beat = _Beat()
+        self._beat = Beat(interval_s)
         self.spoke_at = 0.0
         """When the engine last said something (`time.monotonic`)."""
 
     @classmethod
-    def in_place_of(cls, other: OutputProcessor) -> Self:
+    def in_place_of(cls, other: OutputProcessor, interval_s: float) -> Self:
         """One that makes of other requests what the other one did."""
         return cls(
-            other.tokenizer, log_stats=other.log_stats, stream_interval=other.stream_interval
+            other.tokenizer,
+            log_stats=other.log_stats,
+            stream_interval=other.stream_interval,
+            interval_s=interval_s,
         )
 
     def add_request(
@@ -128,7 +130,7 @@ class StepOutputs(OutputProcessor):
 class Answer:
     """What vLLM says to one request. It is for the engine to take, and gathers until then."""
 
-    def __init__(self, request_id: str, beat: "_Beat") -> None:
+    def __init__(self, request_id: str, beat: "Beat") -> None:
         self.request_id = request_id
         self.cached_tokens = 0
         self._beat = beat
@@ -196,10 +198,11 @@ class Answer:
         self.hand_on()
 
 
-class _Beat:
+class Beat:
     """Has all that are due hand on together; while there are none it does not beat."""
 
-    def __init__(self) -> None:
+    def __init__(self, interval_s: float) -> None:
+        self._interval_s = interval_s
         self._due: list[Answer] = []
         self._next_at = 0.0
 
@@ -211,7 +214,7 @@ class _Beat:
 
     def _strike(self) -> None:
         due, self._due = self._due, []
-        pause_s = max(PACE_S, len(due) / PIECES_PER_S)
+        pause_s = max(self._interval_s, len(due) / PIECES_PER_S)
         self._next_at = asyncio.get_running_loop().time() + pause_s
         for answer in due:
             answer.hand_on()

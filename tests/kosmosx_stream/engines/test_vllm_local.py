@@ -75,8 +75,7 @@ async def test_what_is_said_between_two_beats_is_one_delta(
 ) -> None:
     from kosmosx_stream.engines import vllm_outputs
 
-    monkeypatch.setattr(engine._llm.output_processor, "_beat", vllm_outputs._Beat())
-    monkeypatch.setattr(vllm_outputs, "PACE_S", 3600)
+    monkeypatch.setattr(engine._llm.output_processor, "_beat", vllm_outputs.Beat(3600))
     deltas = await answer(engine, ask(5, max_tokens=200))
     assert len(ids_of(deltas)) == 200
     # The first words, a first beat, and the rest with the end.
