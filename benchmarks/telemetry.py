@@ -4,8 +4,8 @@ Two servers without a model, one that measures and sends everything (`/metrics`,
 ten) and one that measures nothing, take the same load at the same time, again and again: whatever
 else the machine does then, it does to both. What is compared is the server's CPU time a token, by
 the median of the rounds' ratios. Two equal processes differ by some percent for as long as they
-live (where their memory lies, how they hash): so each pair is soon replaced by a new one. The
-figure is the median over the pairs, with the interval that holds it at 95 %.
+live (where their memory lies, how they hash): so each pair is soon replaced by a new one, and who of
+them is started first alternates. The figure is the median over the pairs, with the interval that holds it at 95 %.
 """
 
 import argparse
@@ -89,13 +89,17 @@ def compare(on: Server, off: Server, streams: int) -> list[tuple[float, float]]:
     return rounds
 
 
-def compare_pair(url: str) -> dict[int, list[tuple[float, float]]]:
+def compare_pair(url: str, *, on_first: bool) -> dict[int, list[tuple[float, float]]]:
     """Rounds of each load on a new pair of servers."""
+    sent = {"OTEL_EXPORTER_OTLP_ENDPOINT": url, "KOSMOSX_TRACE_RATIO": "0.1"}
+    environments = {"on": sent, "off": OFF}
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        sent = {"OTEL_EXPORTER_OTLP_ENDPOINT": url, "KOSMOSX_TRACE_RATIO": "0.1"}
-        on = stack.enter_context(ours(folder / "on", environment=sent))
-        off = stack.enter_context(ours(folder / "off", environment=OFF))
+        servers = {
+            name: stack.enter_context(ours(folder / name, environment=environments[name]))
+            for name in (("on", "off") if on_first else ("off", "on"))
+        }
+        on, off = servers["on"], servers["off"]
         asyncio.run(put([on, off], STREAMS[-1]))  # Both are warm before either is measured.
         return {streams: compare(on, off, streams) for streams in STREAMS}
 
@@ -129,7 +133,7 @@ def main(seconds: float, target: Path | None) -> None:
     until = time.monotonic() + seconds
     with collector() as url:
         while len(pairs) < MIN_PAIRS or time.monotonic() < until:
-            pairs.append(compare_pair(url))
+            pairs.append(compare_pair(url, on_first=len(pairs) % 2 == 0))
     rows = [summary(streams, [pair[streams] for pair in pairs]) for streams in STREAMS]
     for row in rows:
         print(
