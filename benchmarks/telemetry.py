@@ -4,8 +4,9 @@ Two servers without a model, one that measures and sends everything (`/metrics`,
 ten) and one that measures nothing, take the same load at the same time, again and again: whatever
 else the machine does then, it does to both. What is compared is the server's CPU time a token, by
 the median of the rounds' ratios. Two equal processes differ by some percent for as long as they
-live (where their memory lies, how they hash): so each pair is soon replaced by a new one, and who of
-them is started first alternates. The figure is the median over the pairs, with the interval that holds it at 95 %.
+live (where their memory lies, how they hash): so each pair is soon replaced by a new one, and who
+of them is started first alternates. The figure is the median over the pairs, with the interval that
+holds it at 95 %.
 """
 
 import argparse
