@@ -29,7 +29,7 @@ class Phrase:
 
 Answer = tuple[str | Phrase, ...]
 Note = Callable[[Shape], str]
-Order = Literal["across", "down", "by size"]
+Order = Literal["across", "left to right", "down", "by size"]
 NO_SHAPE = "no shape I know"
 
 
@@ -119,6 +119,7 @@ def numbers(counting: Sequence[Shape]) -> Note:
 
 ORDERS: dict[Order, tuple[str, Callable[[Shape], float]]] = {
     "across": ("I see", lambda shape: shape.centre[0] + shape.lean),
+    "left to right": ("I see from left to right", lambda shape: shape.centre[0] + shape.lean),
     "down": ("I see from top to bottom", lambda shape: shape.centre[1] + shape.lean),
     "by size": ("I see from biggest to smallest", lambda shape: shape.lean - shape.area**0.5),
 }

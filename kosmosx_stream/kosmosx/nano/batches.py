@@ -184,7 +184,7 @@ class Pictures(IterableDataset[Batch]):
                 sample_scene(
                     rng,
                     int(rng.integers(0 if rng.random() < 0.3 else 1, 9)),
-                    hard=bool(rng.random() < 0.4),
+                    hard=bool(rng.random() < 0.5),
                 )
                 for _ in range(self.count)
             ]

@@ -136,7 +136,7 @@ class Writer:
             lines = [pick(INSTRUCTIONS, rng) for _ in range(int(rng.integers(1, 4)))]
         offered = offer(rng) if budget > 150 and rng.random() < 0.17 else []
         out.add(self.codec.encode(" ".join(filter(None, (*lines, told(offered))))))
-        out.grounded = bool(rng.random() < 0.62)
+        out.grounded = bool(rng.random() < 0.56)
         out.texts += [*lines, *(each.function.description or "" for each in offered)]
         if offered:
             self._with_functions(out, offered, budget, pictures=pictures and rng.random() < 0.3)
@@ -184,8 +184,8 @@ class Writer:
     def _picture(self, out: Dialogue) -> None:
         """Show one scene and ask about it, with small talk in between."""
         rng = self.rng
-        some = int(rng.choice(8, p=[0.06, 0.07, 0.09, 0.11, 0.14, 0.17, 0.18, 0.18])) + 1
-        hard = bool(rng.random() < 0.4)
+        some = int(rng.choice(8, p=[0.08, 0.08, 0.09, 0.11, 0.13, 0.16, 0.17, 0.18])) + 1
+        hard = bool(rng.random() < 0.5)
         scene = sample_scene(rng, 0 if rng.random() < 0.06 else some, hard=hard)
         scene = told_loosely(scene, rng)
         last = None

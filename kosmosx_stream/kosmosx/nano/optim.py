@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+MEAN_STEPS = 100  # the horizon of the weights' moving average
+
 
 def orthogonalise(update: Tensor) -> Tensor:
     """The nearest semi-orthogonal matrix, roughly: five Newton-Schulz steps (Muon)."""
@@ -35,6 +37,7 @@ class Shared:
     """What the processes share, each a flat float32 tensor over all parameters."""
 
     masters: Tensor  # (parameters,)
+    mean: Tensor  # (parameters,) moving average of the masters: what is exported
     first: Tensor  # (parameters,) momentum
     second: Tensor  # (parameters,) mean square, Adam only
     grads: Tensor  # (processes, parameters)
@@ -43,16 +46,16 @@ class Shared:
 
     @classmethod
     def of(cls, parameters: int, processes: int) -> Shared:
-        shapes = (parameters, parameters, parameters, (processes, parameters), processes, 3)
+        shapes = *(parameters,) * 4, (processes, parameters), processes, 3
         return cls(*(torch.zeros(shape).share_memory_() for shape in shapes))
 
     def state(self) -> dict[str, Tensor]:
         """Everything a resumed run needs."""
-        kept = ("masters", "first", "second", "clock")
+        kept = ("masters", "mean", "first", "second", "clock")
         return {name: getattr(self, name).clone() for name in kept}
 
     def load(self, state: dict[str, Any]) -> None:
-        for name, value in state.items():
+        for name, value in {"mean": state["masters"], **state}.items():  # older ones have no mean
             getattr(self, name).copy_(value)
 
 
@@ -76,11 +79,13 @@ class Optimiser:
         """Make this process's weights the masters."""
         for weight, span, _ in self.weights:
             self.shared.masters[span] = weight.detach().float().flatten()
+        self.shared.mean.copy_(self.shared.masters)
 
-    def fetch(self) -> None:
-        """Make the masters this process's weights."""
+    def fetch(self, *, mean: bool = False) -> None:
+        """Make the masters, or their moving average, this process's weights."""
+        source = self.shared.mean if mean else self.shared.masters
         for weight, span, _ in self.weights:
-            weight.data.copy_(self.shared.masters[span].view_as(weight))
+            weight.data.copy_(source[span].view_as(weight))
 
     def step(self, muon_lr: float, adam_lr: float, *, clip: float = 2.0) -> None:
         """Average the processes' gradients, update the owned masters, fetch them all."""
@@ -105,6 +110,7 @@ class Optimiser:
                 self._muon(weight, span, grad * scale, muon_lr)
             else:
                 self._adam(span, grad * scale, adam_lr, steps)
+            shared.mean[span].lerp_(shared.masters[span], 1 / MEAN_STEPS)
         self.barrier.wait()
         if self.rank == 0:
             shared.clock[1] += 1

@@ -9,11 +9,13 @@ from kosmosx_stream.kosmosx.nano.answers import (
     Order,
     Phrase,
     Target,
+    article,
     coloured,
     counted,
     evidence,
     listing,
     names,
+    numbers,
     ordered,
     placed,
     where,
@@ -82,14 +84,17 @@ def unique_names(scene: Scene) -> list[tuple[str, Shape]]:
 
 
 def beside(at: Moment) -> Asked | None:
+    """What lies on a side of a shape: numbered on the way to it or from it, then told again."""
     scene, rng = at.scene, at.rng
     side = pick(tuple(SIDES), rng)
     question = pick(ASKING["beside"], rng)
     said = pick(SIDES[side], rng)
+    order: Order = "down" if _vertical(side) else "left to right"
     if rng.random() < 0.06:
         target = some_target(scene, rng, absent=1.0)
         if target.kind and not target.picks(scene):
-            answer = (*evidence(at), f", but {target.nothing}.")
+            before = ordered(scene, order) if side in ("left of", "above") else []
+            answer = (*evidence(at, order=order, counting=before), f", but {target.nothing}.")
             return Asked(question.format(side=said, name=target.name), answer)
     choice = unique_names(scene)
     if not choice:
@@ -98,16 +103,16 @@ def beside(at: Moment) -> Asked | None:
     others = [shape for shape in scene.shapes if shape is not anchor]
     if any(abs(_beyond(shape, anchor, side)) < CLEAR for shape in others):
         return None
+    found = [shape for shape in ordered(scene, order) if _beyond(shape, anchor, side) > 0]
+    number = numbers(found)
 
     def note(shape: Shape) -> str:
-        if shape is anchor:
-            return "#1"
-        words = f"{side if _beyond(shape, anchor, side) > 0 else OPPOSITE[side]} #1"
-        return words if at.grounded else f", {words}"  # after its place in words
+        here = "here" if at.grounded else ", here"  # after its place in words
+        return here if shape is anchor else number(shape)
 
-    found = [shape for shape in ordered(scene, _order(side)) if _beyond(shape, anchor, side) > 0]
-    verdict = f", so {side} the {name}: {names(found)}."
-    answer = (*evidence(at, order=_order(side), note=note), verdict)
+    told = ", ".join(f"{article(f'{s.colour} {s.kind}')} {number(s)}" for s in found)
+    verdict = f", so {side} the {name}: {told or 'nothing'}."
+    answer = (*evidence(at, order=order, note=note), verdict)
     return Asked(question.format(side=said, name=name), answer, "beside", the_one(found))
 
 

@@ -24,6 +24,7 @@ class Manner:
     """What the shapes of one scene have in common."""
 
     hard: bool
+    lined: bool  # nothing but thin lines
     palette: tuple[str, ...]
     overlap: float  # the most that two may share, of the smaller one's box
     border: Rgb | None
@@ -34,11 +35,11 @@ class Manner:
     def contrast(self, style: str) -> int:
         """The least distance of a shape's tone from a background of this style."""
         if self.hard:
-            return 110
+            return 75 if style == "photo" else 110
         return 110 if style == "plain" else 150
 
 
-def _sample_manner(rng: np.random.Generator, *, hard: bool) -> Manner:
+def _sample_manner(rng: np.random.Generator, *, hard: bool, lined: bool) -> Manner:
     palette = tuple(COLOURS)
     if rng.random() < (0.5 if hard else 0.25):  # few colours: the same one more than once
         few = int(rng.integers(1, 4)) if hard else 2
@@ -51,11 +52,12 @@ def _sample_manner(rng: np.random.Generator, *, hard: bool) -> Manner:
     finish = str(rng.choice(FINISHES, p=shares)) if finished else "flat"
     return Manner(
         hard=hard,
+        lined=lined,
         palette=palette,
         overlap=overlap,
-        border=border if bordered or finish == "dashed" else None,
-        finish=finish,
-        mixed=bool(rng.random() < 0.3),
+        border=border if bordered or (finish == "dashed" and not lined) else None,
+        finish="hollow" if lined else finish,
+        mixed=bool(rng.random() < 0.3) and not lined,
         line=float(rng.uniform(*_LINES)) if hard else 0.0,
     )
 
@@ -97,7 +99,7 @@ def _sample_shape(
     contrast = manner.contrast(background.style)
     if min(distance(rgb, tone) for tone in background.colours) < contrast:
         return None
-    size = _sample_size(count, rng) * (0.85 if manner.hard else 1.0)
+    size = _sample_size(count, rng) * (0.85 if manner.hard and not manner.lined else 1.0)
     points = np.array(outline(kind, rng)) * size / 2
     low, high = points.min(0), points.max(0)
     if np.any(high - low > 0.94):
@@ -116,7 +118,7 @@ def _goes_with(shape: Shape, others: Sequence[Shape], manner: Manner) -> bool:
     if any(_overlap(shape, other) > manner.overlap for other in others):
         return False
     touches = [other for other in others if _overlap(shape, other) > 0]
-    if any(distance(shape.rgb, other.rgb) < 140 for other in touches):
+    if not manner.lined and any(distance(shape.rgb, other.rgb) < 140 for other in touches):
         return False
     name = (shape.kind, shape.colour)
     return sum((other.kind, other.colour) == name for other in others) <= 2
@@ -126,16 +128,20 @@ def sample_scene(rng: np.random.Generator, count: int, *, hard: bool = False) ->
     """A scene of `count` shapes that overlap a little at most; fewer only if there is no room.
 
     A `hard` one, for training, has what is most often told wrongly: smaller shapes that overlap,
-    lie level or have one colour, kinds that are easily taken for one another, thin lines, and
-    backgrounds that are not plain.
+    lie level or have one colour, kinds that are easily taken for one another, thin lines (of all
+    shapes, in some), and backgrounds that are not plain.
     """
-    background = sample_background(rng, shapes=count > 0, hard=hard)
-    manner = _sample_manner(rng, hard=hard)
+    lined = hard and bool(rng.random() < 0.25)
+    if lined and rng.random() < 0.6:
+        background = Background("plain", ((255, 255, 255),))
+    else:
+        background = sample_background(rng, shapes=count > 0, hard=hard)
+    manner = _sample_manner(rng, hard=hard, lined=lined)
     shapes: list[Shape] = []
     for _ in range(40 * count):
         if len(shapes) == count:
             break
-        leveled = hard and shapes and rng.random() < 0.3
+        leveled = hard and shapes and rng.random() < 0.4
         level = shapes[rng.integers(len(shapes))] if leveled else None
         shape = _sample_shape(background, count, manner, rng, level)
         if shape is None or not _goes_with(shape, shapes, manner):

@@ -167,7 +167,10 @@ class Trainer:
         partial.replace(self.plan.state)
 
     def export(self) -> None:
+        """Write the checkpoint, of the weights' moving average."""
+        self.optimiser.fetch(mean=True)
         export(self.model, self.codec.tokenizer, self.plan.out)
+        self.optimiser.fetch()
 
     def picture_step(self, batch: Batch) -> dict[str, float]:
         patches, latents = see(self.model, batch.images)

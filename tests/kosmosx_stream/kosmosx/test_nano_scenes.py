@@ -42,6 +42,8 @@ def test_hard_scenes_hold_thin_lines_and_more_shapes_that_lie_level():
         return sum(other.centre[0] - one.centre[0] < LEAN for one, other in pairs)
 
     hard = scenes(hard=True)
+    lined = [s for s in hard if all(x.finish == "hollow" for x in s.shapes)]
+    assert any(s.background.colours == ((255, 255, 255),) for s in lined)
     hollow = [shape for scene in hard for shape in scene.shapes if shape.finish == "hollow"]
     assert {shape.line < 0.02 for shape in hollow} == {True, False}
     assert level(hard) > 1.2 * level(scenes(hard=False))

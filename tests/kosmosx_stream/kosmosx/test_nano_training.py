@@ -1,4 +1,4 @@
-"""A taste of nano's training: its schedule, and a few steps."""
+"""A taste of nano's training: its schedule, a few steps, and the weights that it writes."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -6,13 +6,14 @@ from threading import Barrier
 
 import pytest
 import torch
+from torch import nn
 from transformers import Kosmos2ForConditionalGeneration
 
 from kosmosx_stream.kosmosx.nano.batches import Dialogues, Pictures
 from kosmosx_stream.kosmosx.nano.chat import Nano
 from kosmosx_stream.kosmosx.nano.export import make_config
 from kosmosx_stream.kosmosx.nano.model import AuxiliaryHeads
-from kosmosx_stream.kosmosx.nano.optim import Shared
+from kosmosx_stream.kosmosx.nano.optim import MEAN_STEPS, Optimiser, Shared
 from kosmosx_stream.kosmosx.nano.tokenizer import Codec, build_tokenizer
 from kosmosx_stream.kosmosx.nano.train import Plan, Trainer, advanced
 
@@ -65,3 +66,30 @@ def test_a_few_steps_of_training_reduce_the_loss(tmp_path: Path):
     trainer.save()
     trainer.export()
     assert Nano(tmp_path / "out").chat().ask("Hi") is not None
+
+
+def test_what_is_exported_follows_the_weights_slowly():
+    weight = nn.Parameter(torch.zeros(3, dtype=torch.bfloat16))
+    shared = Shared.of(3, 1)
+    optimiser = Optimiser([("bias", weight)], shared, 0, Barrier(1))
+    optimiser.publish()
+    for _ in range(2):
+        weight.grad = torch.ones_like(weight)
+        optimiser.step(0.0, 1.0)
+    first, second = -1.0, shared.masters[0].item()
+    mean = first / MEAN_STEPS
+    mean += (second - mean) / MEAN_STEPS
+    assert shared.mean.tolist() == pytest.approx([mean] * 3, rel=1e-3)
+    optimiser.fetch(mean=True)
+    assert weight.tolist() == pytest.approx([mean] * 3, rel=1e-2)
+    optimiser.fetch()
+    assert weight.tolist() == pytest.approx([second] * 3, rel=1e-2)
+
+
+def test_a_state_without_a_mean_begins_it_at_its_weights():
+    older = Shared.of(3, 1)
+    older.masters.fill_(0.5)
+    state = {name: value for name, value in older.state().items() if name != "mean"}
+    shared = Shared.of(3, 1)
+    shared.load(state)
+    assert shared.mean.tolist() == [0.5] * 3
