@@ -94,9 +94,8 @@ class VllmEngine:
         except EngineError:
             return False
         except TimeoutError:
-            return (
-                self._outputs.spoke_at > asked_at
-            )  # The probe waits its turn; others were served.
+            # The probe waits its turn; others were served.
+            return self._outputs.spoke_at > asked_at
         return True
 
     def cpu_s(self) -> float:
@@ -121,13 +120,12 @@ class VllmEngine:
 
     async def _answer(self, request: Generate, deliver: Deliver, *, resend: bool) -> None:
         answer = await self._ask(request, resend=resend)
-        whole = False
         try:
             await answer.take(deliver)
-            whole = True
-        finally:
-            if not whole and not self._llm.errored:
+        except BaseException:  # A cancellation, too: nobody wants the rest.
+            if not self._llm.errored:
                 await self._llm.abort(answer.request_id, internal=True)
+            raise
 
     async def _ask(self, request: Generate, *, resend: bool) -> "Answer":
         """Begin an answer.

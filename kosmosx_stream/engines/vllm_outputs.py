@@ -18,21 +18,18 @@ import time
 from typing import Any, Self
 
 from vllm.sampling_params import RequestOutputKind
-from vllm.v1.engine import EngineCoreOutput, EngineCoreRequest, FinishReason
+from vllm.v1.engine import EngineCoreOutput, EngineCoreRequest
+from vllm.v1.engine import FinishReason as Reason
 from vllm.v1.engine.output_processor import OutputProcessor, OutputProcessorOutput, RequestState
 from vllm.v1.engine.parallel_sampling import ParentRequest
 from vllm.v1.metrics.stats import IterationStats
 
-from kosmosx_stream.engines import port
-from kosmosx_stream.engines.port import Deliver, Delta, EngineError
+from kosmosx_stream.engines.port import Deliver, Delta, EngineError, FinishReason
 from kosmosx_stream.engines.vllm_process import ImagesForgotten, engine_error
 
 PIECES_PER_S = 8000
 """Of all answers together: about what one core can commit and send; beyond it they get larger."""
-_ENDS: dict[FinishReason, port.FinishReason] = {
-    FinishReason.STOP: "stop",
-    FinishReason.LENGTH: "length",
-}
+_ENDS: dict[Reason, FinishReason] = {Reason.STOP: "stop", Reason.LENGTH: "length"}
 
 
 class StepOutputs(OutputProcessor):
@@ -135,7 +132,7 @@ class Answer:
         self.cached_tokens = 0
         self._beat = beat
         self._token_ids: list[int] = []
-        self._end: port.FinishReason | None = None
+        self._end: FinishReason | None = None
         self._due = False
         self._room = False
         self._deliver: Deliver
@@ -154,7 +151,7 @@ class Answer:
         self._has_room()
         await self._taken
 
-    def go_on(self, token_ids: list[int], end: port.FinishReason | None, *, at_once: bool) -> None:
+    def go_on(self, token_ids: list[int], end: FinishReason | None, *, at_once: bool) -> None:
         """More tokens, and with a reason they are the last; in time, unless they are wanted now."""
         self._token_ids += token_ids
         self._end = end
@@ -222,7 +219,7 @@ class Beat:
 
 def _failure(state: RequestState, output: EngineCoreOutput) -> EngineError:
     """Why a request ended otherwise than by itself."""
-    if output.finish_reason == FinishReason.ERROR and state.is_prefilling:
+    if output.finish_reason == Reason.ERROR and state.is_prefilling:
         # The engine's process lacks an image that this process believed it to have.
         return ImagesForgotten("the engine ended the request before its first token")
     return EngineError(f"the engine ended the request: {output.finish_reason}")
