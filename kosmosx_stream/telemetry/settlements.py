@@ -36,5 +36,4 @@ def note_settlement(
             failed = (ended.error_code or "error") if ended.reason == "error" else ""
             lasted_s = max(0.0, ended.at - admitted_at)
             duration = meters.of(model).request_duration(failed)
-            duration.observe(lasted_s)
-            duration.lead(lasted_s, exemplar(trace.get_current_span()))
+            duration.observe_traced(lasted_s, exemplar(trace.get_current_span()))

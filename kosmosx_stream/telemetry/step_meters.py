@@ -73,6 +73,11 @@ class HistogramSeries:
             place = bisect_left(self._bounds, value)
             self._exemplars[place] = Exemplar(exemplar, value, time.time())
 
+    def observe_traced(self, value: float, exemplar: dict[str, str] | None) -> None:
+        """Take a value, and keep what leads to its trace."""
+        self.observe(value)
+        self.lead(value, exemplar)
+
     def buckets(self) -> Iterator[tuple[str, float] | tuple[str, float, Exemplar]]:
         """How many values were up to each bound."""
         exemplars: Mapping[int, Exemplar] = dict(self._exemplars)

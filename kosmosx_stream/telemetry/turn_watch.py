@@ -84,8 +84,7 @@ class TurnWatch:
         self.waiting = False
         self._first_at = now
         waited_s = max(0.0, time.time() - self._admitted_at)
-        self._model.time_to_first_token.observe(waited_s)
-        self._model.time_to_first_token.lead(waited_s, self._exemplar)
+        self._model.time_to_first_token.observe_traced(waited_s, self._exemplar)
         self._span.add_event(names.FIRST_PIECE)
 
     def _note_commit(self, now: float) -> None:
@@ -132,8 +131,7 @@ class TurnWatch:
         self._end_commits()
         if self._first_at is not None and self._tokens > 1:
             mean_s = (self._last_at - self._first_at) / (self._tokens - 1)
-            self._model.time_per_output_token.observe(mean_s)
-            self._model.time_per_output_token.lead(mean_s, self._exemplar)
+            self._model.time_per_output_token.observe_traced(mean_s, self._exemplar)
         if self._longest_gap_s:
             self._meters.inter_token_gap.lead(self._longest_gap_s, self._exemplar)
         if self._recording and entries and isinstance(entries[-1], Ended):

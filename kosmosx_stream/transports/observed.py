@@ -67,9 +67,7 @@ class Observed:
         self, scope: Scope, method: str, status: int, took_s: float, span: Span | None = None
     ) -> None:
         series = self._meters.http_duration(method, _route(scope), str(status))
-        series.observe(took_s)
-        if span is not None:
-            series.lead(took_s, exemplar(span))
+        series.observe_traced(took_s, None if span is None else exemplar(span))
 
 
 def _route(scope: Scope) -> str:
