@@ -117,9 +117,13 @@ def numbers(counting: Sequence[Shape]) -> Note:
     return lambda shape: f"#{counting.index(shape) + 1}" if shape in counting else ""
 
 
+def _across(shape: Shape) -> float:
+    return shape.centre[0] + shape.lean
+
+
 ORDERS: dict[Order, tuple[str, Callable[[Shape], float]]] = {
-    "across": ("I see", lambda shape: shape.centre[0] + shape.lean),
-    "left to right": ("I see from left to right", lambda shape: shape.centre[0] + shape.lean),
+    "across": ("I see", _across),
+    "left to right": ("I see from left to right", _across),
     "down": ("I see from top to bottom", lambda shape: shape.centre[1] + shape.lean),
     "by size": ("I see from biggest to smallest", lambda shape: shape.lean - shape.area**0.5),
 }

@@ -61,8 +61,8 @@ def _vertical(side: str) -> bool:
     return side in ("above", "below")
 
 
-def _order(side: str) -> Order:
-    return "down" if _vertical(side) else "across"
+def _order(side: str, across: Order = "across") -> Order:
+    return "down" if _vertical(side) else across
 
 
 def _beyond(shape: Shape, anchor: Shape, side: str) -> float:
@@ -89,7 +89,7 @@ def beside(at: Moment) -> Asked | None:
     side = pick(tuple(SIDES), rng)
     question = pick(ASKING["beside"], rng)
     said = pick(SIDES[side], rng)
-    order: Order = "down" if _vertical(side) else "left to right"
+    order = _order(side, "left to right")
     if rng.random() < 0.06:
         target = some_target(scene, rng, absent=1.0)
         if target.kind and not target.picks(scene):
