@@ -117,9 +117,9 @@ class Settings(BaseSettings):
     """Where the cheaper model's servers are, if they are remote."""
     max_model_len: int | None = Field(default=None, ge=16)
     """Context window in tokens; by default the model's own, at most 20,000."""
-    stream_interval_s: float = Field(default=0.01, ge=0, le=1)
-    """vLLM's tokens of an answer go out together, not more often than this, but for the first and
-    the last. Longer intervals cost less CPU."""
+    stream_interval_s: float = Field(default=0.05, ge=0, le=1)
+    """While many are answered, vLLM's tokens of an answer gather so long and go out together. With
+    a few answers each token goes out by itself. Longer intervals cost less CPU."""
     max_output_tokens: int = Field(default=1024, ge=1)
     """Longest answer in tokens where the request names no limit."""
 

@@ -6,8 +6,8 @@ does. Deltas are only asked for by this server; whatever else is asked of this v
 way. It leans on the insides of `OutputProcessor` (vLLM 0.32).
 
 Answers are delivered at a pace: what a fast model says between two beats is one delta, for a piece
-costs the rest of the server as much with one token as with ten. The first words and the last are
-delivered at once.
+costs the rest of the server as much with one token as with ten. The more are answered, the slower
+the beat. The first words and the last are delivered at once.
 
 Importing this imports vLLM, as `vllm_process` does.
 """
@@ -27,8 +27,10 @@ from vllm.v1.metrics.stats import IterationStats
 from kosmosx_stream.engines.port import Deliver, Delta, EngineError, FinishReason
 from kosmosx_stream.engines.vllm_process import ImagesForgotten, engine_error
 
-PIECES_PER_S = 8000
-"""Of all answers together: about what one core can commit and send; beyond it they get larger."""
+PIECES_PER_S = 2000
+"""Of all answers together: a fifth of a core. Beyond it pieces get larger, up to the interval's."""
+MOST_PIECES_PER_S = 8000
+"""About what one core can commit and send; beyond it they get larger still."""
 _ENDS: dict[Reason, FinishReason] = {Reason.STOP: "stop", Reason.LENGTH: "length"}
 
 
@@ -36,7 +38,7 @@ class StepOutputs(OutputProcessor):
     """Tells each `Answer` how it goes on. Where deltas are asked for, vLLM's queue holds one."""
 
     def __init__(self, *args: Any, interval_s: float, **options: Any) -> None:
-        """`interval_s`: from one beat to the next, at least."""
+        """`interval_s`: from one beat to the next while a core can keep it."""
         super().__init__(*args, **options)
         self._beat = Beat(interval_s)
         self.spoke_at = 0.0
@@ -209,10 +211,13 @@ class Beat:
             asyncio.get_running_loop().call_at(self._next_at, self._strike)
         self._due.append(answer)
 
+    def pause_s(self, answers: int) -> float:
+        """From a beat with so many answers to the next one."""
+        return max(min(self._interval_s, answers / PIECES_PER_S), answers / MOST_PIECES_PER_S)
+
     def _strike(self) -> None:
         due, self._due = self._due, []
-        pause_s = max(self._interval_s, len(due) / PIECES_PER_S)
-        self._next_at = asyncio.get_running_loop().time() + pause_s
+        self._next_at = asyncio.get_running_loop().time() + self.pause_s(len(due))
         for answer in due:
             answer.hand_on()
 

@@ -75,12 +75,22 @@ async def test_what_is_said_between_two_beats_is_one_delta(
 ) -> None:
     from kosmosx_stream.engines import vllm_outputs
 
+    monkeypatch.setattr(vllm_outputs, "PIECES_PER_S", 1 / 3600)
     monkeypatch.setattr(engine._llm.output_processor, "_beat", vllm_outputs.Beat(3600))
     deltas = await answer(engine, ask(5, max_tokens=200))
     assert len(ids_of(deltas)) == 200
     # The first words, a first beat, and the rest with the end.
     assert len(deltas) <= 3
     assert deltas[-1].finish_reason == "length"
+
+
+@pytest.mark.parametrize(
+    ("answers", "pause_s"), [(1, 0.0005), (16, 0.008), (100, 0.05), (400, 0.05), (800, 0.1)]
+)
+def test_the_more_are_answered_the_slower_is_the_beat(answers: int, pause_s: float) -> None:
+    from kosmosx_stream.engines.vllm_outputs import Beat
+
+    assert Beat(0.05).pause_s(answers) == pytest.approx(pause_s)
 
 
 def running() -> float:
