@@ -7,20 +7,6 @@ from playwright.async_api import Locator, Page, WebSocket, expect
 
 ANSWER_TIMEOUT_MS = 60_000
 
-# What an answer looks like while it streams: its length and its boxes, at each change.
-WATCH = """() => {
-  window.watched = [];
-  new MutationObserver(() => {
-    const answer = [...document.querySelectorAll(".answer")].at(-1);
-    const busy = document.querySelector("#log").ariaBusy ?? document.querySelector("#log").getAttribute("aria-busy");
-    window.watched.push({
-      text: answer?.textContent.length ?? 0,
-      boxes: document.querySelectorAll("#frame .box").length,
-      busy: busy === "true",
-    });
-  }).observe(document.querySelector("main"), { subtree: true, childList: true, characterData: true });
-}"""  # noqa: E501
-
 
 class Demo:
     """A page object. `problems` gathers console errors, violations of the CSP and exceptions."""

@@ -338,6 +338,7 @@ async def test_lost_session_does_not_lose_the_answer(demo: Demo, script: Script)
     identity = script.begin()
     script.say("Hel")
     await expect(demo.turn(0)).to_have_attribute("data-status", "streaming")
+    await expect(demo.page.locator("#log")).to_have_attribute("aria-busy", "true")
     await script.sockets[-1].close(code=1012, reason="restart")
     async with asyncio.timeout(ANSWER_TIMEOUT_MS / 1000):
         while len(script.sockets) < 2:
