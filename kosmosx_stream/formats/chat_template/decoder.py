@@ -1,15 +1,131 @@
 """Ids of one answer to text, as they come."""
 
-from collections.abc import Sequence
+import codecs
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from tokenizers import Tokenizer
+from tokenizers import AddedToken, Tokenizer
 
-from kosmosx_stream.formats.chat_format import Released
+from kosmosx_stream.formats.chat_format import AnswerDecoder, Released
 
 _INCOMPLETE = "\N{REPLACEMENT CHARACTER}"
 
+# GPT-2 writes a byte as a letter: one that can be seen as itself, the others from U+0100 on
+# (`bytes_to_unicode` of openai/gpt-2, src/encoder.py).
+_SEEN = (*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100))
+_UNSEEN = (byte for byte in range(0x100) if byte not in _SEEN)
+_BYTES = {chr(byte): byte for byte in _SEEN}
+_BYTES |= {chr(letter): byte for letter, byte in enumerate(_UNSEEN, start=0x100)}
 
-class TextDecoder:
+
+def _replace_each(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeDecodeError)
+    return _INCOMPLETE * (error.end - error.start), error.end
+
+
+_EACH_BYTE = "kosmosx_stream.replace_each"
+"""Broken bytes become U+FFFD one by one, as tokenizers' `ByteFallback` has it. Python's `replace`,
+as its `ByteLevel`, has one U+FFFD for all that would have begun a character."""
+codecs.register_error(_EACH_BYTE, _replace_each)
+
+
+def decoders_of(tokenizer: Tokenizer) -> Callable[[], AnswerDecoder]:
+    """What makes a decoder for each answer of the tokenizer's model.
+
+    The tokens of most models are bytes, whatever stands beside them (tokenizers,
+    src/decoders/mod.rs): those are looked up. Others are decoded among their neighbours.
+    """
+    match json.loads(tokenizer.to_str())["decoder"]:
+        case {"type": "ByteLevel"}:
+            said = TokenBytes(tokenizer, _of_byte_level)
+            return lambda: BytesDecoder(said, "replace")
+        case {
+            "type": "Sequence",
+            "decoders": [
+                {"type": "Replace", "pattern": {"String": blank}, "content": content},
+                {"type": "ByteFallback"},
+                {"type": "Fuse"},
+                *rest,
+            ],
+        } if (begins := _stripped(rest)) is not None:
+            said = TokenBytes(tokenizer, lambda token: _of_fallback(token.replace(blank, content)))
+            return lambda: BytesDecoder(said, _EACH_BYTE, begins)
+        case _:
+            return lambda: WindowDecoder(tokenizer)
+
+
+def _stripped(decoders: Sequence[Any]) -> str | None:
+    """What the text loses if it begins with it; None if these decoders do anything else."""
+    match decoders:
+        case []:
+            return ""
+        case [{"type": "Strip", "content": str(begins), "start": 1, "stop": 0}]:
+            return begins
+        case _:
+            return None
+
+
+def _of_byte_level(token: str) -> bytes:
+    try:
+        return bytes(map(_BYTES.__getitem__, token))
+    except KeyError:
+        return token.encode()  # It was added as it is, without regard to bytes.
+
+
+def _of_fallback(token: str) -> bytes:
+    if len(token) == len("<0x0A>") and token.startswith("<0x") and token.endswith(">"):
+        try:
+            return bytes.fromhex(token[3:5])
+        except ValueError:
+            pass
+    return token.encode()
+
+
+class TokenBytes(dict[int, bytes]):
+    """What each id says, in UTF-8 put together; kept from the first time that it is said."""
+
+    def __init__(self, tokenizer: Tokenizer, bytes_of: Callable[[str], bytes]) -> None:
+        super().__init__()
+        added: dict[int, AddedToken] = tokenizer.get_added_tokens_decoder()
+        self._specials = {token.content for token in added.values() if token.special}
+        self._token = tokenizer.id_to_token
+        self._bytes_of = bytes_of
+
+    def __missing__(self, token_id: int) -> bytes:
+        # An id without a token is a row that pads the embedding matrix.
+        token = self._token(token_id) or ""
+        return self.setdefault(token_id, self._bytes_of("" if token in self._specials else token))
+
+
+class BytesDecoder:
+    """Decodes an answer whose tokens are bytes, together UTF-8.
+
+    A character whose bytes are not all there is held back; broken bytes become U+FFFD. To
+    `ByteFallback` a broken byte breaks the whole characters, too, that are written as bytes next to
+    it. Here they stay, for those before it are shown by then.
+    """
+
+    def __init__(self, said: TokenBytes, errors: str, begins: str = "") -> None:
+        """`errors`: of the codec. `begins`: what the text loses if it begins with it."""
+        self._said = said
+        self._utf8 = codecs.getincrementaldecoder("utf-8")(errors)
+        self._begins = begins
+
+    def feed(self, token_ids: Sequence[int]) -> Released:
+        return Released(self._text(b"".join(map(self._said.__getitem__, token_ids))))
+
+    def finish(self) -> Released:
+        return Released(self._text(b"", final=True))
+
+    def _text(self, data: bytes, *, final: bool = False) -> str:
+        text = self._utf8.decode(data, final)
+        if self._begins and text:
+            text, self._begins = text.removeprefix(self._begins), ""
+        return text
+
+
+class WindowDecoder:
     """Decodes an answer in a window that moves along.
 
     How a token is written can depend on its neighbours, so a few are decoded together, with and

@@ -28,8 +28,9 @@ from conversation.items import (
     image_ids,
     is_answer,
 )
+from kosmosx_stream.formats.chat_format import AnswerDecoder
 from kosmosx_stream.formats.chat_template.blocks import Block, Render, Role, take_apart
-from kosmosx_stream.formats.chat_template.decoder import TextDecoder
+from kosmosx_stream.formats.chat_template.decoder import decoders_of
 from kosmosx_stream.formats.chat_template.pictures import Pictures, take_apart_pictures
 from kosmosx_stream.formats.chat_template.pieces import Piece, Pieces
 from kosmosx_stream.formats.item_text import item_text
@@ -55,7 +56,7 @@ class TemplateFormat:
             UnsupportedTemplateError: the template cannot be used turn by turn.
         """
         self.tokens = name_of(tokenizer)
-        self._tokenizer = tokenizer
+        self._decoder = decoders_of(tokenizer)
         self._pieces = Pieces(tokenizer)
         self._ends = frozenset(ends)
         self._blocks = take_apart(render, self._pieces.split)
@@ -122,8 +123,8 @@ class TemplateFormat:
             return self._closing[self._closing.index(last) + 1 :]
         return self._closing
 
-    def decoder(self) -> TextDecoder:
-        return TextDecoder(self._tokenizer)
+    def decoder(self) -> AnswerDecoder:
+        return self._decoder()
 
     def _block(self, role: Role, images: int) -> Block:
         block = self._blocks.of(role)
