@@ -15,6 +15,7 @@ a tokenizer that has no control tokens, so that a user who types `</s>` gets its
 
 import codecs
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -32,12 +33,15 @@ from conversation.items import (
 from kosmosx_stream.formats.chat_format import Released
 from kosmosx_stream.formats.item_text import item_text
 from kosmosx_stream.formats.plain_text import PlainText, name_of, plain_text_tokenizer
+from kosmosx_stream.formats.token_bytes import of_byte_fallback
 from kosmosx_stream.kosmosx.grounding import SIDE, GroundingParser, Piece, Tag
 
 _UNKNOWN = "<unk>"
 _MASK = "<mask>"
 _BLANK = "▁"  # SentencePiece writes a blank as U+2581
 _UNSEEN = (Tag.BOS, Tag.PAD, Tag.EOS)
+# `skip_special_tokens=True` in Transformers' examples drops these before the tags are read.
+_DROPPED = (*(tag.value for tag in _UNSEEN), _UNKNOWN, _MASK)
 _MARKS = (Tag.PHRASE, Tag.PHRASE_END, Tag.OBJECT, Tag.OBJECT_END, Tag.DELIMITER)
 
 
@@ -57,26 +61,24 @@ class Vocabulary:
 
         self.tags = {tag: id_of(tag.value) for tag in Tag}
         self.cells = {id_of(f"<patch_index_{cell:04d}>"): cell for cell in range(SIDE * SIDE)}
-        # `skip_special_tokens=True` in Transformers' examples drops these before the tags are read.
-        extra = (tokenizer.token_to_id(_UNKNOWN), tokenizer.token_to_id(_MASK))
-        self.dropped = {self.tags[tag] for tag in _UNSEEN} | {
-            each for each in extra if each is not None
-        }
         added = tokenizer.get_added_tokens_decoder()
         self.controls = frozenset(
             {*self.tags.values(), *self.cells, *added} - {tokenizer.token_to_id(_UNKNOWN)}
         )
         self.meaning: Mapping[int, Tag | int] = {
             **self.cells,
-            **{number: tag for tag, number in self.tags.items()},
+            **{number: tag for tag, number in self.tags.items() if tag not in _UNSEEN},
         }
         pieces = tokenizer.get_vocab(with_added_tokens=False)
-        self.bytes = {
-            number: bytes((byte,))
-            for byte in range(256)
-            if (number := pieces.get(f"<0x{byte:02X}>")) is not None
-        }
-        self.text = {number: piece.replace(_BLANK, " ") for piece, number in pieces.items()}
+        self.said: Mapping[int, bytes] = defaultdict(
+            bytes,  # An id beyond the vocabulary is a row that pads the embedding matrix: no text.
+            {
+                number: of_byte_fallback(piece.replace(_BLANK, " "))
+                for piece, number in pieces.items()
+                if piece not in _DROPPED
+            },
+        )
+        """What ids without a meaning of their own say."""
 
 
 class Kosmos2Decoder:
@@ -100,17 +102,13 @@ class Kosmos2Decoder:
         return Released(last.text + end.text, last.grounding + end.grounding)
 
     def _pieces(self, token_ids: Iterable[int]) -> Iterator[Piece]:
-        vocabulary = self._vocabulary
-        for token_id in token_ids:
-            if token_id in vocabulary.dropped:
-                continue
-            if token_id in vocabulary.bytes:
-                yield self._utf8.decode(vocabulary.bytes[token_id])
-                continue
-            yield self._utf8.decode(b"", final=True)
-            meaning = vocabulary.meaning.get(token_id)
-            # An id beyond the vocabulary is a row that pads the embedding matrix: no text.
-            yield vocabulary.text.get(token_id, "") if meaning is None else meaning
+        meaning, said = self._vocabulary.meaning, self._vocabulary.said
+        for means, run in groupby(token_ids, meaning.__contains__):
+            if means:
+                yield self._utf8.decode(b"", final=True)
+                yield from map(meaning.__getitem__, run)
+            else:
+                yield self._utf8.decode(b"".join(map(said.__getitem__, run)))
 
 
 class Kosmos2Format:

@@ -5,18 +5,12 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tokenizers import AddedToken, Tokenizer
+from tokenizers import Tokenizer
 
 from kosmosx_stream.formats.chat_format import AnswerDecoder, Released
+from kosmosx_stream.formats.token_bytes import TokenBytes, of_byte_fallback, of_byte_level
 
 _INCOMPLETE = "\N{REPLACEMENT CHARACTER}"
-
-# GPT-2 writes a byte as a letter: one that can be seen as itself, the others from U+0100 on
-# (`bytes_to_unicode` of openai/gpt-2, src/encoder.py).
-_SEEN = (*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100))
-_UNSEEN = (byte for byte in range(0x100) if byte not in _SEEN)
-_BYTES = {chr(byte): byte for byte in _SEEN}
-_BYTES |= {chr(letter): byte for letter, byte in enumerate(_UNSEEN, start=0x100)}
 
 
 def _replace_each(error: UnicodeError) -> tuple[str, int]:
@@ -38,7 +32,7 @@ def decoders_of(tokenizer: Tokenizer) -> Callable[[], AnswerDecoder]:
     """
     match json.loads(tokenizer.to_str())["decoder"]:
         case {"type": "ByteLevel"}:
-            said = TokenBytes(tokenizer, _of_byte_level)
+            said = TokenBytes(tokenizer, of_byte_level)
             return lambda: BytesDecoder(said, "replace")
         case {
             "type": "Sequence",
@@ -49,7 +43,9 @@ def decoders_of(tokenizer: Tokenizer) -> Callable[[], AnswerDecoder]:
                 *rest,
             ],
         } if (begins := _stripped(rest)) is not None:
-            said = TokenBytes(tokenizer, lambda token: _of_fallback(token.replace(blank, content)))
+            said = TokenBytes(
+                tokenizer, lambda token: of_byte_fallback(token.replace(blank, content))
+            )
             return lambda: BytesDecoder(said, _EACH_BYTE, begins)
         case _:
             return lambda: WindowDecoder(tokenizer)
@@ -64,38 +60,6 @@ def _stripped(decoders: Sequence[Any]) -> str | None:
             return begins
         case _:
             return None
-
-
-def _of_byte_level(token: str) -> bytes:
-    try:
-        return bytes(map(_BYTES.__getitem__, token))
-    except KeyError:
-        return token.encode()  # It was added as it is, without regard to bytes.
-
-
-def _of_fallback(token: str) -> bytes:
-    if len(token) == len("<0x0A>") and token.startswith("<0x") and token.endswith(">"):
-        try:
-            return bytes.fromhex(token[3:5])
-        except ValueError:
-            pass
-    return token.encode()
-
-
-class TokenBytes(dict[int, bytes]):
-    """What each id says, in UTF-8 put together; kept from the first time that it is said."""
-
-    def __init__(self, tokenizer: Tokenizer, bytes_of: Callable[[str], bytes]) -> None:
-        super().__init__()
-        added: dict[int, AddedToken] = tokenizer.get_added_tokens_decoder()
-        self._specials = {token.content for token in added.values() if token.special}
-        self._token = tokenizer.id_to_token
-        self._bytes_of = bytes_of
-
-    def __missing__(self, token_id: int) -> bytes:
-        # An id without a token is a row that pads the embedding matrix.
-        token = self._token(token_id) or ""
-        return self.setdefault(token_id, self._bytes_of("" if token in self._specials else token))
 
 
 class BytesDecoder:
