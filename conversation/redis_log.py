@@ -6,11 +6,12 @@ until its response was released: unsettled work must not vanish.
 """
 
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
 import msgspec
 from redis.asyncio import Redis
 
+from conversation.gathering import Gathering
 from conversation.ports import (
     Barred,
     Claim,
@@ -60,16 +61,17 @@ class RedisEventLog:
         self._patience_s = patience_s
         self._witness = Witness(redis, patience_s=patience_s)
         # Never repeated: the second attempt would meet the first one's lease.
-        self._acquire = Script(redis, "acquire")
+        self._begin = _together(Script(redis, "acquire"))
         # Never repeated either: the reservation would meet itself.
         self._reserve = Script(redis, "reserve")
         self._unreserve = Script(redis, "unreserve", flags="allow-oom", patience_s=patience_s)
         self._seize = Script(redis, "seize", flags="allow-oom", patience_s=patience_s)
         # What was admitted is finished, even if the store is full: acquire is where it is refused.
-        self._take_over = Script(redis, "acquire", flags="allow-oom")
+        self._go_on = _together(Script(redis, "acquire", flags="allow-oom"))
         self._append = Script(redis, "append", flags="allow-oom", patience_s=patience_s)
         self._renew = Script(redis, "renew", flags="allow-oom", patience_s=patience_s)
-        self._release = Script(redis, "release", flags="allow-oom", patience_s=patience_s)
+        release = Script(redis, "release", flags="allow-oom", patience_s=patience_s)
+        self._release = _together(release)
         self._session = Script(redis, "session", flags="allow-oom", patience_s=patience_s)
         self._expired = Script(redis, "expired", flags="no-writes", patience_s=patience_s)
 
@@ -83,10 +85,10 @@ class RedisEventLog:
     ) -> Lease | None:
         """Take the lease, and the conversation that is claimed. See EventLog."""
         place = (claim.account_id, claim.conversation_id, claim.revision) if claim else ("",) * 3
-        own = held.epoch if held else ""
+        own = held.epoch if held else 0
         session = session_id, self._retention_ms
-        script = self._acquire if session_id else self._take_over
-        match await script(response_id, milliseconds(ttl_s), *place, own, *session):
+        acquire = self._begin if session_id else self._go_on
+        match await acquire((response_id, milliseconds(ttl_s), *place, own, *session)):
             case [epoch, losses]:
                 return Lease(response_id, epoch, losses)
             case 0:
@@ -145,7 +147,7 @@ class RedisEventLog:
     ) -> None:
         """Give the lease up; the log's retention begins, or `keep_s`."""
         keep_ms = self._retention_ms if keep_s is None else milliseconds(keep_s)
-        await self._release(lease.response_id, lease.epoch, keep_ms, session_id)
+        await self._release((lease.response_id, lease.epoch, keep_ms, session_id))
 
     async def expired(self, limit: int) -> Lapsed:
         """Responses whose lease lapsed, the longest lapsed first."""
@@ -170,6 +172,16 @@ class RedisEventLog:
         """Remove a finished response's log."""
         log = key("log", response_id)
         await patiently(lambda: self._redis.delete(log), self._patience_s)
+
+
+def _together(script: Script) -> Gathering[tuple[str | int, ...], Any]:
+    """The script for one lease; leases that are asked for at the same time share a call of it."""
+
+    async def call(leases: Sequence[tuple[str | int, ...]]) -> list[Any]:
+        answers: list[Any] = await script(msgspec.msgpack.encode(leases))
+        return answers
+
+    return Gathering(call)
 
 
 def _pack(writes: Sequence[Write]) -> tuple[bytes, bytes]:

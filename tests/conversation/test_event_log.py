@@ -1,5 +1,7 @@
 """Every event log keeps a response's entries in order, once, from its one owner."""
 
+import asyncio
+
 import pytest
 
 from conversation.items import Turn
@@ -29,6 +31,18 @@ async def test_a_lapsed_lease_is_taken_over_with_a_new_epoch(log: EventLog) -> N
     first = await acquired(log, ttl_s=LAPSED_S)
     second = await acquired(log)
     assert (first.epoch, second.epoch) == (1, 2)
+
+
+async def test_leases_that_are_taken_at_once_are_each_judged_alone(log: EventLog) -> None:
+    first, again, other = await asyncio.gather(
+        *(log.acquire(name, TTL_S) for name in ("resp_1", "resp_1", "resp_2"))
+    )
+    assert (first, again, other) == (Lease("resp_1", 1), None, Lease("resp_2", 1))
+    assert first is not None
+    stale = Lease("resp_2", 7)
+    await asyncio.gather(log.release(first), log.release(stale))
+    assert await log.acquire("resp_1", TTL_S) == Lease("resp_1", 3)
+    assert await log.acquire("resp_2", TTL_S) is None
 
 
 async def test_renewal_prolongs_only_what_is_ours(log: EventLog) -> None:
