@@ -74,6 +74,13 @@ class Recorded(IntEnum):
     """Written, but after the session was closed: the server closed too early and should log it."""
 
 
+class Closing(msgspec.Struct, frozen=True):
+    """When a session is closed, in Unix seconds, and why."""
+
+    at: float
+    reason: str
+
+
 class Ledger(Protocol):
     """Sessions, turns and receipts. Any call may raise StoreUnavailable."""
 
@@ -124,12 +131,15 @@ class Ledger(Protocol):
         """
         ...
 
-    async def record_turn(self, usage: TurnUsage, rows: tuple[LedgerRow, ...]) -> Recorded:
+    async def record_turn(
+        self, usage: TurnUsage, rows: tuple[LedgerRow, ...], closing: Closing | None = None
+    ) -> Recorded:
         """Write the turn and its ledger rows, both or nothing, once per response id.
 
         In the same transaction it gives back what the turn had set aside of its budget. The first
         call wins; the rows are those of `ledger_rows(usage, …)`, none for a free turn.
         If there are rows, and rows of another hour in the current segment, that is cut first.
+        `closing`: close the session after this turn, as `close_session` does.
 
         Raises:
             NotFound: no such session in the usage's account.

@@ -13,8 +13,7 @@ from kosmosx_stream.protocol import errors
 from kosmosx_stream.turns.lost_turn import read_lost_turn
 from kosmosx_stream.turns.models import Models
 from kosmosx_stream.turns.response_log import ResponseLog
-from kosmosx_stream.turns.session import Publish, Session, displaced
-from metering.ledger import Ledger
+from kosmosx_stream.turns.session import FINISHED, Publish, Session, displaced
 
 Owe = Callable[[Started, int], Awaitable[None]]
 """Takes the tokens that a turn said from what its key may have."""
@@ -27,14 +26,12 @@ class Ending:
         self,
         *,
         log: EventLog,
-        ledger: Ledger,
         responses: ResponseLog,
         models: Models,
         owe: Owe,
         lease_ttl_s: float,
     ) -> None:
         self._log = log
-        self._ledger = ledger
         self._responses = responses
         self._models = models
         self._owe = owe
@@ -149,13 +146,10 @@ class Ending:
             raise errors.Unavailable("The model is being loaded.", code="server_unavailable")
 
     async def _settle(self, lease: Lease, entries: Sequence[Entry]) -> None:
-        recorded = await self._responses.record(entries)
         started = entries[0]
         assert isinstance(started, Started)
-        if started.single_turn:
-            await self._ledger.close_session(
-                started.account_id, started.session_id, time.time(), "finished"
-            )
+        closing = FINISHED if started.single_turn else None
+        recorded = await self._responses.record(entries, closing=closing)
         await self._responses.release(lease, started)
         if recorded:
             await self._owe(started, output_tokens(entries))

@@ -72,7 +72,6 @@ class Hub:
         self.models = Models()
         self.ending = Ending(
             log=log,
-            ledger=ledger,
             responses=responses,
             models=self.models,
             owe=owe,

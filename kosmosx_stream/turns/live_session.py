@@ -22,7 +22,10 @@ class LiveSession:
         self.machine = Session()
         self.connections = 0
         self.unstored = UnstoredTurns()
-        self.closed: asyncio.Future[SessionRecord] = asyncio.get_running_loop().create_future()
+        self.closed: asyncio.Future[SessionRecord | None] = (
+            asyncio.get_running_loop().create_future()
+        )
+        """Its closed books; None if they were closed with its last turn."""
 
     @property
     def in_use(self) -> bool:

@@ -23,7 +23,16 @@ from kosmosx_stream.turns.live_response import LiveResponse
 from kosmosx_stream.turns.live_session import LiveSession
 from kosmosx_stream.turns.models import Models
 from kosmosx_stream.turns.response_log import ResponseLog
-from kosmosx_stream.turns.session import Abort, Close, Effect, Generate, Publish, Remember, Settle
+from kosmosx_stream.turns.session import (
+    FINISHED,
+    Abort,
+    Close,
+    Effect,
+    Generate,
+    Publish,
+    Remember,
+    Settle,
+)
 from kosmosx_stream.turns.sessions import Sessions
 from kosmosx_stream.turns.unread import Unread
 from metering.ledger import Ledger
@@ -210,13 +219,17 @@ class LiveTurns:
         """After the last entry: the ledger, the lease, the readers, and then the rate limit."""
         if not await live.ended:
             return
-        settled = await self._record(live)
-        self.carry_out(session, session.machine.settled(live.started.response_id))
-        if session.single_turn and settled:
-            self.sessions.end(session, "finished")
+        response_id = live.started.response_id
+        finishes = session.single_turn and session.machine.finish(response_id)
+        settled = await self._record(live, closing=FINISHED if finishes else None)
+        self.carry_out(session, session.machine.settled(response_id))
+        if finishes:
+            self.sessions.finish(session)  # If it was not settled, whoever settles it closes it.
+        elif session.single_turn and settled:
+            self.sessions.end(session, FINISHED)
             await asyncio.wait([session.closed])
         elif session.single_turn:
-            self.sessions.forget(session.id)  # Whoever settles the turn closes it.
+            self.sessions.forget(session.id)
         self.forget(live)
         if session.adopted and session.machine.idle:
             # Its own instance closes it, or whoever finds it idle.
@@ -229,11 +242,11 @@ class LiveTurns:
         if settled:
             await self._owe(live.started, live.output_tokens)
 
-    async def _record(self, live: LiveResponse) -> bool:
+    async def _record(self, live: LiveResponse, closing: str | None) -> bool:
         try:
             async with asyncio.timeout(self._settle_timeout_s):
                 with live.watch.settling():
-                    await self._responses.record(live.entries)
+                    await self._responses.record(live.entries, closing=closing)
         except Exception:
             # The lease stays: when it lapses, a sweeper settles the response from its log.
             logger.exception("could not settle %s", live.started.response_id)

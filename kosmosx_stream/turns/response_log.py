@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import AsyncGenerator, Iterable, Sequence
 
 from conversation.entries import Ended, Entry, Price, Started, UnknownEntryVersion, unpack
@@ -22,7 +23,7 @@ from kosmosx_stream.protocol.responses import ResponseObject
 from kosmosx_stream.settlement import thaw, turn_usage
 from kosmosx_stream.telemetry.meters import Meters
 from kosmosx_stream.telemetry.settlements import note_settlement
-from metering.ledger import Ledger, Recorded
+from metering.ledger import Closing, Ledger, Recorded
 from metering.usage import ledger_rows, live_cost_micro_usd
 
 logger = logging.getLogger(__name__)
@@ -235,15 +236,20 @@ class ResponseLog:
         with contextlib.suppress(LogUnavailable):
             await self._attendance.note([response_id], self._grace_s)
 
-    async def record(self, entries: Iterable[Entry]) -> bool:
-        """Write what a response used into the ledger. False for a second time: nothing changes."""
+    async def record(self, entries: Iterable[Entry], *, closing: str | None = None) -> bool:
+        """Write what a response used into the ledger. False for a second time: nothing changes.
+
+        `closing`: why its session is closed with it, if it is.
+        """
         entries = list(entries)
         usage = turn_usage(entries)
         started = entries[0]
         assert isinstance(started, Started)
         rows = ledger_rows(usage, thaw(started.price))
         try:
-            recorded = await self._ledger.record_turn(usage, rows)
+            recorded = await self._ledger.record_turn(
+                usage, rows, None if closing is None else Closing(time.time(), closing)
+            )
         except BaseException:  # A deadline, too.
             self._meters.settlements["failed"].inc(1)
             raise

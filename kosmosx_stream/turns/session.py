@@ -18,6 +18,9 @@ from kosmosx_stream.formats.chat_format import AnswerDecoder, Released
 from kosmosx_stream.formats.stop_strings import StopStrings
 from kosmosx_stream.limits.allowance import shortened, within_allowance
 
+FINISHED = "finished"
+"""Why a session closes that was opened for one turn."""
+
 
 class Publish(msgspec.Struct, frozen=True, gc=False):
     """Append the entry to the response's log; with the last one goes the turn to remember."""
@@ -256,6 +259,13 @@ class Session:
         """The turn's usage is in the ledger."""
         self._turns.pop(response_id, None)
         return self._closed_if_done()
+
+    def finish(self, response_id: str) -> bool:
+        """Be closed from here on if this is the only turn: it is closed in the books with that."""
+        if not self.open or [*self._turns] != [response_id]:
+            return False
+        self._state = "closed"
+        return True
 
     def close(self, reason: str, now: float) -> list[Effect]:
         """Take no more turns, stop the live ones, and close when all are settled."""

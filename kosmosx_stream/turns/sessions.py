@@ -12,7 +12,7 @@ from kosmosx_stream.protocol.errors import Conflict, NotFound, Unavailable
 from kosmosx_stream.turns.elsewhere import Elsewhere
 from kosmosx_stream.turns.grace import GracePeriods
 from kosmosx_stream.turns.live_session import LiveSession
-from kosmosx_stream.turns.session import Effect
+from kosmosx_stream.turns.session import FINISHED, Effect
 from metering import errors as books
 from metering.authenticator import Principal
 from metering.ledger import Ledger, SessionRecord
@@ -129,7 +129,8 @@ class Sessions:
         if session is not None:
             self.end(session, "client")
             with contextlib.suppress(InUseElsewhere):
-                return await asyncio.shield(session.closed)
+                if (closed := await asyncio.shield(session.closed)) is not None:
+                    return closed
         return await self._ledger.close_session(
             principal.account_id, session_id, time.time(), "client"
         )
@@ -203,10 +204,15 @@ class Sessions:
         self.forget(session.id)
 
     async def _receipt(self, session: LiveSession, reason: str) -> SessionRecord:
-        if reason != "finished" and await self._elsewhere.goes_on(session.id):
+        if reason != FINISHED and await self._elsewhere.goes_on(session.id):
             raise InUseElsewhere
         account_id = session.principal.account_id
         return await self._ledger.close_session(account_id, session.id, time.time(), reason)
+
+    def finish(self, session: LiveSession) -> None:
+        """It is over with the turn that it was opened for; the books know the rest."""
+        session.closed.set_result(None)
+        self.forget(session.id)
 
     def forget(self, session_id: str) -> None:
         """It is not this instance's any more."""

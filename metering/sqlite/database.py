@@ -10,7 +10,7 @@ import sqlite3
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
@@ -84,11 +84,12 @@ class Database:
             StoreUnavailable: nothing of it is written, because of the disk or another process; or
                 the disk does not answer, and it may yet be.
         """
+        outcome = self._ask(partial(work, self._db, *args, **kwargs))
+        patience = asyncio.get_running_loop().call_later(PATIENCE_S, _give_up, outcome)
         try:
-            async with asyncio.timeout(PATIENCE_S):
-                result: T = await self._ask(partial(work, self._db, *args, **kwargs))
-        except TimeoutError as error:
-            raise StoreUnavailable("the disk does not answer") from error
+            result: T = await outcome
+        finally:
+            patience.cancel()
         return result
 
     def _ask(self, work: Work) -> asyncio.Future[Any]:
@@ -128,6 +129,11 @@ class Database:
 
 def _nothing() -> None:
     pass
+
+
+def _give_up(outcome: asyncio.Future[Any]) -> None:
+    if not outcome.done():
+        outcome.set_exception(StoreUnavailable("the disk does not answer"))
 
 
 def _connect(path: Path, busy_timeout_s: float) -> sqlite3.Connection:
@@ -176,6 +182,10 @@ def insert(
 ) -> bool:
     """Insert a record whose fields are the table's columns; False if it is there already."""
     values = msgspec.structs.asdict(record) | more
-    columns, marks = ", ".join(values), ", ".join(f":{name}" for name in values)
-    sql = f"INSERT INTO {table} ({columns}) VALUES ({marks}) ON CONFLICT DO NOTHING"  # noqa: S608 - names
-    return db.execute(sql, values).rowcount == 1
+    return db.execute(_insertion(table, tuple(values)), values).rowcount == 1
+
+
+@lru_cache
+def _insertion(table: str, names: tuple[str, ...]) -> str:
+    columns, marks = ", ".join(names), ", ".join(f":{name}" for name in names)
+    return f"INSERT INTO {table} ({columns}) VALUES ({marks}) ON CONFLICT DO NOTHING"  # noqa: S608 - names

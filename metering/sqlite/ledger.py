@@ -5,14 +5,21 @@ import sqlite3
 import msgspec
 
 from metering.errors import NotFound, SessionClosed
-from metering.ledger import Recorded, SessionRecord, SessionState, SessionUsage, check_rows
+from metering.ledger import (
+    Closing,
+    Recorded,
+    SessionRecord,
+    SessionState,
+    SessionUsage,
+    check_rows,
+)
 from metering.outbox import HOUR_S
 from metering.receipt import Receipt, receipt
 from metering.sqlite.budgets import add_spending, drop_hold
 from metering.sqlite.database import Database, insert
 from metering.sqlite.keys import require_active_account, require_key
-from metering.sqlite.outbox import cut_segment
-from metering.sqlite.transactions import transaction
+from metering.sqlite.outbox import cut_segment, owe_segment
+from metering.sqlite.transactions import begin, transaction
 from metering.usage import LedgerRow, TurnUsage
 
 
@@ -54,9 +61,11 @@ class SqliteLedger:
     async def touch(self, account_id: str, session_id: str, at: float) -> None:
         await self._run(_touch, account_id, session_id, at)
 
-    async def record_turn(self, usage: TurnUsage, rows: tuple[LedgerRow, ...]) -> Recorded:
+    async def record_turn(
+        self, usage: TurnUsage, rows: tuple[LedgerRow, ...], closing: Closing | None = None
+    ) -> Recorded:
         check_rows(usage, rows)
-        return await self._run(_record_turn, usage, rows)
+        return await self._run(_record_turn, usage, rows, closing)
 
     async def rows(self, account_id: str, session_id: str) -> list[LedgerRow]:
         return await self._run(_rows, account_id, session_id)
@@ -93,16 +102,31 @@ def _open_session(
     *,
     metadata: dict[str, str],
 ) -> SessionRecord:
-    with transaction(db):
-        require_active_account(db, account_id)
-        if key_id is not None:
-            require_key(db, account_id, key_id)
-        db.execute(
-            "INSERT INTO sessions (id, account_id, key_id, opened_at, last_seen_at, metadata)"
-            " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
-            (session_id, account_id, key_id, at, at, msgspec.json.encode(metadata).decode()),
-        )
-        return _session(db, account_id, session_id)
+    begin(db)
+    values = {
+        "id": session_id,
+        "account_id": account_id,
+        "key_id": key_id,
+        "at": at,
+        "metadata": msgspec.json.encode(metadata).decode(),
+    }
+    if (opened := db.execute(_OPEN_SESSION, values).fetchone()) is not None:
+        return _session_record(opened)
+    require_active_account(db, account_id)
+    if key_id is not None:
+        require_key(db, account_id, key_id)
+    return _session(db, account_id, session_id)
+
+
+_OPEN_SESSION = """
+    INSERT INTO sessions (id, account_id, key_id, opened_at, last_seen_at, metadata)
+    SELECT :id, id, :key_id, :at, :at, :metadata FROM accounts
+    WHERE id = :account_id AND deleted_at IS NULL AND (
+        :key_id IS NULL
+        OR EXISTS (SELECT 1 FROM api_keys WHERE id = :key_id AND account_id = :account_id)
+    )
+    ON CONFLICT (id) DO NOTHING RETURNING *
+"""
 
 
 def _session(db: sqlite3.Connection, account_id: str, session_id: str) -> SessionRecord:
@@ -157,45 +181,72 @@ def _touch(db: sqlite3.Connection, account_id: str, session_id: str, at: float) 
         _seen(db, session_id, at)
 
 
-def _seen(db: sqlite3.Connection, session_id: str, at: float) -> None:
-    sql = "UPDATE sessions SET last_seen_at = max(last_seen_at, ?) WHERE id = ?"
-    db.execute(sql, (at, session_id))
+def _seen(db: sqlite3.Connection, session_id: str, at: float, hour: int | None = None) -> None:
+    """`hour`: the one of which the current segment has rows from now on."""
+    sql = (
+        "UPDATE sessions SET last_seen_at = max(last_seen_at, ?),"
+        " uncut_hour = coalesce(?, uncut_hour) WHERE id = ?"
+    )
+    db.execute(sql, (at, hour, session_id))
 
 
-def _record_turn(db: sqlite3.Connection, usage: TurnUsage, rows: tuple[LedgerRow, ...]) -> Recorded:
+def _record_turn(
+    db: sqlite3.Connection,
+    usage: TurnUsage,
+    rows: tuple[LedgerRow, ...],
+    closing: Closing | None = None,
+) -> Recorded:
     with transaction(db):
-        session = _session(db, usage.account_id, usage.session_id)
+        names = {name: getattr(usage, name) for name in ("response_id", "session_id", "account_id")}
+        session = db.execute(_SESSION_OF_TURN, names).fetchone()
+        if session is None:
+            raise NotFound(f"session {usage.session_id}")
         drop_hold(db, usage.response_id)
-        if db.execute("SELECT 1 FROM turns WHERE response_id = ?", (usage.response_id,)).fetchone():
-            return Recorded.AGAIN
-        segment = _segment_for(db, usage) if rows else session.segment
-        insert(db, "turns", usage, segment=segment)
-        add_spending(db, usage.account_id, usage.at, sum(row.cost_micro_usd for row in rows))
-        for row in rows:
-            insert(db, "usage_records", row, segment=segment)
-        _seen(db, usage.session_id, usage.at)
-    return Recorded.LATE if session.state == "closed" else Recorded.NEW
+        if not session["is_recorded"]:
+            _write_turn(db, usage, rows, session)
+        if closing is not None and session["state"] == "open":
+            _close(db, usage.session_id, closing)
+    if session["is_recorded"]:
+        return Recorded.AGAIN
+    return Recorded.LATE if session["state"] == "closed" else Recorded.NEW
 
 
-def _segment_for(db: sqlite3.Connection, usage: TurnUsage) -> int:
-    """The segment of the hour in which the turn ended, which from now on has rows."""
-    hour = int(usage.at // HOUR_S)
-    sql = "SELECT uncut_hour FROM sessions WHERE id = ?"
-    if db.execute(sql, (usage.session_id,)).fetchone()[0] not in {None, hour}:
+_SESSION_OF_TURN = """
+    SELECT state, segment, uncut_hour,
+        EXISTS (SELECT 1 FROM turns WHERE response_id = :response_id) AS is_recorded
+    FROM sessions WHERE id = :session_id AND account_id = :account_id
+"""
+
+
+def _write_turn(
+    db: sqlite3.Connection, usage: TurnUsage, rows: tuple[LedgerRow, ...], session: sqlite3.Row
+) -> None:
+    """Rows go into the segment of the hour in which the turn ended."""
+    hour = int(usage.at // HOUR_S) if rows else None
+    segment: int = session["segment"]
+    if rows and session["uncut_hour"] not in {None, hour}:
         cut_segment(db, usage.session_id, usage.at)
-    sql = "UPDATE sessions SET uncut_hour = ? WHERE id = ? RETURNING segment"
-    segment: int = db.execute(sql, (hour, usage.session_id)).fetchone()[0]
-    return segment
+        segment += 1
+    insert(db, "turns", usage, segment=segment)
+    add_spending(db, usage.account_id, usage.at, sum(row.cost_micro_usd for row in rows))
+    for row in rows:
+        insert(db, "usage_records", row, segment=segment)
+    _seen(db, usage.session_id, usage.at, hour)
 
 
 def _rows(db: sqlite3.Connection, account_id: str, session_id: str) -> list[LedgerRow]:
     _session(db, account_id, session_id)
-    rows = db.execute(
-        f"SELECT {', '.join(LedgerRow.__struct_fields__)} FROM usage_records"  # noqa: S608 - names
-        " WHERE session_id = ? ORDER BY created_at, response_id, rowid",
-        (session_id,),
-    )
-    return [LedgerRow(**row) for row in rows]
+    return _rows_of(db, session_id)
+
+
+def _rows_of(db: sqlite3.Connection, session_id: str) -> list[LedgerRow]:
+    return [LedgerRow(**row) for row in db.execute(_ROWS, (session_id,))]
+
+
+_ROWS = (
+    f"SELECT {', '.join(LedgerRow.__struct_fields__)} FROM usage_records"  # noqa: S608 - names
+    " WHERE session_id = ? ORDER BY created_at, response_id, rowid"
+)
 
 
 def _session_usage(db: sqlite3.Connection, account_id: str, session_id: str) -> SessionUsage:
@@ -241,14 +292,20 @@ def _close_session(
         in_use = idle_before is not None and session.last_seen_at >= idle_before
         if session.state == "closed" or in_use:
             return session
-        final = msgspec.json.encode(receipt(_rows(db, account_id, session_id))).decode()
-        cut_segment(db, session_id, at)
-        db.execute(
-            "UPDATE sessions SET state = 'closed', receipt_segments = segment, closed_at = ?,"
-            " close_reason = ?, receipt = ? WHERE id = ? AND state = 'open'",
-            (at, reason, final, session_id),
-        )
-        return _session(db, account_id, session_id)
+        return _close(db, session_id, Closing(at, reason))
+
+
+def _close(db: sqlite3.Connection, session_id: str, closing: Closing) -> SessionRecord:
+    """Within a transaction: the receipt, and what the last segment owes."""
+    final = msgspec.json.encode(receipt(_rows_of(db, session_id))).decode()
+    owe_segment(db, session_id, closing.at)
+    (closed,) = db.execute(
+        "UPDATE sessions SET state = 'closed', segment = segment + 1, uncut_hour = NULL,"
+        " receipt_segments = segment + 1, closed_at = ?, close_reason = ?, receipt = ?"
+        " WHERE id = ? RETURNING *",
+        (closing.at, closing.reason, final, session_id),
+    )
+    return _session_record(closed)
 
 
 def _cut_segments(db: sqlite3.Connection, now: float, limit: int) -> int:

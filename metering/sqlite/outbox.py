@@ -91,13 +91,18 @@ class SqliteOutbox:
 
 def cut_segment(db: sqlite3.Connection, session_id: str, at: float) -> None:
     """Within a transaction: what the current segment owes goes into the outbox; the next begins."""
-    db.execute(_CUT, {"session_id": session_id, "at": at})
+    owe_segment(db, session_id, at)
     db.execute(
         "UPDATE sessions SET segment = segment + 1, uncut_hour = NULL WHERE id = ?", (session_id,)
     )
 
 
-_CUT = """
+def owe_segment(db: sqlite3.Connection, session_id: str, at: float) -> None:
+    """The outbox' part of it."""
+    db.execute(_OWE, {"session_id": session_id, "at": at})
+
+
+_OWE = """
     INSERT INTO outbox
         (id, account_id, customer_id, session_id, segment, meter, units, cost_micro_usd,
          timestamp, changed_at)

@@ -20,10 +20,8 @@ Outcome = tuple[Any, Exception | None]
 @contextmanager
 def transaction(db: sqlite3.Connection) -> Iterator[None]:
     """All that is done inside, or nothing. It is on the disk once `together` has returned."""
-    first = not db.in_transaction
-    # IMMEDIATE: a transaction that reads first and writes later could not be made to wait for
-    # another process's write; SQLite would refuse it at once (lang_transaction, section 2.2).
-    db.execute("BEGIN IMMEDIATE" if first else "SAVEPOINT part")
+    if not (first := begin(db)):
+        db.execute("SAVEPOINT part")
     try:
         yield
     except BaseException:
@@ -33,6 +31,19 @@ def transaction(db: sqlite3.Connection) -> Iterator[None]:
     finally:
         if not first and db.in_transaction:
             db.execute("RELEASE part")
+
+
+def begin(db: sqlite3.Connection) -> bool:
+    """Begin a transaction unless one has begun: enough for one statement, which is never in part.
+
+    It is on the disk once `together` has returned.
+    """
+    if db.in_transaction:
+        return False
+    # IMMEDIATE: a transaction that reads first and writes later could not be made to wait for
+    # another process's write; SQLite would refuse it at once (lang_transaction, section 2.2).
+    db.execute("BEGIN IMMEDIATE")
+    return True
 
 
 def together(db: sqlite3.Connection, works: Sequence[Work]) -> list[Outcome]:

@@ -2,7 +2,14 @@
 
 import msgspec
 
-from metering.ledger import Recorded, SessionRecord, SessionState, SessionUsage, check_rows
+from metering.ledger import (
+    Closing,
+    Recorded,
+    SessionRecord,
+    SessionState,
+    SessionUsage,
+    check_rows,
+)
 from metering.receipt import receipt
 from metering.supabase.database import Database, text
 from metering.usage import LedgerRow, TurnUsage
@@ -71,9 +78,13 @@ class SupabaseLedger:
     async def touch(self, account_id: str, session_id: str, at: float) -> None:
         await self._call("touch", account_id=account_id, session_id=session_id, at=at)
 
-    async def record_turn(self, usage: TurnUsage, rows: tuple[LedgerRow, ...]) -> Recorded:
+    async def record_turn(
+        self, usage: TurnUsage, rows: tuple[LedgerRow, ...], closing: Closing | None = None
+    ) -> Recorded:
         check_rows(usage, rows)
         written = await self._call("record_turn", usage=text(usage), ledger_rows=text(rows))
+        if closing is not None:
+            await self.close_session(usage.account_id, usage.session_id, closing.at, closing.reason)
         return Recorded(written)
 
     async def rows(self, account_id: str, session_id: str) -> list[LedgerRow]:

@@ -10,7 +10,7 @@ from conversation.entries import Delta, Entry
 from conversation.ports import Lease, LogUnavailable, Write
 from conversation.redis_connection import key, reply
 from kosmosx_stream.turns import live_response, response_log, session
-from metering.ledger import Recorded
+from metering.ledger import Closing, Recorded
 from metering.sqlite import ledger
 from metering.usage import LedgerRow, TurnUsage
 
@@ -91,7 +91,9 @@ def naive_resume() -> None:
 def no_settlement() -> None:
     """Nothing comes on the bill."""
 
-    async def record(_self: response_log.ResponseLog, _entries: Iterable[Entry]) -> None:
+    async def record(
+        _self: response_log.ResponseLog, _entries: Iterable[Entry], *, closing: str | None = None
+    ) -> None:
         return None
 
     _replace(response_log.ResponseLog, "record", record)
@@ -102,9 +104,12 @@ def double_billing() -> None:
     once = ledger._record_turn
 
     def record_turn(
-        db: sqlite3.Connection, usage: TurnUsage, rows: tuple[LedgerRow, ...]
+        db: sqlite3.Connection,
+        usage: TurnUsage,
+        rows: tuple[LedgerRow, ...],
+        closing: Closing | None = None,
     ) -> Recorded:
-        recorded = once(db, usage, rows)
+        recorded = once(db, usage, rows, closing)
         if recorded is Recorded.AGAIN:
             db.execute(
                 "UPDATE usage_records SET raw_units = 2 * raw_units,"

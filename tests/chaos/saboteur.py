@@ -58,6 +58,7 @@ POINTS: dict[str, tuple[Any, str, Wrap]] = {
     "adopting": (sessions.Sessions, "resume", _before),
     "to-settle": (response_log.ResponseLog, "record", _before),
     "settling": (ledger, "_seen", _before),  # in the transaction that writes the turn
+    "closing": (ledger, "_close", _before),  # in that of the last turn, where there is one
     "settled": (response_log.ResponseLog, "record", _after),
     "closed": (ledger.SqliteLedger, "close_session", _after),
     "released": (redis_log.RedisEventLog, "release", _after),

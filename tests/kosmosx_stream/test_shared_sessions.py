@@ -46,7 +46,9 @@ async def test_a_session_that_went_elsewhere_is_not_closed(cluster: Cluster) -> 
                 pass
             await former.attendance.asked.wait()
             assert (await cluster.store.ledger.session("acct", "sess")).state == "open"
-        assert (await there.closed).close_reason == "disconnected"
+        closed = await there.closed
+        assert closed is not None
+        assert closed.close_reason == "disconnected"
 
 
 async def test_a_connection_is_told_to_the_others_at_once(cluster: Cluster) -> None:
@@ -137,7 +139,9 @@ async def test_what_has_ended_elsewhere_is_settled_before_the_receipt(cluster: C
         packed = tuple(pack(entry) for entry in entries)
         await cluster.log.append([Write(lease=lease, expected=0, entries=packed)], 60)
         instance.hub.sessions.end(session, "disconnected")
-        assert (await session.closed).close_reason == "disconnected"
+        closed = await session.closed
+        assert closed is not None
+        assert closed.close_reason == "disconnected"
     (row,) = await cluster.store.ledger.rows("acct", "sess")
     assert row.raw_units == len(PROMPT) + 2
 

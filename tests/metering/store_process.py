@@ -1,7 +1,8 @@
 """A process of its own on a store file, told what to do on its command line and its stdin.
 
 python store_process.py record DB COUNT     records turns, prints each id once it is acknowledged
-python store_process.py die DB STATEMENT    records a turn, killed as that SQL statement begins
+python store_process.py die DB STATEMENT    records a session's last turn, killed as that SQL
+                                            statement begins
 python store_process.py die_closing DB STATEMENT   the same, as it closes a session
 python store_process.py close DB COUNT NAME closes sessions as stdin says when, prints the results
 python store_process.py open DB             opens the file as stdin says when
@@ -18,6 +19,7 @@ from typing import Any
 
 import msgspec
 
+from metering.ledger import Closing
 from metering.sqlite.database import Database
 from metering.sqlite.store import open_sqlite, sqlite_store
 from metering.store import Store
@@ -41,7 +43,8 @@ async def record(path: Path, count: str) -> None:
 async def die(path: Path, statement: str) -> None:
     store = await doomed_store(path, int(statement))
     usage = turn(images=1, detections=1)
-    await store.ledger.record_turn(usage, ledger_rows(usage, BOOK))
+    closing = Closing(2_000.0, "finished")
+    await store.ledger.record_turn(usage, ledger_rows(usage, BOOK), closing)
     say("acknowledged")
     await store.close()
 

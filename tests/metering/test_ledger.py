@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from metering.errors import NotFound, SessionClosed
-from metering.ledger import Recorded, SessionUsage
+from metering.ledger import Closing, Recorded, SessionUsage
 from metering.prices import PriceBook
 from metering.receipt import receipt
 from metering.store import Store
@@ -203,6 +203,29 @@ async def test_closing_stores_the_receipt(store: Store) -> None:
     assert closed.receipt is not None
     assert closed.receipt.total_usd == "0.5528"
     assert await store.ledger.session("acct_1", "sess_1") == closed
+
+
+async def test_a_turn_can_close_its_session(store: Store) -> None:
+    await record(store, turn("resp_1"))
+    last, closing = turn("resp_2", images=1), Closing(60.0, "finished")
+    rows = ledger_rows(last, BOOK)
+    assert await store.ledger.record_turn(last, rows, closing) is Recorded.NEW
+    closed = await store.ledger.session("acct_1", "sess_1")
+    assert (closed.state, closed.closed_at, closed.close_reason) == ("closed", 60.0, "finished")
+    assert closed.receipt == receipt(await store.ledger.rows("acct_1", "sess_1"))
+    assert (await store.ledger.session_usage("acct_1", "sess_1")).late_micro_usd == 0
+    again = Closing(99.0, "again")
+    assert await store.ledger.record_turn(last, rows, again) is Recorded.AGAIN
+    assert await store.ledger.session("acct_1", "sess_1") == closed
+
+
+async def test_a_turn_that_was_recorded_can_close_its_session(store: Store) -> None:
+    await record(store, turn())
+    rows = ledger_rows(turn(), BOOK)
+    again = await store.ledger.record_turn(turn(), rows, Closing(60.0, "finished"))
+    assert again is Recorded.AGAIN
+    closed = await store.ledger.session("acct_1", "sess_1")
+    assert closed.receipt == receipt(rows)
 
 
 async def test_a_second_close_returns_the_stored_receipt(store: Store) -> None:

@@ -357,3 +357,28 @@ def test_a_closed_session_takes_no_turn() -> None:
     assert session.close("idle", 1.0) == [Close("idle")]
     with pytest.raises(SessionClosed):
         session.say(started("r"), Pairs())
+
+
+def test_a_session_finishes_with_its_only_turn() -> None:
+    session = Session()
+    session.say(started("a"), Letters())
+    session.stop("a", "stop", 1.0)
+    assert session.finish("a")
+    assert not session.finish("a")
+    with pytest.raises(SessionClosed):
+        session.say(started("b"), Letters())
+    # Whatever becomes of the turn, the books are closed with it and not before.
+    assert session.close("client", 2.0) == []
+    assert session.settled("a") == session.abandon("a") == []
+
+
+def test_a_session_does_not_finish_under_another_turn_or_twice() -> None:
+    session = Session()
+    for response_id in ("a", "b"):
+        session.say(started(response_id), Letters())
+        session.stop(response_id, "stop", 1.0)
+    assert not session.finish("a")
+    assert session.settled("b") == []
+    session.close("client", 2.0)
+    assert not session.finish("a")
+    assert session.settled("a") == [Close("client")]
