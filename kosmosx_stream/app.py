@@ -71,6 +71,10 @@ logger = logging.getLogger(__name__)
 SILENCE_S = 30.0
 """A reader of what lives elsewhere gives up when nothing comes for so long, e.g. in a prefill."""
 
+YOUNG_OBJECTS = 30_000
+"""The collector looks for cycles among so many new ones. A turn makes no cycles, and is some 150
+objects while it is answered: 700, as is usual, would be reached by every fifth."""
+
 Progress = Callable[[str], None]
 
 
@@ -243,6 +247,7 @@ async def _run_model(app: Starlette, services: Services, progress: Progress) -> 
             # What is here stays: the collector would go through it again with every few turns.
             gc.collect()
             gc.freeze()
+            gc.set_threshold(YOUNG_OBJECTS)
             app.state.on_ready()
             await asyncio.Event().wait()
     except Exception as error:

@@ -86,6 +86,8 @@ class GuardedHttp(HttpToolsProtocol):
         self._stop_timer()
         if not self._refused:
             super().handle_websocket_upgrade()
+            # It holds this protocol, which has no part in the connection any more.
+            self.parser = None  # type: ignore[assignment]
 
     # -- the request, as the parser tells it -----------------------------------------------
 

@@ -149,4 +149,4 @@ class Adoption:
             finish_reason=turn.finish_reason(chat_format),
         )
         self._turns.carry_out(session, effects)
-        live.on_unread()
+        live.leave_unread()

@@ -61,11 +61,16 @@ class LiveResponse:
         fold: Callable[[Projection], Fold],
         watch: TurnWatch,
         *,
-        on_unread: Callable[[], None],
-        on_lost: Callable[[], None],
+        on_unread: Callable[["LiveResponse"], None],
+        on_lost: Callable[["LiveResponse"], None],
         entries: Sequence[Entry] = (),
     ) -> None:
-        """`entries`: what is in the log already, when it was taken over from a lost owner."""
+        """`entries`: what is in the log already, when it was taken over from a lost owner.
+
+        `on_unread`: told when the last reader has left before the end. `on_lost`: told when the log
+        is somebody else's. Both are given the response: if they kept it, none would be freed before
+        the collector came by.
+        """
         self.started = started
         self.lease = lease
         self.entries: list[Entry] = list(entries)
@@ -74,8 +79,7 @@ class LiveResponse:
         self.watch = watch
         self._fold = fold
         self._committer = committer
-        self.on_unread = on_unread
-        """Called when the last reader has left before the end."""
+        self._on_unread = on_unread
         self._on_lost = on_lost
         self._views: dict[Projection, _View] = {}
         self._readable = len(entries)
@@ -129,7 +133,11 @@ class LiveResponse:
             if not future.done():
                 future.set_result(False)
         self._wake()
-        self._on_lost()
+        self._on_lost(self)
+
+    def leave_unread(self) -> None:
+        """Nobody reads it, now or any more."""
+        self._on_unread(self)
 
     def reaches(self, after: int, projection: Projection) -> bool:
         """Whether the event of this number is readable here."""
@@ -168,7 +176,7 @@ class LiveResponse:
         finally:
             self.readers -= 1
             if not self.readers and not self._finished and not self._lost:
-                self.on_unread()
+                self.leave_unread()
 
     def _view(self, projection: Projection) -> _View:
         if projection not in self._views:

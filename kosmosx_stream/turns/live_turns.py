@@ -128,8 +128,8 @@ class LiveTurns:
             self.committer,
             self._responses.fold,
             watch,
-            on_unread=lambda: self._unread.watch(live, stop),
-            on_lost=lambda: self._give_up(session, live),
+            on_unread=lambda live: self._unread.watch(live, stop),
+            on_lost=lambda live: self._give_up(session, live),
             entries=entries,
         )
         self._live[started.response_id] = live

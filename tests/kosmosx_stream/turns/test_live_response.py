@@ -54,8 +54,8 @@ async def responding(
         committer,
         lambda projection: projection(lambda *_: 0),
         telemetry.begin_turn(started())[0],
-        on_unread=on_unread,
-        on_lost=lambda: None,
+        on_unread=lambda _: on_unread(),
+        on_lost=lambda _: None,
     )
     yield live, log
     running.cancel()
