@@ -135,5 +135,5 @@ class CallReader:
 
 def _doubtful(text: str) -> int:
     """Length of the longest ending that `CALL` begins with."""
-    longest = min(len(text), len(CALL) - 1)
-    return next((n for n in range(longest, 0, -1) if CALL.startswith(text[-n:])), 0)
+    at = text.rfind(CALL[0], -len(CALL) + 1)  # It begins with a sign that it has only once.
+    return len(text) - at if at >= 0 and CALL.startswith(text[at:]) else 0

@@ -20,6 +20,8 @@ class StopStrings:
         """Whether a stop string was said: nothing is shown any more."""
         self._decoder = decoder
         self._stops = stops
+        self._beginnings = {stop[:length] for stop in stops for length in range(1, len(stop))}
+        self._longest = max(map(len, stops), default=1) - 1
         self._held = ""
         self._shown = 0
         self._grounding: list[Grounding] = []
@@ -54,10 +56,8 @@ class StopStrings:
 
     def _doubtful(self, text: str) -> int:
         """Length of the longest ending that a stop string begins with."""
-        longest = min(len(text), max(map(len, self._stops)) - 1)
-        for length in range(longest, 0, -1):
-            ending = text[-length:]
-            if any(stop.startswith(ending) for stop in self._stops):
+        for length in range(min(len(text), self._longest), 0, -1):
+            if text[-length:] in self._beginnings:
                 return length
         return 0
 
