@@ -120,9 +120,9 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
                 or not made of the model's tokens.
         """
         ids = request.prompt_ids
-        foreign = next((each for each in ids if not 0 <= each < self.vocab_size), None)
-        if foreign is not None:
-            raise EngineRefused(f"the model has no token {foreign}")
+        for extreme in (min(ids, default=0), max(ids, default=0)):
+            if not 0 <= extreme < self.vocab_size:
+                raise EngineRefused(f"the model has no token {extreme}")
         if request.images and not self.image_tokens:
             raise EngineRefused("the model takes no images")
         # Without this check vLLM would take a placeholder that has no image for text.

@@ -14,6 +14,7 @@ Prompts are those of the template, turn by turn, with these differences:
 """
 
 from collections.abc import Collection, Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Self
 
@@ -58,6 +59,8 @@ class TemplateFormat:
         self.tokens = name_of(tokenizer)
         self._decoder = decoders_of(tokenizer)
         self._pieces = Pieces(tokenizer)
+        # A template has few texts, and each turn is made of them.
+        self._template = lru_cache(maxsize=256)(self._pieces.split)
         self._ends = frozenset(ends)
         self._blocks = take_apart(render, self._pieces.split)
         self._pictures = None if placeholder is None else self._find_pictures(render, placeholder)
@@ -133,9 +136,6 @@ class TemplateFormat:
         if block is self._blocks.user:
             return self._pictures.block(block, images)
         return msgspec.structs.replace(block, before=block.before + self._pictures.each * images)
-
-    def _template(self, text: str) -> Sequence[Piece]:
-        return self._pieces.split(text)
 
 
 def _messages(items: Sequence[Item]) -> Iterator[tuple[Role, str, int]]:
