@@ -98,12 +98,16 @@ class Database:
         outcome = asyncio.get_running_loop().create_future()
         self._waiting.append((work, outcome))
         if not self._working:
-            self._begin()
+            self._begin_soon()
         return outcome
+
+    def _begin_soon(self) -> None:
+        """With all that is asked for in this turn of the event loop: it shares a commit."""
+        self._working = True
+        asyncio.get_running_loop().call_soon(self._begin)
 
     def _begin(self) -> None:
         """Let the thread do what waits; nothing of it is answered before all is on the disk."""
-        self._working = True
         # Whoever has left meanwhile wants nothing any more.
         waiting = [each for each in self._waiting if not each[1].done()]
         batch, self._waiting = waiting[:MOST_AT_ONCE], waiting[MOST_AT_ONCE:]
@@ -115,7 +119,6 @@ class Database:
     def _answer(
         self, waiting: list[asyncio.Future[Any]], done: asyncio.Future[list[Outcome]]
     ) -> None:
-        self._working = False
         for outcome, (result, error) in zip(waiting, done.result(), strict=True):
             if outcome.done():
                 continue
@@ -123,8 +126,9 @@ class Database:
                 outcome.set_result(result)
             else:
                 outcome.set_exception(error)
+        self._working = False
         if self._waiting:
-            self._begin()
+            self._begin_soon()
 
 
 def _nothing() -> None:

@@ -15,7 +15,7 @@ from metering.ledger import Recorded
 from metering.sqlite.database import Database
 from metering.sqlite.store import sqlite_store
 from metering.sqlite.transactions import together, transaction
-from metering.usage import ledger_rows
+from metering.usage import TurnUsage, ledger_rows
 from tests.metering.samples import BOOK, turn
 
 
@@ -109,11 +109,13 @@ async def test_turns_that_end_at_once_share_commits(tmp_path: Path) -> None:
     await store.accounts.create_account(Account(id="acct_1", name="Test", created_at=1.0))
     await store.ledger.open_session("sess_1", "acct_1", None, 1.0)
     committed = await database.run(commits)
+
+    async def touch_and_record(usage: TurnUsage) -> Recorded:
+        await store.ledger.touch("acct_1", "sess_1", usage.at)
+        return await store.ledger.record_turn(usage, ledger_rows(usage, BOOK))
+
     turns = [turn(f"resp_{n}") for n in range(50)]
-    recorded = await asyncio.gather(
-        *(store.ledger.record_turn(usage, ledger_rows(usage, BOOK)) for usage in turns)
-    )
-    # The first one's, and that of all that came meanwhile.
+    recorded = await asyncio.gather(*map(touch_and_record, turns))
     assert (set(recorded), committed()) == ({Recorded.NEW}, 2)
     assert (await store.ledger.session_usage("acct_1", "sess_1")).turns == 50
     await store.close()
