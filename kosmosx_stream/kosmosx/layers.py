@@ -28,8 +28,6 @@ from vllm.model_executor.layers.linear import (
 from vllm.model_executor.layers.quantization import QuantizationConfig
 from vllm.model_executor.model_loader.weight_utils import sharded_weight_loader
 from vllm.model_executor.utils import set_weight_attrs
-from vllm.platforms import current_platform
-from vllm.v1.attention.backend import AttentionBackend
 
 
 class SinusoidalPositions(nn.Module):
@@ -122,7 +120,6 @@ class TextAttention(nn.Module):
             cache_config=cache_config,
             quant_config=quant_config,
             prefix=f"{prefix}.attn",
-            attn_backend=_attention_backend(),
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -131,15 +128,6 @@ class TextAttention(nn.Module):
         query, key, value = qkv.chunk(3, dim=-1)
         out, _ = self.out_proj(self.inner_attn_ln(self.attn(query, key, value)))
         return out
-
-
-def _attention_backend() -> type[AttentionBackend] | None:
-    """Ours on a CPU; None leaves the choice to vLLM."""
-    if not current_platform.is_cpu():
-        return None
-    from kosmosx_stream.kosmosx.cpu_attention import ExtendingBackend  # noqa: PLC0415
-
-    return ExtendingBackend
 
 
 class FeedForward(nn.Module):
