@@ -31,7 +31,7 @@ class Batch:
     positions: Tensor  # int64 (rows, tokens)
     learn: Tensor  # bool (rows, tokens)
     image_mask: Tensor  # bool (rows, tokens)
-    images: Tensor  # uint8 (images, 112, 112, 3)
+    images: Tensor  # uint8 (images, 192, 192, 3)
     patch_targets: Tensor  # float32 (images * 64, 6)
     latent_targets: Tensor  # float32 (images * latents, 6)
 
@@ -41,7 +41,7 @@ def look(scene: Scene, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
     if rng.random() < 0.5:
         pixels = seen(scene, IMAGE_SIZE, smooth=True)
     else:
-        pixels = seen(scene, int(rng.integers(IMAGE_SIZE, 420)), smooth=False)
+        pixels = seen(scene, int(rng.integers(112, 512)), smooth=False)
     return compressed(pixels, int(rng.integers(25, 95))) if rng.random() < 0.12 else pixels
 
 

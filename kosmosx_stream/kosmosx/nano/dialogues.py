@@ -184,7 +184,7 @@ class Writer:
     def _picture(self, out: Dialogue) -> None:
         """Show one scene and ask about it, with small talk in between."""
         rng = self.rng
-        some = int(rng.choice(8, p=[0.08, 0.08, 0.09, 0.11, 0.13, 0.16, 0.17, 0.18])) + 1
+        some = int(rng.choice(8, p=[0.06, 0.06, 0.07, 0.09, 0.12, 0.16, 0.21, 0.23])) + 1
         hard = bool(rng.random() < 0.5)
         scene = sample_scene(rng, 0 if rng.random() < 0.06 else some, hard=hard)
         scene = told_loosely(scene, rng)

@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 from kosmosx_stream.kosmosx.nano.scenes import Background, Rgb, Scene, Shape
 
 Pixels = npt.NDArray[np.uint8]
-SEEN = 112  # the model's picture, pixels a side
+SEEN = 192  # the model's picture, pixels a side
 _SHADE = (120, 120, 125)
 
 
@@ -202,7 +202,7 @@ def _dashes(
 
 
 def seen(scene: Scene, size: int, *, smooth: bool = False) -> Pixels:
-    """What the model is shown of an upload `size` pixels a side: uint8 (112, 112, 3)."""
+    """What the model is shown of an upload `size` pixels a side: uint8 (192, 192, 3)."""
     image = draw(scene, size, smooth=smooth)
     if size != SEEN:
         image = image.resize((SEEN, SEEN), Image.Resampling.BICUBIC)

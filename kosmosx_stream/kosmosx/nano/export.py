@@ -18,10 +18,10 @@ from transformers import (
 
 from kosmosx_stream.kosmosx.nano.tokenizer import BOS, EOS, PAD, save_tokenizer
 
-IMAGE_SIZE = 112
+IMAGE_SIZE = 192
 LATENTS = 36
 POSITIONS = 2048
-PATCH = 14
+PATCH = 24
 
 
 def make_config(

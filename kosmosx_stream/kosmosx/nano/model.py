@@ -23,7 +23,7 @@ from kosmosx_stream.kosmosx.nano.tokenizer import GRID, PAD
 PATCHES = IMAGE_SIZE // PATCH
 # Half of a trained model's loss is by which cell a box is off, which hardly matters; one wrong word
 # spoils an answer.
-WORD_WEIGHT, BOX_WEIGHT = 3.0, 0.5
+WORD_WEIGHT, BOX_WEIGHT = 3.0, 0.8
 FEATURE_STD = 0.7  # the resampler's input is L2-normalised; the stock 0.02 would starve it
 
 
@@ -91,7 +91,7 @@ class AuxiliaryHeads(nn.Module):
 
 
 def normalise(images: Tensor) -> Tensor:
-    """uint8 (images, 112, 112, 3) to CLIP-normalised bfloat16 (images, 3, 112, 112)."""
+    """uint8 (images, 192, 192, 3) to CLIP-normalised bfloat16 (images, 3, 192, 192)."""
     settings = preprocessor_config()
     mean, std = (torch.tensor(settings[key]) for key in ("image_mean", "image_std"))
     return ((images / 255 - mean) / std).permute(0, 3, 1, 2).bfloat16().contiguous()

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 MEAN_STEPS = 100  # the horizon of the weights' moving average
+PIXELS = 14 * 14  # of a patch that learns at the full rate
 
 
 def orthogonalise(update: Tensor) -> Tensor:
@@ -30,6 +31,11 @@ def orthogonalise(update: Tensor) -> Tensor:
         gram = x @ x.T
         x = a * x + (b * gram + c * gram @ gram) @ x
     return (x.T if flip else x).float()
+
+
+def _pace(weight: Tensor) -> float:
+    """A convolution's share of Adam's rate: a patch's pixels are much alike and pull together."""
+    return (PIXELS / weight[0, 0].numel()) ** 0.5 if weight.dim() == 4 else 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +115,7 @@ class Optimiser:
             if matrix:
                 self._muon(weight, span, grad * scale, muon_lr)
             else:
-                self._adam(span, grad * scale, adam_lr, steps)
+                self._adam(span, grad * scale, adam_lr * _pace(weight), steps)
             shared.mean[span].lerp_(shared.masters[span], 1 / MEAN_STEPS)
         self.barrier.wait()
         if self.rank == 0:

@@ -54,6 +54,6 @@ def test_a_scene_told_loosely_is_the_same_picture(seed):
     rng = np.random.default_rng(seed)
     scene = sample_scene(rng, 8, hard=True)
     loose = told_loosely(scene, rng)
-    assert np.array_equal(seen(scene, 112, smooth=False), seen(loose, 112, smooth=False))
+    assert np.array_equal(seen(scene, 192, smooth=False), seen(loose, 192, smooth=False))
     places = [shape.centre[0] for shape in loose.shapes]
     assert all(later > sooner - 2 * LEAN for sooner, later in pairwise(places))
