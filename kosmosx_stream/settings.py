@@ -118,8 +118,8 @@ class Settings(BaseSettings):
     max_model_len: int | None = Field(default=None, ge=16)
     """Context window in tokens; by default the model's own, at most 20,000."""
     stream_interval_s: float = Field(default=0.05, ge=0, le=1)
-    """While many are answered, vLLM's tokens of an answer gather so long and go out together. With
-    a few answers each token goes out by itself. Longer intervals cost less CPU."""
+    """While many are answered, vLLM's tokens of an answer gather so long and go out together; while
+    a few are, for 0.01 at the most. Longer intervals cost less CPU."""
     max_output_tokens: int = Field(default=1024, ge=1)
     """Longest answer in tokens where the request names no limit."""
 

@@ -27,6 +27,8 @@ from vllm.v1.metrics.stats import IterationStats
 from kosmosx_stream.engines.port import Deliver, Delta, EngineError, FinishReason
 from kosmosx_stream.engines.vllm_process import ImagesForgotten, engine_error
 
+SMOOTH_S = 0.01
+"""Nobody sees more than a hundred pieces a second."""
 PIECES_PER_S = 2000
 """Of all answers together: a fifth of a core. Beyond it pieces get larger, up to the interval's."""
 MOST_PIECES_PER_S = 8000
@@ -38,7 +40,7 @@ class StepOutputs(OutputProcessor):
     """Tells each `Answer` how it goes on. Where deltas are asked for, vLLM's queue holds one."""
 
     def __init__(self, *args: Any, interval_s: float, **options: Any) -> None:
-        """`interval_s`: from one beat to the next while a core can keep it."""
+        """`interval_s`: from one beat to the next, at the most while a core can keep it."""
         super().__init__(*args, **options)
         self._beat = Beat(interval_s)
         self.spoke_at = 0.0
@@ -213,7 +215,8 @@ class Beat:
 
     def pause_s(self, answers: int) -> float:
         """From a beat with so many answers to the next one."""
-        return max(min(self._interval_s, answers / PIECES_PER_S), answers / MOST_PIECES_PER_S)
+        wanted_s = min(self._interval_s, max(SMOOTH_S, answers / PIECES_PER_S))
+        return max(wanted_s, answers / MOST_PIECES_PER_S)
 
     def _strike(self) -> None:
         due, self._due = self._due, []

@@ -85,12 +85,19 @@ async def test_what_is_said_between_two_beats_is_one_delta(
 
 
 @pytest.mark.parametrize(
-    ("answers", "pause_s"), [(1, 0.0005), (16, 0.008), (100, 0.05), (400, 0.05), (800, 0.1)]
+    ("answers", "pause_s"), [(1, 0.01), (20, 0.01), (64, 0.032), (100, 0.05), (400, 0.05)]
 )
 def test_the_more_are_answered_the_slower_is_the_beat(answers: int, pause_s: float) -> None:
     from kosmosx_stream.engines.vllm_outputs import Beat
 
     assert Beat(0.05).pause_s(answers) == pytest.approx(pause_s)
+
+
+@pytest.mark.parametrize(("answers", "pause_s"), [(1, 0), (8, 0.001), (800, 0.1)])
+def test_no_beat_is_faster_than_a_core_can_keep(answers: int, pause_s: float) -> None:
+    from kosmosx_stream.engines.vllm_outputs import Beat
+
+    assert Beat(0).pause_s(answers) == pytest.approx(pause_s, abs=2e-4)
 
 
 def running() -> float:
