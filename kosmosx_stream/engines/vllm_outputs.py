@@ -30,9 +30,9 @@ from kosmosx_stream.engines.vllm_process import ImagesForgotten, engine_error
 SMOOTH_S = 0.01
 """Nobody sees more than a hundred pieces a second."""
 PIECES_PER_S = 2000
-"""Of all answers together: a fifth of a core. Beyond it pieces get larger, up to the interval's."""
+"""Of all answers together: a tenth of a core. Beyond it pieces get larger, up to the interval's."""
 MOST_PIECES_PER_S = 8000
-"""About what one core can commit and send; beyond it they get larger still."""
+"""Half of a core, which has their tokens to see to, too; beyond it they get larger still."""
 _ENDS: dict[Reason, FinishReason] = {Reason.STOP: "stop", Reason.LENGTH: "length"}
 
 
