@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.utils.data import IterableDataset
 
 from kosmosx_stream.kosmosx.nano.dialogues import Dialogue, Writer
-from kosmosx_stream.kosmosx.nano.drawing import seen
-from kosmosx_stream.kosmosx.nano.export import IMAGE_SIZE, LATENTS, PATCH, POSITIONS
+from kosmosx_stream.kosmosx.nano.drawing import IMAGE_SIZE, seen
+from kosmosx_stream.kosmosx.nano.export import LATENTS, PATCH, POSITIONS
 from kosmosx_stream.kosmosx.nano.sampling import sample_scene
 from kosmosx_stream.kosmosx.nano.scenes import COLOURS, KINDS, Scene
 from kosmosx_stream.kosmosx.nano.tokenizer import PAD, Codec
@@ -31,13 +31,13 @@ class Batch:
     positions: Tensor  # int64 (rows, tokens)
     learn: Tensor  # bool (rows, tokens)
     image_mask: Tensor  # bool (rows, tokens)
-    images: Tensor  # uint8 (images, 192, 192, 3)
+    images: Tensor  # uint8 (images, IMAGE_SIZE, IMAGE_SIZE, 3)
     patch_targets: Tensor  # float32 (images * 64, 6)
     latent_targets: Tensor  # float32 (images * latents, 6)
 
 
 def look(scene: Scene, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
-    """The scene as uploaded: soft edges at the model's size, or a larger picture scaled down."""
+    """The scene as uploaded: soft edges at the model's size, or another size, scaled."""
     if rng.random() < 0.5:
         pixels = seen(scene, IMAGE_SIZE, smooth=True)
     else:

@@ -117,7 +117,7 @@ class Nano:
         return [row[: row.index(EOS)] if EOS in row else row for row in rows]
 
     def pixels(self, pictures: Sequence[Image.Image]) -> Tensor:
-        """CLIP preprocessing: (pictures, 3, 192, 192)."""
+        """CLIP preprocessing: (pictures, 3, side, side)."""
         batch = self.processor(
             [picture.convert("RGB") for picture in pictures], return_tensors="pt"
         )

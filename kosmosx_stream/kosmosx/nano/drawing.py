@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 from kosmosx_stream.kosmosx.nano.scenes import Background, Rgb, Scene, Shape
 
 Pixels = npt.NDArray[np.uint8]
-SEEN = 192  # the model's picture, pixels a side
+IMAGE_SIZE = 192  # the model's picture, pixels a side
 _SHADE = (120, 120, 125)
 
 
@@ -202,10 +202,10 @@ def _dashes(
 
 
 def seen(scene: Scene, size: int, *, smooth: bool = False) -> Pixels:
-    """What the model is shown of an upload `size` pixels a side: uint8 (192, 192, 3)."""
+    """What the model is shown of an upload of `size` pixels: uint8 (IMAGE_SIZE, IMAGE_SIZE, 3)."""
     image = draw(scene, size, smooth=smooth)
-    if size != SEEN:
-        image = image.resize((SEEN, SEEN), Image.Resampling.BICUBIC)
+    if size != IMAGE_SIZE:
+        image = image.resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.BICUBIC)
     pixels = np.asarray(image)
     if scene.background.noise:
         rng = np.random.default_rng(scene.background.seed + 1)

@@ -16,9 +16,9 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from kosmosx_stream.kosmosx.nano.drawing import IMAGE_SIZE
 from kosmosx_stream.kosmosx.nano.tokenizer import BOS, EOS, PAD, save_tokenizer
 
-IMAGE_SIZE = 192
 LATENTS = 36
 POSITIONS = 2048
 PATCH = 24

@@ -16,7 +16,8 @@ from transformers import Kosmos2Config, Kosmos2ForConditionalGeneration
 from transformers.models.kosmos2.modeling_kosmos2 import KosmosTextAttention
 
 from kosmosx_stream.kosmosx.nano.batches import Batch
-from kosmosx_stream.kosmosx.nano.export import IMAGE_SIZE, PATCH, preprocessor_config
+from kosmosx_stream.kosmosx.nano.drawing import IMAGE_SIZE
+from kosmosx_stream.kosmosx.nano.export import PATCH, preprocessor_config
 from kosmosx_stream.kosmosx.nano.scenes import COLOURS, KINDS
 from kosmosx_stream.kosmosx.nano.tokenizer import GRID, PAD
 
@@ -91,7 +92,7 @@ class AuxiliaryHeads(nn.Module):
 
 
 def normalise(images: Tensor) -> Tensor:
-    """uint8 (images, 192, 192, 3) to CLIP-normalised bfloat16 (images, 3, 192, 192)."""
+    """uint8 (images, side, side, 3) to CLIP-normalised bfloat16 (images, 3, side, side)."""
     settings = preprocessor_config()
     mean, std = (torch.tensor(settings[key]) for key in ("image_mean", "image_std"))
     return ((images / 255 - mean) / std).permute(0, 3, 1, 2).bfloat16().contiguous()
