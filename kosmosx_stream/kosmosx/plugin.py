@@ -11,12 +11,13 @@ MODEL = "kosmosx_stream.kosmosx.model:Kosmos2ForConditionalGeneration"
 def register() -> None:
     """Tell vLLM which class runs checkpoints whose config names `ARCHITECTURE`.
 
-    Answers that are held to a grammar learn to go on, whatever the model.
+    Whatever the model, answers that are held to a grammar learn to go on, and tiles may be used.
     """
     from vllm import ModelRegistry  # noqa: PLC0415  # only when vLLM is there already
 
-    from kosmosx_stream.engines import guide_tokens, vllm_grammar  # noqa: PLC0415
+    from kosmosx_stream.engines import guide_tokens, tile_registers, vllm_grammar  # noqa: PLC0415
 
+    tile_registers.request()
     vllm_grammar.install()
     guide_tokens.install()
     ModelRegistry.register_model(ARCHITECTURE, MODEL)
