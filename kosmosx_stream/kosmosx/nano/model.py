@@ -8,12 +8,16 @@ stays free of the causal mask that transformers' SDPA path would give it.
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import Kosmos2Config, Kosmos2ForConditionalGeneration
-from transformers.models.kosmos2.modeling_kosmos2 import KosmosTextAttention
+from transformers.models.kosmos2.modeling_kosmos2 import (
+    Kosmos2VisionEmbeddings,
+    KosmosTextAttention,
+)
 
 from kosmosx_stream.kosmosx.nano.batches import Batch
 from kosmosx_stream.kosmosx.nano.drawing import IMAGE_SIZE
@@ -24,12 +28,18 @@ from kosmosx_stream.kosmosx.nano.tokenizer import GRID, PAD
 PATCHES = IMAGE_SIZE // PATCH
 # Half of a trained model's loss is by which cell a box is off, which hardly matters; one wrong word
 # spoils an answer.
-WORD_WEIGHT, BOX_WEIGHT = 3.0, 0.8
+WORD_WEIGHT, BOX_WEIGHT = 3.0, 1.0
 FEATURE_STD = 0.7  # the resampler's input is L2-normalised; the stock 0.02 would starve it
 
 
-def make_model(config: Kosmos2Config, first_patch: int) -> Kosmos2ForConditionalGeneration:
-    """A fresh model, initialised for training from nothing."""
+def make_model(
+    config: Kosmos2Config, first_patch: int, checkpoint: Path | None = None
+) -> Kosmos2ForConditionalGeneration:
+    """A model to train: the checkpoint's, or a fresh one, initialised for training from nothing."""
+    if checkpoint:
+        return Kosmos2ForConditionalGeneration.from_pretrained(
+            checkpoint, attn_implementation="eager"
+        ).train()
     config._attn_implementation = "eager"  # noqa: SLF001
     model = Kosmos2ForConditionalGeneration(config)
     for name, weight in model.named_parameters():
@@ -100,10 +110,21 @@ def normalise(images: Tensor) -> Tensor:
 
 def see(model: Kosmos2ForConditionalGeneration, images: Tensor) -> tuple[Tensor, Tensor]:
     """Patch features (images, 64, vision) and image embeddings (images, latents, text)."""
-    hidden = model.vision_model(normalise(images)).last_hidden_state
-    features = model.vision_model.model.post_layernorm(hidden)
+    tower = model.vision_model.model
+    hidden = tower.pre_layrnorm(patch_embeddings(tower.embeddings, normalise(images)))
+    features = tower.post_layernorm(tower.encoder(inputs_embeds=hidden)[0])
     embeds, _ = model.image_to_text_projection(F.normalize(features, dim=-1))
     return features[:, 1:], embeds
+
+
+def patch_embeddings(embeddings: Kosmos2VisionEmbeddings, pixels: Tensor) -> Tensor:
+    """As transformers', by one product: the convolution's gradient is slow on a CPU."""
+    rows = pixels.unflatten(2, (PATCHES, PATCH)).unflatten(4, (PATCHES, PATCH))
+    flat = rows.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
+    patches = flat @ embeddings.patch_embedding.weight.flatten(1).T
+    whole = embeddings.class_embedding.expand(len(pixels), 1, -1)
+    places: Tensor = embeddings.position_embedding(embeddings.position_ids)
+    return torch.cat([whole, patches], 1) + places
 
 
 def read(model: Kosmos2ForConditionalGeneration, batch: Batch, embeds: Tensor) -> Tensor:

@@ -95,6 +95,11 @@ def build_tokenizer(words: Iterable[str]) -> PreTrainedTokenizerFast:
     )
 
 
+def words_of(tokenizer: PreTrainedTokenizerFast) -> list[str]:
+    """The words that `build_tokenizer` kept whole."""
+    return sorted(piece[1:] for piece in tokenizer.get_vocab() if piece[0] == MARK and piece[2:])
+
+
 def save_tokenizer(tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
     """Write the tokenizer's files, with nothing in them that ties them to this machine."""
     tokenizer.save_pretrained(folder)

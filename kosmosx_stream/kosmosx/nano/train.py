@@ -6,7 +6,8 @@ Phase A teaches the vision tower and the resampler alone, with throw-away heads.
 everything on dialogues, which get longer with time. The schedule follows the clock, so a run ends
 when it should with its decay done, also where it stood still for a while; a run that was stopped
 resumes from `--state`. `--after STATE --minutes 60 --decay 0.6` trains the result of an earlier run
-for longer: no phase A, and the last mix of lengths from the beginning.
+for longer: no phase A, and the last mix of lengths from the beginning. With a checkpoint's folder
+for STATE it trains that one, once phase A's heads have learnt from what it sees.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from torch.multiprocessing import get_context
 from torch.multiprocessing.spawn import spawn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, IterableDataset
-from transformers import Kosmos2ForConditionalGeneration
+from transformers import Kosmos2ForConditionalGeneration, PreTrainedTokenizerFast
 
 from kosmosx_stream.kosmosx.nano import CHECKPOINT
 from kosmosx_stream.kosmosx.nano.batches import Batch, Dialogues, Pictures
@@ -35,7 +36,7 @@ from kosmosx_stream.kosmosx.nano.dialogues import Writer
 from kosmosx_stream.kosmosx.nano.export import LATENTS, export, make_config
 from kosmosx_stream.kosmosx.nano.model import AuxiliaryHeads, language_loss, make_model, read, see
 from kosmosx_stream.kosmosx.nano.optim import Optimiser, Shared
-from kosmosx_stream.kosmosx.nano.tokenizer import Codec, build_tokenizer
+from kosmosx_stream.kosmosx.nano.tokenizer import Codec, build_tokenizer, words_of
 from kosmosx_stream.kosmosx.nano.words import CITIES, NAMES, PETS
 
 Mix = tuple[float, tuple[tuple[int, float], ...]]
@@ -47,6 +48,7 @@ MIXES: tuple[Mix, ...] = (
     (0.65, ((160, 0.34), (320, 0.26), (640, 0.16), (1100, 0.12), (1960, 0.12))),
     (0.85, ((160, 0.36), (320, 0.26), (640, 0.14), (1100, 0.12), (1960, 0.12))),
 )
+HEADS_ALONE = 0.02  # phase A's share after a checkpoint: it comes without the heads
 PAUSE = 10.0  # seconds; a step that took longer stood still, and counts as so long
 
 
@@ -98,8 +100,15 @@ class Plan:
     decay: float  # share of the time
 
     @property
+    def checkpoint(self) -> Path | None:
+        """The checkpoint to go on from."""
+        return self.after if self.after and self.after.is_dir() else None
+
+    @property
     def seeing(self) -> float:
         """Phase A's share of the time."""
+        if self.checkpoint:
+            return HEADS_ALONE
         return 0.0 if self.after else self.phase_a
 
     @property
@@ -117,7 +126,7 @@ class Trainer:
         self.plan, self.words, self.rank = plan, words, rank
         self.codec = Codec(build_tokenizer(words))
         config = make_config(self.codec.size)
-        self.model = make_model(config, self.codec.first_patch).bfloat16()
+        self.model = make_model(config, self.codec.first_patch, plan.checkpoint).bfloat16()
         self.aux = AuxiliaryHeads(config.vision_config.hidden_size, config.text_config.embed_dim)
         self.aux.bfloat16()
         named = [*self.model.named_parameters()]
@@ -173,7 +182,8 @@ class Trainer:
         self.optimiser.fetch()
 
     def picture_step(self, batch: Batch) -> dict[str, float]:
-        patches, latents = see(self.model, batch.images)
+        with torch.set_grad_enabled(not self.plan.checkpoint):
+            patches, latents = see(self.model, batch.images)
         loss = self._auxiliary(batch, patches, latents)
         self._step(loss)
         return {"aux": float(loss.detach())}
@@ -275,11 +285,17 @@ def _work(rank: int, plan: Plan, words: list[str], shared: Shared, barrier: Barr
     Trainer(rank, plan, words, shared, barrier).run()
 
 
+def _words(checkpoint: Path | None) -> list[str]:
+    if checkpoint:
+        return words_of(PreTrainedTokenizerFast.from_pretrained(checkpoint))
+    return lexicon()
+
+
 def train(plan: Plan) -> None:
     """Run the plan in one process a core, from where the saved state left off."""
-    before = plan.state if plan.state.exists() else plan.after
-    saved = torch.load(before, weights_only=False) if before else None
-    words = saved["words"] if saved else lexicon()
+    before = plan.state if plan.state.exists() or plan.checkpoint else plan.after
+    saved = torch.load(before, weights_only=False) if before and before.exists() else None
+    words = saved["words"] if saved else _words(plan.checkpoint)
     config = make_config(Codec(build_tokenizer(words)).size)
     model = Kosmos2ForConditionalGeneration(config)
     aux = AuxiliaryHeads(config.vision_config.hidden_size, config.text_config.embed_dim)
@@ -299,7 +315,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--minutes", type=float, default=90, help="time budget, all runs together")
     parser.add_argument("--out", type=Path, default=CHECKPOINT, help="folder of the checkpoint")
     parser.add_argument("--state", type=Path, default=Path("nano-state.pt"), help="to resume from")
-    parser.add_argument("--after", type=Path, help="the state of a finished training to go on from")
+    parser.add_argument("--after", type=Path, help="a state or a checkpoint to go on from")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--tokens", type=int, default=3072, help="a step and process")
     parser.add_argument("--pictures", type=int, default=32, help="a step and process of phase A")

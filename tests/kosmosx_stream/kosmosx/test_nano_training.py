@@ -6,15 +6,22 @@ from threading import Barrier
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
-from transformers import Kosmos2ForConditionalGeneration
+from transformers import Kosmos2ForConditionalGeneration, PreTrainedTokenizerFast
 
 from kosmosx_stream.kosmosx.nano.batches import Dialogues, Pictures
 from kosmosx_stream.kosmosx.nano.chat import Nano
+from kosmosx_stream.kosmosx.nano.drawing import IMAGE_SIZE
 from kosmosx_stream.kosmosx.nano.export import make_config
-from kosmosx_stream.kosmosx.nano.model import AuxiliaryHeads
+from kosmosx_stream.kosmosx.nano.model import (
+    AuxiliaryHeads,
+    make_model,
+    normalise,
+    patch_embeddings,
+)
 from kosmosx_stream.kosmosx.nano.optim import MEAN_STEPS, Optimiser, Shared
-from kosmosx_stream.kosmosx.nano.tokenizer import Codec, build_tokenizer
+from kosmosx_stream.kosmosx.nano.tokenizer import Codec, build_tokenizer, words_of
 from kosmosx_stream.kosmosx.nano.train import Plan, Trainer, advanced
 
 WORDS = ["Question", "Answer", "What", "is", "There", "a", "and", "red", "circle", "star"]
@@ -36,15 +43,12 @@ def test_a_pause_shortens_no_part_of_the_schedule():
     assert max(then - before for before, then in pairwise(paused)) < 0.02
 
 
-def test_a_few_steps_of_training_reduce_the_loss(tmp_path: Path):
-    config = make_config(Codec(build_tokenizer(WORDS)).size)
-    torch.set_num_threads(1)
-    aux = AuxiliaryHeads(256, 256)
+def begin(folder: Path, words: list[str], *, after: Path | None = None) -> Trainer:
     plan = Plan(
         minutes=1,
-        out=tmp_path / "out",
-        state=tmp_path / "state.pt",
-        after=None,
+        out=folder / "out",
+        state=folder / "state.pt",
+        after=after,
         seed=1,
         tokens=400,
         pictures=4,
@@ -54,9 +58,15 @@ def test_a_few_steps_of_training_reduce_the_loss(tmp_path: Path):
         adam_lr=2e-3,
         decay=0.35,
     )
-    model = Kosmos2ForConditionalGeneration(config)
-    size = sum(weight.numel() for part in (model, aux) for weight in part.parameters())
-    trainer = Trainer(0, plan, WORDS, Shared.of(size, 1), Barrier(1))
+    model = Kosmos2ForConditionalGeneration(make_config(Codec(build_tokenizer(words)).size))
+    parts = model, AuxiliaryHeads(256, 256)
+    size = sum(weight.numel() for part in parts for weight in part.parameters())
+    return Trainer(0, plan, words, Shared.of(size, 1), Barrier(1))
+
+
+def test_a_few_steps_of_training_reduce_the_loss(tmp_path: Path):
+    torch.set_num_threads(1)
+    trainer = begin(tmp_path, WORDS)
     pictures = next(iter(Pictures(0, 8)))
     seen_losses = [trainer.picture_step(pictures)["aux"] for _ in range(6)]
     assert seen_losses[-1] < seen_losses[0]
@@ -66,6 +76,35 @@ def test_a_few_steps_of_training_reduce_the_loss(tmp_path: Path):
     trainer.save()
     trainer.export()
     assert Nano(tmp_path / "out").chat().ask("Hi") is not None
+
+
+def test_a_checkpoint_can_be_trained_on(tmp_path: Path):
+    torch.set_num_threads(1)
+    begin(tmp_path, WORDS).export()
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(tmp_path / "out")
+    words = words_of(tokenizer)
+    assert build_tokenizer(words).get_vocab() == tokenizer.get_vocab()
+
+    trainer = begin(tmp_path, words, after=tmp_path / "out")
+    shipped = load_file(tmp_path / "out" / "model.safetensors")
+    assert_same(trainer, shipped)
+    pictures = next(iter(Pictures(0, 8)))
+    losses = [trainer.picture_step(pictures)["aux"] for _ in range(6)]
+    assert losses[-1] < losses[0]
+    assert_same(trainer, shipped)  # The heads have learnt alone.
+
+
+def assert_same(trainer: Trainer, weights: dict[str, torch.Tensor]) -> None:
+    for name, weight in trainer.model.named_parameters():
+        assert torch.equal(weight, weights[name]), name
+
+
+def test_pictures_are_seen_as_transformers_does():
+    model = make_model(make_config(Codec(build_tokenizer(WORDS)).size), 300)
+    images = torch.randint(0, 256, (2, IMAGE_SIZE, IMAGE_SIZE, 3), dtype=torch.uint8)
+    pixels = normalise(images).float()
+    tower = model.vision_model.model
+    torch.testing.assert_close(patch_embeddings(tower.embeddings, pixels), tower.embeddings(pixels))
 
 
 def test_what_is_exported_follows_the_weights_slowly():
