@@ -98,15 +98,21 @@ def measure(folder: Path, *, streams: tuple[int, ...], rounds: int) -> Table:
             contender(4)
         for count in streams:
             runs: dict[str, list[Figures]] = {name: [] for name in contenders}
-            for _ in range(rounds):
-                for name, contender in contenders.items():
-                    runs[name].append(contender(count))
+            for turn in range(rounds):
+                for name in _rotated([*contenders], turn):
+                    runs[name].append(contenders[name](count))
             table = medians(runs)
             print_table(
                 f"Streaming, {count} streams of {TOKENS} tokens", table, COLUMNS, against=PEER
             )
             found |= {f"{name} x {count}": figures for name, figures in table.items()}
     return found
+
+
+def _rotated(names: list[str], turn: int) -> list[str]:
+    """Each begins a round in turn, so that none always comes after the same one."""
+    first = turn % len(names)
+    return names[first:] + names[:first]
 
 
 def _run(server: Server, ask: Callable[[Server, int], Load], streams: int) -> Figures:
