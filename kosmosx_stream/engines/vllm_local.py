@@ -117,6 +117,8 @@ class VllmEngine:
             await self._answer(request, deliver, resend=False)
         except vllm_process.ImagesForgotten:
             await self._answer(request, deliver, resend=True)
+        except EngineDead as error:
+            raise EngineDead(vllm_process.how_it_died(self._llm)) from error
 
     async def _answer(self, request: Generate, deliver: Deliver, *, resend: bool) -> None:
         answer = await self._ask(request, resend=resend)

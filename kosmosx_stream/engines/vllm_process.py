@@ -6,6 +6,7 @@ Importing this imports vLLM, which takes seconds: `vllm_local` does so in its ow
 import contextlib
 import logging
 import os
+import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -136,6 +137,15 @@ def cpu_s(llm: AsyncLLM) -> float:
             for each in (top, *top.children(recursive=True)):
                 used_s += sum(each.cpu_times()[:2])
     return used_s
+
+
+def how_it_died(llm: AsyncLLM) -> str:
+    """What ended the engine's process, as far as the system tells; vLLM's log may tell why."""
+    for process in llm.engine_core.resources.engine_manager.processes:
+        if code := process.exitcode:
+            how = f"of {signal.Signals(-code).name}" if code < 0 else f"with exit status {code}"
+            return f"vLLM's process died {how}: see vllm.log in the data folder"
+    return "vLLM does not answer any more: see vllm.log in the data folder"
 
 
 def sampling_params(request: Generate, never: int | None = None) -> SamplingParams:

@@ -162,11 +162,11 @@ async def test_a_dead_engine_is_reported(tmp_path: Path) -> None:
         for process in set(psutil.Process().children(recursive=True)) - before:
             if "EngineCore" in process.name():
                 process.kill()
-        with pytest.raises(EngineDead):
+        with pytest.raises(EngineDead, match="died of SIGKILL"):
             async for _ in stream:
                 pass
         assert not await engine.ready()
-        with pytest.raises(EngineDead):
+        with pytest.raises(EngineDead, match=r"vllm\.log"):
             await answer(engine, ask(5))
 
 
