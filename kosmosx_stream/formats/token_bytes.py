@@ -1,7 +1,9 @@
 """What tokens say, in bytes: put together they are UTF-8, whatever stands beside them. Pure."""
 
+import json
 import re
 from collections.abc import Callable
+from typing import Any
 
 from tokenizers import AddedToken, Tokenizer
 
@@ -12,6 +14,14 @@ _UNSEEN = (byte for byte in range(0x100) if byte not in _SEEN)
 _BYTES = {chr(byte): byte for byte in _SEEN}
 _BYTES |= {chr(letter): byte for letter, byte in enumerate(_UNSEEN, start=0x100)}
 _BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
+
+
+def decoder_of(tokenizer: Tokenizer) -> Any:
+    """What makes text of its tokens, as tokenizer.json has it; None if nothing does.
+
+    The whole of that file takes a third of a second to write, with 130,000 tokens.
+    """
+    return tokenizer.decoder and json.loads(tokenizer.decoder.__getstate__())
 
 
 def of_byte_level(token: str) -> bytes:

@@ -33,7 +33,7 @@ from conversation.items import (
 from kosmosx_stream.formats.chat_format import Released
 from kosmosx_stream.formats.item_text import item_text
 from kosmosx_stream.formats.plain_text import PlainText, name_of, plain_text_tokenizer
-from kosmosx_stream.formats.token_bytes import of_byte_fallback
+from kosmosx_stream.formats.token_bytes import decoder_of, of_byte_fallback
 from kosmosx_stream.kosmosx.grounding import SIDE, GroundingParser, Piece, Tag
 
 _UNKNOWN = "<unk>"
@@ -118,8 +118,7 @@ class Kosmos2Format:
     grounds = True
 
     def __init__(self, tokenizer: Tokenizer) -> None:
-        decoder = json.loads(tokenizer.to_str())["decoder"]
-        if _BLANK not in json.dumps(decoder, ensure_ascii=False):
+        if _BLANK not in json.dumps(decoder_of(tokenizer), ensure_ascii=False):
             raise UnsupportedTokenizerError(
                 "expected a SentencePiece-style tokenizer, blanks as U+2581"
             )

@@ -1,14 +1,18 @@
 """Ids of one answer to text, as they come."""
 
 import codecs
-import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from tokenizers import Tokenizer
 
 from kosmosx_stream.formats.chat_format import AnswerDecoder, Released
-from kosmosx_stream.formats.token_bytes import TokenBytes, of_byte_fallback, of_byte_level
+from kosmosx_stream.formats.token_bytes import (
+    TokenBytes,
+    decoder_of,
+    of_byte_fallback,
+    of_byte_level,
+)
 
 _INCOMPLETE = "\N{REPLACEMENT CHARACTER}"
 
@@ -30,7 +34,7 @@ def decoders_of(tokenizer: Tokenizer) -> Callable[[], AnswerDecoder]:
     The tokens of most models are bytes, whatever stands beside them (tokenizers,
     src/decoders/mod.rs): those are looked up. Others are decoded among their neighbours.
     """
-    match json.loads(tokenizer.to_str())["decoder"]:
+    match decoder_of(tokenizer):
         case {"type": "ByteLevel"}:
             said = TokenBytes(tokenizer, of_byte_level)
             return lambda: BytesDecoder(said, "replace")
