@@ -5,10 +5,10 @@ import sqlite3
 from metering.errors import NotFound
 from metering.ledger import Closing, Recorded
 from metering.outbox import HOUR_S
+from metering.sqlite import sessions
 from metering.sqlite.budgets import add_spending, drop_hold
 from metering.sqlite.database import insert
 from metering.sqlite.outbox import cut_segment
-from metering.sqlite.sessions import close, seen
 from metering.sqlite.transactions import transaction
 from metering.usage import LedgerRow, TurnUsage
 
@@ -28,7 +28,7 @@ def record_turn(
         if not session["is_recorded"]:
             _write_turn(db, usage, rows, session)
         if closing is not None and session["state"] == "open":
-            close(db, usage.session_id, closing)
+            sessions.close(db, usage.session_id, closing)
     if session["is_recorded"]:
         return Recorded.AGAIN
     return Recorded.LATE if session["state"] == "closed" else Recorded.NEW
@@ -54,4 +54,4 @@ def _write_turn(
     add_spending(db, usage.account_id, usage.at, sum(row.cost_micro_usd for row in rows))
     for row in rows:
         insert(db, "usage_records", row, segment=segment)
-    seen(db, usage.session_id, usage.at, hour)
+    sessions.seen(db, usage.session_id, usage.at, hour)

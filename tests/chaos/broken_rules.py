@@ -101,7 +101,7 @@ def no_settlement() -> None:
 
 def double_billing() -> None:
     """What is settled a second time is billed a second time."""
-    once = ledger._record_turn
+    once = ledger.record_turn
 
     def record_turn(
         db: sqlite3.Connection,
@@ -119,7 +119,7 @@ def double_billing() -> None:
             )
         return recorded
 
-    _replace(ledger, "_record_turn", record_turn)
+    _replace(ledger, "record_turn", record_turn)
 
 
 def _replace(owner: Any, name: str, by: object) -> None:

@@ -20,6 +20,7 @@ from kosmosx_stream import cli
 from kosmosx_stream.admission import admission
 from kosmosx_stream.turns import response_log, sessions
 from metering.sqlite import ledger
+from metering.sqlite import sessions as booked
 from tests.chaos.broken_rules import BROKEN_RULES
 
 ORDERS = "orders.json"
@@ -57,8 +58,8 @@ POINTS: dict[str, tuple[Any, str, Wrap]] = {
     "committed": (redis_log.RedisEventLog, "append", _after),
     "adopting": (sessions.Sessions, "resume", _before),
     "to-settle": (response_log.ResponseLog, "record", _before),
-    "settling": (ledger, "_seen", _before),  # in the transaction that writes the turn
-    "closing": (ledger, "_close", _before),  # in that of the last turn, where there is one
+    "settling": (booked, "seen", _before),  # in the transaction that writes the turn
+    "closing": (booked, "close", _before),  # in that of the last turn, where there is one
     "settled": (response_log.ResponseLog, "record", _after),
     "closed": (ledger.SqliteLedger, "close_session", _after),
     "released": (redis_log.RedisEventLog, "release", _after),
