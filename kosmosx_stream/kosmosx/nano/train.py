@@ -293,8 +293,10 @@ def _words(checkpoint: Path | None) -> list[str]:
 
 def train(plan: Plan) -> None:
     """Run the plan in one process a core, from where the saved state left off."""
-    before = plan.state if plan.state.exists() or plan.checkpoint else plan.after
-    saved = torch.load(before, weights_only=False) if before and before.exists() else None
+    before = plan.state if plan.state.exists() else plan.after
+    saved = None
+    if before and before != plan.checkpoint:
+        saved = torch.load(before, weights_only=False)
     words = saved["words"] if saved else _words(plan.checkpoint)
     config = make_config(Codec(build_tokenizer(words)).size)
     model = Kosmos2ForConditionalGeneration(config)
