@@ -99,7 +99,7 @@ class Requests:
         )
 
     def load(self, lengths: Sequence[int]) -> list[Generate]:
-        pair = self._checkpoint.placeholder
+        pair = self._checkpoint.placeholder or ()
         return [
             self.ask((*pair, *self.words(WORDS)), length, [picture(self._rng.getrandbits(32))])
             for length in lengths
@@ -145,7 +145,7 @@ class Transformers:
     @torch.no_grad()
     def _generate(self, batch: Sequence[Generate]) -> float:
         """Answer a batch of equal prompt lengths; returns when its first tokens were there."""
-        begin, end = self._checkpoint.placeholder
+        begin, end = self._checkpoint.placeholder or ()
         latents = self._checkpoint.image_tokens
         rows, masks = [], []
         for request in batch:

@@ -87,7 +87,7 @@ def measure(folder: Path, rounds: int, share: float) -> Table:
     """Let both take turns."""
     found: dict[str, list[Figures]] = {}
     with contextlib.ExitStack() as stack:
-        servers: dict[str, Server] = {}
+        servers: dict[str, Workers] = {}
         for count in (1, 2):
             environment = {"KOSMOSX_WORKERS": str(count)}
             one = stack.enter_context(ours(folder / str(count), environment=environment))

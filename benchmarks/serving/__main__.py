@@ -59,11 +59,11 @@ def _measure(
 ) -> Table:
     match section:
         case "streaming":
-            streams = (1, 64, 256) if quick else (1, 16, 64, 256)
-            return streaming.measure(folder, streams=streams, rounds=rounds)
+            several = (1, 64, 256) if quick else (1, 16, 64, 256)
+            return streaming.measure(folder, streams=several, rounds=rounds)
         case "alone":
-            streams = (64,) if quick else (64, 256)
-            return alone.measure(folder, streams=streams, rounds=rounds, litellm=litellm)
+            many = (64,) if quick else (64, 256)
+            return alone.measure(folder, streams=many, rounds=rounds, litellm=litellm)
         case "idle":
             return idle.measure(folder, rounds=rounds)
         case _:

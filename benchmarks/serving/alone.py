@@ -82,7 +82,7 @@ def litellm_proxy(folder: Path, upstream: int, environment: Path) -> Iterator[Se
     )
     port = free_port()
     command = [
-        python.with_name("litellm"), "--config", config, "--port", str(port),
+        str(python.with_name("litellm")), "--config", str(config), "--port", str(port),
         "--host", "127.0.0.1", "--num_workers", "1", "--telemetry", "False",
     ]  # fmt: skip
     quiet = {

@@ -72,7 +72,7 @@ async def _log_memory(server: Server, data: Path) -> Table:
         run = await asyncio.to_thread(put, websocket(server, ACTIVE), server)
         after = (await redis.info("memory"))["used_memory"]
         new = set(await redis.keys("kx:*:log:*")) - logs
-        logged = sum([await redis.memory_usage(name, samples=0) for name in new])
+        logged = sum([await redis.memory_usage(name, samples=0) or 0 for name in new])
     tokens = run.seen.tokens
     found = {
         "the store": {

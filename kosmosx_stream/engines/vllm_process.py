@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 from PIL import Image
 from transformers import AutoConfig, PreTrainedConfig
 from vllm import SamplingParams

@@ -11,7 +11,7 @@ from conversation.ports import Lease, LogUnavailable, Write
 from conversation.redis_connection import key, reply
 from kosmosx_stream.turns import live_response, response_log, session
 from metering.ledger import Closing, Recorded
-from metering.sqlite import ledger
+from metering.sqlite import ledger, turns
 from metering.usage import LedgerRow, TurnUsage
 
 RETRIES, PAUSE_S = 10, 0.05
@@ -62,24 +62,25 @@ def _append_by(push: Callable[[redis_log.RedisEventLog, Write], Any]) -> None:
 
 def early_delivery() -> None:
     """Readers get what is not committed yet."""
+    write = live_response.LiveResponse._write
     commit = live_response.LiveResponse._committed
 
-    def publish(self: Any, entry: Entry, turn: Any = None) -> Any:
-        verdict = submit(self, entry, turn)
-        if isinstance(entry, Delta) and self.entries:
-            done = asyncio.get_running_loop().create_future()
-            done.set_result(None)
-            commit(self, entry, done)
-        return verdict
+    def write_and_show(self: live_response.LiveResponse) -> None:
+        held = list(self._held)
+        write(self)
+        if self.entries and all(isinstance(entry, Delta) for entry in held):
+            self.entries += held
+            self._readable = len(self.entries)
+            self._wake()
 
-    def committed(self: Any, entry: Entry, verdict: Any) -> None:
-        if not any(entry is early for early in self.entries):
-            commit(self, entry, verdict)
-        elif verdict.cancelled() or verdict.exception():
-            self.lose()
+    def committed(
+        self: live_response.LiveResponse, entries: list[Entry], error: Exception | None
+    ) -> None:
+        if self.entries and self.entries[-1] is entries[-1]:
+            del self.entries[-len(entries) :]
+        commit(self, entries, error)
 
-    submit = live_response.LiveResponse.publish
-    _replace(live_response.LiveResponse, "publish", publish)
+    _replace(live_response.LiveResponse, "_write", write_and_show)
     _replace(live_response.LiveResponse, "_committed", committed)
 
 
@@ -101,7 +102,7 @@ def no_settlement() -> None:
 
 def double_billing() -> None:
     """What is settled a second time is billed a second time."""
-    once = ledger.record_turn
+    once = turns.record_turn
 
     def record_turn(
         db: sqlite3.Connection,

@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from redis.asyncio import Redis
 
@@ -87,7 +88,8 @@ class Kills:
 
     async def _epochs(self, readings: Sequence[Reading]) -> list[bytes | None]:
         names = [key("epoch", str(reading.response_id)) for reading in readings]
-        return list(await self._redis.mget(names)) if names else []
+        epochs: Any = await self._redis.mget(names) if names else []
+        return list(epochs)
 
     async def _lapses(self, readings: Sequence[Reading]) -> list[float]:
         """When each lease runs out, on our monotonic clock."""

@@ -97,7 +97,8 @@ def unsettled(store_url: str, books: Path) -> int:
     """Leases that are held still, and sessions that are open."""
     with Redis.from_url(store_url) as redis, contextlib.closing(sqlite3.connect(books)) as rows:
         (sessions,) = rows.execute("SELECT COUNT(*) FROM sessions WHERE state = 'open'").fetchone()
-        return int(sessions) + redis.zcard(f"{PREFIX}leases")
+        leases: Any = redis.zcard(f"{PREFIX}leases")
+        return int(sessions) + int(leases)
 
 
 def unreleased(redis: Any) -> frozenset[str]:

@@ -140,11 +140,11 @@ class Oracle:
         wanted: Counter[str] = Counter()
         for response_id, tokens in self._ledgers.billed.items():
             wanted[self._ledgers.turns[response_id][0]] += tokens
-        for session, tokens in self._ledgers.sessions.items():
-            if tokens is None:
+        for session, received in self._ledgers.sessions.items():
+            if received is None:
                 self._verdict.find("unsettled", session, "open")
-            elif tokens != wanted[session]:
-                difference = f"{tokens} on the receipt, {wanted[session]} recorded"
+            elif received != wanted[session]:
+                difference = f"{received} on the receipt, {wanted[session]} recorded"
                 self._verdict.find("bill_differences", session, difference)
         for session, (owed, cost) in self._ledgers.owed.items():
             if owed != cost:

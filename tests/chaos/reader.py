@@ -9,7 +9,7 @@ import json
 import random
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -167,7 +167,7 @@ class Reader:
 
     # -- SSE -------------------------------------------------------------------------------
 
-    async def _sse(self, reading: Reading, address: str) -> AsyncIterator[Event]:
+    async def _sse(self, reading: Reading, address: str) -> AsyncGenerator[Event]:
         url = f"http://{address}/v1/responses"
         headers = {"Authorization": f"Bearer {self._world.key}"}
         if reading.response_id is None:
@@ -178,7 +178,7 @@ class Reader:
                 "POST", url, headers=headers, json=reading.question.body() | {"stream": True}
             )
         else:
-            cursor = {"stream": "true", "starting_after": self._after(reading)}
+            cursor = {"stream": "true", "starting_after": str(self._after(reading))}
             url = f"{url}/{reading.response_id}"
             request = self._http.build_request("GET", url, headers=headers, params=cursor)
         response = await self._http.send(request, stream=True)
@@ -192,7 +192,7 @@ class Reader:
 
     # -- WebSocket -------------------------------------------------------------------------
 
-    async def _socket(self, reading: Reading, address: str) -> AsyncIterator[Event]:
+    async def _socket(self, reading: Reading, address: str) -> AsyncGenerator[Event]:
         url = f"ws://{address}/v1/responses"
         if reading.response_id is not None:
             url += (

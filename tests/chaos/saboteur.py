@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +77,7 @@ class Saboteur:
     def arm(self) -> None:
         """Be ready for orders, at every point."""
         for point, (owner, name, wrap) in POINTS.items():
-            setattr(owner, name, wrap(getattr(owner, name), lambda point=point: self._reach(point)))
+            setattr(owner, name, wrap(getattr(owner, name), partial(self._reach, point)))
         faulthandler.register(TELL, all_threads=True)
         clock = time.time
         time.time = lambda: clock() + self._clock_is_ahead_s
