@@ -199,7 +199,7 @@ class Rush:
 
     async def _command(self, *words: str) -> None:
         """`kosmosx …`, as an operator says it."""
-        command = [KOSMOSX, *words, "--data-dir", self._folder / "one"]
+        command = [str(KOSMOSX), *words, "--data-dir", str(self._folder / "one")]
         process = await asyncio.create_subprocess_exec(
             *command,
             env=os.environ | self._environment,

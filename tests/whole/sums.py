@@ -48,7 +48,7 @@ class Books:
     @property
     def unsettled(self) -> int:
         """Leases that are held still, and sessions that are open."""
-        return len(self.unreleased) + sum(row["state"] == "open" for row in self.sessions)
+        return len(self.unreleased) + sum(bool(row["state"] == "open") for row in self.sessions)
 
     @property
     def undelivered(self) -> list[Row]:
@@ -102,13 +102,14 @@ def _on_receipt(session: Row, tokens: list[Row]) -> int | None:
     """The tokens that were counted, those that came too late for it included."""
     if session["receipt"] is None:
         return None
-    return sum(
-        line["units"] for line in session["receipt"]["lines"] if line["meter"] == "tokens"
-    ) + sum(
+    lines = session["receipt"]["lines"]
+    counted: int = sum(line["units"] for line in lines if line["meter"] == "tokens")
+    late: int = sum(
         row["raw_units"]
         for row in tokens
         if row["session_id"] == session["id"] and row["segment"] >= session["receipt_segments"]
     )
+    return counted + late
 
 
 def _log_row(log: Log) -> Sum:

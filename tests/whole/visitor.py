@@ -5,7 +5,7 @@ import base64
 import contextlib
 import json
 import random
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -171,21 +171,23 @@ class Visitor(Reader):
                     return session
         raise OSError("closed without a receipt")
 
-    async def _sse(self, reading: Reading, address: str) -> AsyncIterator[Event]:
+    async def _sse(self, reading: Reading, address: str) -> AsyncGenerator[Event]:
         async with contextlib.aclosing(
             self._fated(reading, super()._sse(reading, address))
         ) as events:
             async for event in events:
                 yield event
 
-    async def _socket(self, reading: Reading, address: str) -> AsyncIterator[Event]:
+    async def _socket(self, reading: Reading, address: str) -> AsyncGenerator[Event]:
         async with contextlib.aclosing(
             self._fated(reading, super()._socket(reading, address))
         ) as events:
             async for event in events:
                 yield event
 
-    async def _fated(self, reading: Reading, events: AsyncIterator[Event]) -> AsyncIterator[Event]:
+    async def _fated(
+        self, reading: Reading, events: AsyncGenerator[Event]
+    ) -> AsyncGenerator[Event]:
         """Do to the answer what is to happen to it, once."""
         turn = self._turn
         async for event in _in_open_session(reading, events):
@@ -231,7 +233,9 @@ class Visitor(Reader):
         return {"Authorization": f"Bearer {self._world.key}"}
 
 
-async def _in_open_session(reading: Reading, events: AsyncIterator[Event]) -> AsyncIterator[Event]:
+async def _in_open_session(
+    reading: Reading, events: AsyncGenerator[Event]
+) -> AsyncGenerator[Event]:
     """A session that nobody was connected to may be closed by now: it is asked in a new one."""
     try:
         async for event in events:
