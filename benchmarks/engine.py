@@ -1,7 +1,8 @@
 """The vLLM engine against transformers' `generate`, on one random checkpoint, in one run.
 
     python -m benchmarks.engine [--rounds 3] [--minutes 10] [--json FILE]
-        [--only equal,unequal,second,twentieth] [--at 1,8,32] [--width 384] [--layers 6]
+        [--only equal,unequal,second,twentieth,seeing] [--at 1,8,32]
+        [--width 384] [--layers 6] [--published]
 
 Transformers runs with eager attention (its default makes Kosmos-2's image resampler causal), one
 prompt at a time, and in batches of prompts of equal length, the only batches it gets right; a batch
@@ -13,9 +14,10 @@ No round begins after `--minutes`: what was measured until then is printed. `--o
 sections and numbers of requests, so that a short quiet time can be spent on what is missing.
 
 The second table is what the prefix cache is worth: the time to the first token of a long second
-turn, and of the twentieth turn of a conversation against its first. The new words look back at all
-of the past, cached or not, which costs a narrow model more than its weights do: `--width 2048
---layers 2 --only twentieth` measures it on layers of the published model's width.
+turn, and of the twentieth turn of a conversation against its first, where each turn is of words
+(`twentieth`), or of a picture and words (`seeing`). What is new looks back at all of the past,
+cached or not, which costs a narrow model more than its weights do: `--published --only
+twentieth,seeing` measures it at the published model's size, with 8 GB of memory.
 """
 
 import argparse
@@ -43,7 +45,13 @@ from transformers import (
     StoppingCriteriaList,
 )
 
-from benchmarks.random_checkpoint import LAYERS, WIDTH, write_random_checkpoint
+from benchmarks.random_checkpoint import (
+    LAYERS,
+    WIDTH,
+    published,
+    small,
+    write_random_checkpoint,
+)
 from conversation.entries import Sampling
 from kosmosx_stream.engines.checkpoint import Checkpoint
 from kosmosx_stream.engines.port import Delta, Engine, Generate, ImageInput
@@ -98,11 +106,15 @@ class Requests:
             cache_salt="benchmark",
         )
 
+    def picture(self) -> ImageInput:
+        return picture(self._rng.getrandbits(32))
+
+    def after_a_picture(self, words: int) -> tuple[int, ...]:
+        return (*(self._checkpoint.placeholder or ()), *self.words(words))
+
     def load(self, lengths: Sequence[int]) -> list[Generate]:
-        pair = self._checkpoint.placeholder or ()
         return [
-            self.ask((*pair, *self.words(WORDS)), length, [picture(self._rng.getrandbits(32))])
-            for length in lengths
+            self.ask(self.after_a_picture(WORDS), length, [self.picture()]) for length in lengths
         ]
 
 
@@ -275,26 +287,35 @@ async def second_turn(ours: Ours, requests: Requests, bounds: Bounds) -> Results
     return {"second turn": {"cached_ms": old, "uncached_ms": new_ms, "ratio": new_ms / old}}
 
 
-async def twentieth_turn(ours: Ours, requests: Requests, bounds: Bounds) -> Results:
-    """The same new input at the start of a conversation and after nineteen turns."""
+async def twentieth_turn(
+    ours: Ours, requests: Requests, bounds: Bounds, image_tokens: int = 0
+) -> Results:
+    """The same new input at the start of a conversation and after nineteen turns.
+
+    `image_tokens`: of a picture that each turn begins with.
+    """
     first, last = [], []
-    size = CONVERSATION // TURNS
+    words = CONVERSATION // TURNS - image_tokens
     for _ in bounds:
         prompt: tuple[int, ...] = ()
+        images: list[ImageInput] = []
         for turn in range(TURNS):
-            prompt += requests.words(size)
-            wait = await ours.first_token_ms(requests.ask(prompt, 4, []))
+            if image_tokens:
+                images.append(requests.picture())
+                prompt += requests.after_a_picture(words)
+            else:
+                prompt += requests.words(words)
+            wait = await ours.first_token_ms(requests.ask(prompt, 4, images))
             if turn == 0:
                 first.append(wait)
         last.append(wait)
     if not last:
         return {}
     one, twenty = statistics.median(first), statistics.median(last)
-    print(
-        f"turn {TURNS} of {CONVERSATION} tokens: first token after {twenty:.0f} ms, turn 1 "
-        f"{one:.0f} ms: {twenty / one:.2f} x"
-    )
-    return {f"turn {TURNS}": {"ms": twenty, "turn_1_ms": one, "ratio": twenty / one}}
+    of = "pictures and words" if image_tokens else "words"
+    what = f"turn {TURNS} of {CONVERSATION} tokens, {of}"
+    print(f"{what}: first token after {twenty:.0f} ms, turn 1 {one:.0f} ms: {twenty / one:.2f} x")
+    return {what: {"ms": twenty, "turn_1_ms": one, "ratio": twenty / one}}
 
 
 async def main() -> None:
@@ -302,38 +323,43 @@ async def main() -> None:
     parser = argparse.ArgumentParser(description="vLLM engine against transformers.")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--minutes", type=float, default=60, help="no round begins later")
-    parser.add_argument("--only", default="equal,unequal,second,twentieth", help="sections")
+    parser.add_argument("--only", default="equal,unequal,second,twentieth,seeing", help="sections")
     parser.add_argument("--at", default="1,8,32", help="numbers of requests at once")
     parser.add_argument("--width", type=int, default=WIDTH, help="of the model")
     parser.add_argument("--layers", type=int, default=LAYERS, help="of the model")
+    parser.add_argument("--published", action="store_true", help="the published model's size")
     parser.add_argument("--json", type=Path, help="write the figures there too")
     given = parser.parse_args()
     counts = [int(each) for each in given.at.split(",")]
     results: Results = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        weights = write_random_checkpoint(folder, given.width, given.layers)
+        config = published() if given.published else small(given.width, given.layers)
+        weights = write_random_checkpoint(folder, config)
         print(f"{weights / 1e6:.1f} million weights, bfloat16, {torch.get_num_threads()} threads")
         checkpoint = Checkpoint.read(folder)
         requests = Requests(checkpoint)
-        peer = Transformers(checkpoint)
+        sections = given.only.split(",")
         settings = Settings(model=folder, data_dir=folder)
         async with Supervisor.running(partial(VllmEngine.running, settings)) as engine:
             ours = Ours(engine)
-            contenders: dict[str, Contender] = {
-                "vLLM": ours.run,
-                "transformers": peer.sequential,
-                "transformers, batched": peer.batched,
-            }
+            contenders: dict[str, Contender] = {"vLLM": ours.run}
+            if {"equal", "unequal"} & {*sections}:
+                peer = Transformers(checkpoint)
+                contenders["transformers"] = peer.sequential
+                contenders["transformers, batched"] = peer.batched
             for contender in contenders.values():
                 await contender(requests.load([8, 8]))
             bounds = Bounds(given.rounds, time.perf_counter() + 60 * given.minutes)
-            for section in given.only.split(","):
+            for section in sections:
                 match section:
                     case "second":
                         results |= await second_turn(ours, requests, bounds)
                     case "twentieth":
                         results |= await twentieth_turn(ours, requests, bounds)
+                    case "seeing":
+                        seen = checkpoint.image_tokens
+                        results |= await twentieth_turn(ours, requests, bounds, seen)
                     case _:
                         results |= await loads(section, counts, contenders, requests, bounds)
     if given.json:

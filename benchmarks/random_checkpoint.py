@@ -1,7 +1,9 @@
 """A Kosmos-2 checkpoint of random weights for benchmarks: speed needs no sense."""
 
+import contextlib
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -15,12 +17,10 @@ WIDTH, LAYERS = 384, 6
 HEAD = 64
 
 
-@torch.no_grad()
-def write_random_checkpoint(folder: Path, width: int = WIDTH, layers: int = LAYERS) -> int:
-    """Write it in bfloat16 with the bundled model's tokenizer; returns the number of weights.
+def small(width: int = WIDTH, layers: int = LAYERS) -> Kosmos2Config:
+    """The bundled model, made larger.
 
     Args:
-        folder: where to.
         width: of the text model, a multiple of 64; its heads are as wide as the published model's.
         layers: of the text model.
     """
@@ -38,8 +38,22 @@ def write_random_checkpoint(folder: Path, width: int = WIDTH, layers: int = LAYE
         "num_hidden_layers": LAYERS,
         "num_attention_heads": WIDTH // HEAD,
     }
+    return Kosmos2Config(**base)
+
+
+def published() -> Kosmos2Config:
+    """The published model, with 1,664 million weights and longer conversations."""
+    config = Kosmos2Config(architectures=["Kosmos2ForConditionalGeneration"])
+    config.text_config.max_position_embeddings = POSITIONS
+    return config
+
+
+@torch.no_grad()
+def write_random_checkpoint(folder: Path, config: Kosmos2Config) -> int:
+    """Write it in bfloat16 with the bundled model's tokenizer; returns the number of weights."""
     torch.manual_seed(0)
-    model = Kosmos2ForConditionalGeneration(Kosmos2Config(**base)).bfloat16()
+    with _in_bfloat16():
+        model = Kosmos2ForConditionalGeneration(config)
     for name, weight in model.named_parameters():
         if weight.dim() > 1:
             scale = 1.0 if "embed" in name or "latent" in name else weight.shape[-1] ** -0.5
@@ -47,6 +61,21 @@ def write_random_checkpoint(folder: Path, width: int = WIDTH, layers: int = LAYE
     # The end token's logit is 0, never the largest: answers have the lengths that are asked for.
     model.text_model.model.embed_tokens.weight[model.config.text_config.eos_token_id] = 0
     model.save_pretrained(folder)
-    for name in ("tokenizer.json", "tokenizer_config.json", "preprocessor_config.json"):
+    for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copy(NANO_CHECKPOINT / name, folder)
+    settings = json.loads((NANO_CHECKPOINT / "preprocessor_config.json").read_text())
+    side = config.vision_config.image_size
+    settings["size"] = {"height": side, "width": side}
+    (folder / "preprocessor_config.json").write_text(json.dumps(settings))
     return sum(weight.numel() for weight in model.parameters())
+
+
+@contextlib.contextmanager
+def _in_bfloat16() -> Iterator[None]:
+    """What is made takes its memory once."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
