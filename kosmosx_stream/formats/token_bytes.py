@@ -2,10 +2,10 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
-from tokenizers import AddedToken, Tokenizer
+from tokenizers import Tokenizer
 
 # GPT-2 writes a byte as a letter: one that can be seen as itself, the others from U+0100 on
 # (`bytes_to_unicode` of openai/gpt-2, src/encoder.py).
@@ -41,14 +41,16 @@ def of_byte_fallback(token: str) -> bytes:
 class TokenBytes(dict[int, bytes]):
     """What each id says, in UTF-8 put together; kept from the first time that it is said."""
 
-    def __init__(self, tokenizer: Tokenizer, bytes_of: Callable[[str], bytes]) -> None:
+    def __init__(
+        self, tokenizer: Tokenizer, bytes_of: Callable[[str], bytes], silent: Collection[str]
+    ) -> None:
+        """`silent`: tokens that say nothing."""
         super().__init__()
-        added: dict[int, AddedToken] = tokenizer.get_added_tokens_decoder()
-        self._specials = {token.content for token in added.values() if token.special}
         self._token = tokenizer.id_to_token
         self._bytes_of = bytes_of
+        self._silent = silent
 
     def __missing__(self, token_id: int) -> bytes:
         # An id without a token is a row that pads the embedding matrix.
         token = self._token(token_id) or ""
-        return self.setdefault(token_id, self._bytes_of("" if token in self._specials else token))
+        return self.setdefault(token_id, self._bytes_of("" if token in self._silent else token))

@@ -15,7 +15,6 @@ a tokenizer that has no control tokens, so that a user who types `</s>` gets its
 
 import codecs
 import json
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -33,7 +32,7 @@ from conversation.items import (
 from kosmosx_stream.formats.chat_format import Released
 from kosmosx_stream.formats.item_text import item_text
 from kosmosx_stream.formats.plain_text import PlainText, name_of, plain_text_tokenizer
-from kosmosx_stream.formats.token_bytes import decoder_of, of_byte_fallback
+from kosmosx_stream.formats.token_bytes import TokenBytes, decoder_of, of_byte_fallback
 from kosmosx_stream.kosmosx.grounding import SIDE, GroundingParser, Piece, Tag
 
 _UNKNOWN = "<unk>"
@@ -69,14 +68,10 @@ class Vocabulary:
             **self.cells,
             **{number: tag for tag, number in self.tags.items() if tag not in _UNSEEN},
         }
-        pieces = tokenizer.get_vocab(with_added_tokens=False)
-        self.said: Mapping[int, bytes] = defaultdict(
-            bytes,  # An id beyond the vocabulary is a row that pads the embedding matrix: no text.
-            {
-                number: of_byte_fallback(piece.replace(_BLANK, " "))
-                for piece, number in pieces.items()
-                if piece not in _DROPPED
-            },
+        self.said = TokenBytes(
+            tokenizer,
+            lambda piece: of_byte_fallback(piece.replace(_BLANK, " ")),
+            silent={*_DROPPED, *(token.content for token in added.values())},
         )
         """What ids without a meaning of their own say."""
 

@@ -4,7 +4,7 @@ import codecs
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tokenizers import Tokenizer
+from tokenizers import AddedToken, Tokenizer
 
 from kosmosx_stream.formats.chat_format import AnswerDecoder, Released
 from kosmosx_stream.formats.token_bytes import (
@@ -34,9 +34,11 @@ def decoders_of(tokenizer: Tokenizer) -> Callable[[], AnswerDecoder]:
     The tokens of most models are bytes, whatever stands beside them (tokenizers,
     src/decoders/mod.rs): those are looked up. Others are decoded among their neighbours.
     """
+    added: dict[int, AddedToken] = tokenizer.get_added_tokens_decoder()
+    specials = {token.content for token in added.values() if token.special}
     match decoder_of(tokenizer):
         case {"type": "ByteLevel"}:
-            said = TokenBytes(tokenizer, of_byte_level)
+            said = TokenBytes(tokenizer, of_byte_level, specials)
             return lambda: BytesDecoder(said, "replace")
         case {
             "type": "Sequence",
@@ -48,7 +50,7 @@ def decoders_of(tokenizer: Tokenizer) -> Callable[[], AnswerDecoder]:
             ],
         } if (begins := _stripped(rest)) is not None:
             said = TokenBytes(
-                tokenizer, lambda token: of_byte_fallback(token.replace(blank, content))
+                tokenizer, lambda token: of_byte_fallback(token.replace(blank, content)), specials
             )
             return lambda: BytesDecoder(said, _EACH_BYTE, begins)
         case _:

@@ -27,9 +27,9 @@ def test_a_byte_is_named_by_two_hex_digits(token):
     )
 
 
-def test_what_is_special_or_no_token_says_nothing():
+def test_what_is_silent_or_no_token_says_nothing():
     tokenizer = Tokenizer(models.WordLevel({"a": 0, "</s>": 1}, unk_token="a"))
     tokenizer.add_special_tokens(["</s>"])
     tokenizer.add_tokens(["<b>"])
-    said = TokenBytes(tokenizer, str.encode)
+    said = TokenBytes(tokenizer, str.encode, silent={"</s>"})
     assert [said[each] for each in (0, 1, 2, 3, 0)] == [b"a", b"", b"<b>", b"", b"a"]
