@@ -32,7 +32,7 @@ class Batch:
     learn: Tensor  # bool (rows, tokens)
     image_mask: Tensor  # bool (rows, tokens)
     images: Tensor  # uint8 (images, IMAGE_SIZE, IMAGE_SIZE, 3)
-    patch_targets: Tensor  # float32 (images * 64, 6)
+    patch_targets: Tensor  # float32 (images * patches, 6)
     latent_targets: Tensor  # float32 (images * latents, 6)
 
 

@@ -21,7 +21,7 @@ from kosmosx_stream.kosmosx.nano.tokenizer import BOS, EOS, PAD, save_tokenizer
 
 LATENTS = 36
 POSITIONS = 2048
-PATCH = 24
+PATCH = 16
 
 
 def make_config(

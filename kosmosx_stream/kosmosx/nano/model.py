@@ -109,7 +109,7 @@ def normalise(images: Tensor) -> Tensor:
 
 
 def see(model: Kosmos2ForConditionalGeneration, images: Tensor) -> tuple[Tensor, Tensor]:
-    """Patch features (images, 64, vision) and image embeddings (images, latents, text)."""
+    """Patch features (images, patches, vision) and image embeddings (images, latents, text)."""
     tower = model.vision_model.model
     hidden = tower.pre_layrnorm(patch_embeddings(tower.embeddings, normalise(images)))
     features = tower.post_layernorm(tower.encoder(inputs_embeds=hidden)[0])
