@@ -84,6 +84,13 @@ def picture(seed: int) -> ImageInput:
     return ImageInput(hashlib.sha256(file.getvalue()).hexdigest(), file.getvalue())
 
 
+def tags_of_a_picture(checkpoint: Checkpoint) -> tuple[int, int]:
+    """What a picture's place in a prompt begins and ends with."""
+    assert checkpoint.placeholder is not None
+    begin, end = checkpoint.placeholder
+    return begin, end
+
+
 class Requests:
     """Prompts that no one has seen before, so that no cache knows them."""
 
@@ -110,7 +117,7 @@ class Requests:
         return picture(self._rng.getrandbits(32))
 
     def after_a_picture(self, words: int) -> tuple[int, ...]:
-        return (*(self._checkpoint.placeholder or ()), *self.words(words))
+        return (*tags_of_a_picture(self._checkpoint), *self.words(words))
 
     def load(self, lengths: Sequence[int]) -> list[Generate]:
         return [
@@ -157,7 +164,7 @@ class Transformers:
     @torch.no_grad()
     def _generate(self, batch: Sequence[Generate]) -> float:
         """Answer a batch of equal prompt lengths; returns when its first tokens were there."""
-        begin, end = self._checkpoint.placeholder or ()
+        begin, end = tags_of_a_picture(self._checkpoint)
         latents = self._checkpoint.image_tokens
         rows, masks = [], []
         for request in batch:

@@ -1,13 +1,11 @@
 """A Kosmos-2 checkpoint of random weights for benchmarks: speed needs no sense."""
 
-import contextlib
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from transformers import Kosmos2Config, Kosmos2ForConditionalGeneration
+from transformers import AutoModelForImageTextToText, Kosmos2Config
 
 from kosmosx_stream.settings import NANO_CHECKPOINT
 
@@ -52,8 +50,8 @@ def published() -> Kosmos2Config:
 def write_random_checkpoint(folder: Path, config: Kosmos2Config) -> int:
     """Write it in bfloat16 with the bundled model's tokenizer; returns the number of weights."""
     torch.manual_seed(0)
-    with _in_bfloat16():
-        model = Kosmos2ForConditionalGeneration(config)
+    # Made in bfloat16, it takes its memory once.
+    model = AutoModelForImageTextToText.from_config(config, dtype=torch.bfloat16)
     for name, weight in model.named_parameters():
         if weight.dim() > 1:
             scale = 1.0 if "embed" in name or "latent" in name else weight.shape[-1] ** -0.5
@@ -68,14 +66,3 @@ def write_random_checkpoint(folder: Path, config: Kosmos2Config) -> int:
     settings["size"] = {"height": side, "width": side}
     (folder / "preprocessor_config.json").write_text(json.dumps(settings))
     return sum(weight.numel() for weight in model.parameters())
-
-
-@contextlib.contextmanager
-def _in_bfloat16() -> Iterator[None]:
-    """What is made takes its memory once."""
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.bfloat16)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(before)

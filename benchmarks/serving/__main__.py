@@ -59,11 +59,13 @@ def _measure(
 ) -> Table:
     match section:
         case "streaming":
-            several = (1, 64, 256) if quick else (1, 16, 64, 256)
-            return streaming.measure(folder, streams=several, rounds=rounds)
+            return streaming.measure(
+                folder, streams=(1, 64, 256) if quick else (1, 16, 64, 256), rounds=rounds
+            )
         case "alone":
-            many = (64,) if quick else (64, 256)
-            return alone.measure(folder, streams=many, rounds=rounds, litellm=litellm)
+            return alone.measure(
+                folder, streams=(64,) if quick else (64, 256), rounds=rounds, litellm=litellm
+            )
         case "idle":
             return idle.measure(folder, rounds=rounds)
         case _:

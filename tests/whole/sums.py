@@ -48,7 +48,7 @@ class Books:
     @property
     def unsettled(self) -> int:
         """Leases that are held still, and sessions that are open."""
-        return len(self.unreleased) + sum(bool(row["state"] == "open") for row in self.sessions)
+        return len(self.unreleased) + len([row for row in self.sessions if row["state"] == "open"])
 
     @property
     def undelivered(self) -> list[Row]:
