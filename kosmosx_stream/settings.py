@@ -116,7 +116,8 @@ class Settings(BaseSettings):
     fallback_engine_urls: CommaSeparated = Field(default=(), validate_default=True)
     """Where the cheaper model's servers are, if they are remote."""
     max_model_len: int | None = Field(default=None, ge=16)
-    """Context window in tokens; by default the model's own, at most 20,000."""
+    """Context window in tokens; by default the model's own, at most 20,000. Kosmos-2 can be given
+    more than it was made for, but answers well only as far as it was trained."""
     stream_interval_s: float = Field(default=0.05, ge=0, le=1)
     """While many are answered, vLLM's tokens of an answer gather so long and go out together; while
     a few are, for 0.01 at the most. Longer intervals cost less CPU."""

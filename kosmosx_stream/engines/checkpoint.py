@@ -54,6 +54,8 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     def read(cls, folder: Path, max_model_len: int | None = None) -> Self:
         """Read the files of a checkpoint; without `max_model_len` the model's own length.
 
+        Kosmos-2 can be given more than it was made for: its positions are computed, not learnt.
+
         Raises:
             ValueError: `max_model_len` is more than the model was made for, or a number that every
                 engine needs is missing.
@@ -66,7 +68,7 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
         longest = next((text[name] for name in _LENGTHS if text.get(name)), max_model_len)
         if longest is None or "vocab_size" not in text:
             raise ValueError(f"{folder / 'config.json'} has no {_LENGTHS[0]} or no vocab_size")
-        if max_model_len is not None and max_model_len > longest:
+        if max_model_len is not None and max_model_len > longest and not kosmos2:
             raise ValueError(f"max_model_len is {max_model_len}; the model was made for {longest}")
         ends = tuple(sorted({*_ends(folder, text, tokens)}))
         return cls(
@@ -86,6 +88,13 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     def kosmos2(self) -> bool:
         """Whether it is one of ours, and not any other chat model."""
         return self.architecture == KOSMOS2
+
+    @property
+    def config_overrides(self) -> dict[str, Any]:
+        """What vLLM is to read instead of what the files say: Kosmos-2's window."""
+        if not self.kosmos2:
+            return {}
+        return {"text_config": {"max_position_embeddings": self.max_model_len}}
 
     @property
     def never(self) -> int | None:

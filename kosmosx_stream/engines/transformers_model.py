@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import torch
 from PIL import Image
+from torch.nn.functional import normalize
 from transformers import (
     AutoModelForCausalLM,
     CLIPImageProcessorPil,
@@ -23,6 +24,8 @@ from kosmosx_stream.engines.checkpoint import Checkpoint
 from kosmosx_stream.engines.guide import Guide
 from kosmosx_stream.engines.port import Generate
 
+READ = 512
+"""Tokens at a time. Eager attention needs memory for each pair of a new token and one before it."""
 GREEDY_BELOW = 1e-5
 """Dividing by a smaller temperature would only add noise; vLLM has the same bound."""
 
@@ -76,7 +79,6 @@ class Kosmos2Model:
     def __init__(self, checkpoint: Checkpoint) -> None:
         assert checkpoint.placeholder is not None
         self.whole = _load(Kosmos2ForConditionalGeneration, checkpoint, attn_implementation="eager")
-        self.first_position: int = self.whole.config.text_config.pad_token_id + 1
         self._pair = checkpoint.placeholder
         self._image_tokens = checkpoint.image_tokens
         self._processor = CLIPImageProcessorPil.from_pretrained(
@@ -106,23 +108,31 @@ class Kosmos2Model:
     def logits(
         self, ids: Sequence[int], cache: DynamicCache, images: Sequence[Image.Image]
     ) -> torch.Tensor:
-        ids, places = self.expand(ids)
-        start = int(cache.get_seq_length()) + self.first_position
-        options: dict[str, Any] = {
-            "input_ids": torch.tensor([ids]),
-            # By itself transformers gives padding no position, and a model may generate padding.
-            "position_ids": torch.arange(start, start + len(ids))[None],
-            "past_key_values": cache,
-            "use_cache": True,
-            "logits_to_keep": 1,
-        }
-        if not images:
-            return self.whole.text_model(**options).logits
-        return self.whole(
-            pixel_values=self.pixels(images),
-            image_embeds_position_mask=torch.tensor([places]),
-            **options,
+        *before, last = self._embed(ids, images).split(READ, dim=1)
+        for part in before:
+            self._read(part, cache)
+        return self._read(last, cache)
+
+    def _read(self, embeds: torch.Tensor, cache: DynamicCache) -> torch.Tensor:
+        # By ids transformers would give padding no position, and a model may generate padding.
+        return self.whole.text_model(
+            inputs_embeds=embeds, past_key_values=cache, use_cache=True, logits_to_keep=1
         ).logits
+
+    def _embed(self, ids: Sequence[int], images: Sequence[Image.Image]) -> torch.Tensor:
+        """What ids and images stand for, without their positions: float32 (1, tokens, width)."""
+        ids, places = self.expand(ids)
+        embeds: torch.Tensor = self.whole.text_model.model.embed_tokens(torch.tensor([ids]))
+        if images:
+            embeds[torch.tensor([places])] = self._see(images).flatten(0, 1)
+        return embeds
+
+    def _see(self, images: Sequence[Image.Image]) -> torch.Tensor:
+        """What stands in the places of the images: float32 (images, latents, width)."""
+        tower = self.whole.vision_model
+        features = tower.model.post_layernorm(tower(pixel_values=self.pixels(images))[0])
+        latents, _ = self.whole.image_to_text_projection(normalize(features, dim=-1))
+        return torch.as_tensor(latents)
 
 
 def _load(kind: Any, checkpoint: Checkpoint, **options: Any) -> Any:

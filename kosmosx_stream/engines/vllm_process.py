@@ -38,8 +38,8 @@ from kosmosx_stream.engines.vllm_http import NEVER
 
 EAGER_BELOW_BYTES = 512 * 2**20
 """Checkpoints smaller than this start faster than compilation pays back."""
-KV_SEQUENCES = 32
-"""On the CPU the KV cache holds so many conversations of full length, within the next bounds."""
+KV_TOKENS = 65_536
+"""On the CPU the KV cache holds so many tokens, or a whole window, within the next bounds."""
 KV_BYTES = (256 * 2**20, 4 * 2**30)
 
 FEWEST_IMAGE_TOKENS = 16
@@ -79,6 +79,7 @@ def _arguments(model: Path, max_model_len: int | None) -> AsyncEngineArgs:
     return AsyncEngineArgs(
         model=str(model),
         max_model_len=length,
+        hf_overrides=checkpoint.config_overrides,
         language_model_only=checkpoint.placeholder is None,
         limit_mm_per_prompt={
             "image": length // (checkpoint.image_tokens or FEWEST_IMAGE_TOKENS),
@@ -98,9 +99,9 @@ def _kv_bytes(config: PreTrainedConfig, length: int) -> int:
     text = config.get_text_config()
     heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
     head = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-    sequence = 2 * 2 * text.num_hidden_layers * heads * head * length
+    token = 2 * 2 * text.num_hidden_layers * heads * head
     low, high = KV_BYTES
-    return max(sequence, min(high, max(low, KV_SEQUENCES * sequence)))
+    return max(length * token, min(high, max(low, KV_TOKENS * token)))
 
 
 @contextlib.contextmanager

@@ -17,11 +17,20 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from conversation.entries import Sampling
+from kosmosx_stream.engines import transformers_model
 from kosmosx_stream.engines.checkpoint import Checkpoint
 from kosmosx_stream.engines.port import EngineError, Generate
 from kosmosx_stream.engines.transformers_local import TransformersEngine
 from kosmosx_stream.settings import Settings
-from tests.kosmosx_stream.engines.conformance import Subject, answer, ask, ids_of, picture, streamed
+from tests.kosmosx_stream.engines.conformance import (
+    NOISE,
+    Subject,
+    answer,
+    ask,
+    ids_of,
+    picture,
+    streamed,
+)
 from tests.server_process import ServerProcess
 
 if TYPE_CHECKING:
@@ -185,10 +194,22 @@ async def test_a_checkpoint_that_lacks_weights_is_not_served(
             pass
 
 
-async def test_a_window_beyond_the_models_is_refused() -> None:
-    with pytest.raises(ValueError, match="the model was made for 2048"):
-        async with TransformersEngine.running(Settings(max_model_len=4096)):
-            pass
+async def test_a_prompt_read_in_parts_has_the_same_answer(
+    tiny: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompt = (7, picture(1), 20, picture(2), 3)
+    async with TransformersEngine.running(Settings(model=tiny.folder)) as engine:
+        whole = await answer(engine, ask(*prompt, max_tokens=20, of=tiny))
+        monkeypatch.setattr(transformers_model, "READ", 5)
+        parts = await answer(engine, ask(*prompt, max_tokens=20, of=tiny))
+    assert ids_of(parts) == ids_of(whole)
+
+
+async def test_a_window_beyond_what_the_model_was_made_for(tiny: Checkpoint) -> None:
+    window = 2 * tiny.max_model_len
+    async with TransformersEngine.running(Settings(model=tiny.folder, max_model_len=window)) as it:
+        deltas = await answer(it, ask(window - 4, max_tokens=9, sampling=NOISE, of=tiny))
+    assert len(ids_of(deltas)) == 3
 
 
 def test_importing_the_server_loads_neither_vllm_nor_torch() -> None:

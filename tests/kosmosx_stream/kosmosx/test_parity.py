@@ -18,6 +18,7 @@ import torch
 from PIL import Image
 from tokenizers import Tokenizer
 
+from kosmosx_stream.engines.checkpoint import Checkpoint
 from tests.kosmosx_stream.kosmosx import tiny_checkpoint as tiny
 from tests.kosmosx_stream.kosmosx.reference import Prompt, Reference
 
@@ -128,7 +129,15 @@ def tied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
 def untied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     folder = tmp_path_factory.mktemp("untied")
     shape = tiny.Shape(tied=False, vocab_size=517, heads=3, head_size=64, latents=16, seed=1)
-    pair = Pair(tiny.write(shape, folder), max_num_batched_tokens=48, enable_chunked_prefill=True)
+    tiny.write(shape, folder)
+    stretched = Checkpoint.read(folder, 2 * tiny.POSITIONS)
+    pair = Pair(
+        folder,
+        max_num_batched_tokens=48,
+        enable_chunked_prefill=True,
+        max_model_len=stretched.max_model_len,
+        hf_overrides=stretched.config_overrides,
+    )
     yield pair
     pair.close()
 
@@ -188,6 +197,10 @@ class TestUntiedWithChunkedPrefill:
     def test_a_mixed_batch(self, untied: Pair) -> None:
         parts = ((100,), (picture(3), 90), (5,), (picture(4), picture(5), 20))
         untied.assert_equal([untied.prompt(seed, *part) for seed, part in enumerate(parts, 20)])
+
+    def test_beyond_what_the_model_was_made_for(self, untied: Pair) -> None:
+        prompt = untied.prompt(4, tiny.POSITIONS - 60, picture(6), tiny.POSITIONS // 2)
+        untied.assert_equal([prompt])
 
 
 MIXED = ((12,), (picture(1), 9), (6, picture(2), 30, picture(3), 4), (70,))

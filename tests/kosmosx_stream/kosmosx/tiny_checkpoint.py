@@ -16,6 +16,8 @@ from transformers import (
 SPECIAL = ("<s>", "<pad>", "</s>", "<unk>", "<image>", "</image>")
 BOS, PAD, EOS, UNK, BOI, EOI = range(len(SPECIAL))
 
+POSITIONS = 512
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -40,7 +42,7 @@ def config_of(shape: Shape) -> Kosmos2Config:
             "ffn_dim": 3 * width,
             "layers": 2,
             "attention_heads": shape.heads,
-            "max_position_embeddings": 512,
+            "max_position_embeddings": POSITIONS,
             "tie_word_embeddings": shape.tied,
         },
         vision_config={
