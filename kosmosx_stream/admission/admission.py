@@ -6,7 +6,7 @@ context window, the answer's form is decided, and the price is frozen.
 
 import time
 from collections.abc import Sequence
-from itertools import takewhile
+from itertools import chain, takewhile
 
 import msgspec
 
@@ -64,6 +64,7 @@ class Fitted(msgspec.Struct, frozen=True):
     """What stays in the window, how long the answer may get, and what had to go."""
 
     turns: Sequence[Turn]
+    prompt_ids: tuple[int, ...]
     max_tokens: int
     dropped: Dropped | None
 
@@ -117,9 +118,6 @@ class Admission:
         fitted = await aside(
             asked.brief, self._fit, request, past.turns, asked.turn_ids, len(shown)
         )
-        prompt_ids = await aside(
-            asked.brief, self._prompt, _told(request), fitted.turns, asked.turn_ids
-        )
         all_images = (*(i for turn in fitted.turns for i in turn.image_ids), *shown)
         return Started(
             response_id=response_id,
@@ -133,8 +131,8 @@ class Admission:
                 temperature=request.temperature, top_p=request.top_p, seed=request.seed
             ),
             max_tokens=fitted.max_tokens if request.generate else WARM_UP_TOKENS,
-            input_tokens=self._engine.count(prompt_ids, len(all_images)),
-            prompt_ids=prompt_ids,
+            input_tokens=self._engine.count(fitted.prompt_ids, len(all_images)),
+            prompt_ids=fitted.prompt_ids,
             turn_ids=asked.turn_ids,
             image_ids=all_images,
             new_images=(*_unbilled(fitted.turns), *shown),
@@ -177,9 +175,7 @@ class Admission:
         request = _granted(principal, request)
         asked = await self._ask(principal, request, UnstoredTurns())
         past = asked.past
-        prompt_ids = await aside(
-            asked.brief, self._prompt, _told(request), past.turns, asked.turn_ids
-        )
+        prompt_ids = await aside(asked.brief, self._whole_prompt, request, asked)
         images = sum(len(turn.image_ids) for turn in past.turns) + len(asked.image_ids)
         items = (*(item for turn in past.turns for item in turn.items), *past.pending, *asked.said)
         return Window(items, self._engine.count(prompt_ids, images))
@@ -231,14 +227,17 @@ class Admission:
     ) -> Fitted:
         window = self._engine.max_model_len
         wanted = request.max_output_tokens or min(self._settings.max_output_tokens, window // 4)
-        opening = len(self._format.opening(_told(request)))
-        costs = [self._engine.count(self._stretch(turn), len(turn.image_ids)) for turn in turns]
-        new = self._engine.count(turn_ids, images)
+        opening = self._format.opening(_told(request))
+        past = [self._stretch(turn) for turn in turns]
+        costs = [
+            self._engine.count(ids, len(turn.image_ids))
+            for ids, turn in zip(past, turns, strict=True)
+        ]
         try:
             first = fit(
-                opening=opening,
+                opening=len(opening),
                 turns=costs,
-                new=new,
+                new=self._engine.count(turn_ids, images),
                 budget=window - min(wanted, window - 1),
                 truncation=request.truncation,
             )
@@ -251,7 +250,12 @@ class Admission:
                 param=request.input_param,
             ) from error
         dropped = Dropped(first, sum(costs[:first]), window) if first else None
-        return Fitted(turns[first:], wanted, dropped)
+        prompt_ids = (*opening, *chain.from_iterable(past[first:]), *turn_ids)
+        return Fitted(turns[first:], prompt_ids, wanted, dropped)
+
+    def _whole_prompt(self, request: CreateResponse, asked: Asked) -> tuple[int, ...]:
+        past = chain.from_iterable(map(self._stretch, asked.past.turns))
+        return (*self._format.opening(_told(request)), *past, *asked.turn_ids)
 
     def _seen(self, turn: Turn) -> Turn:
         """The turn as this model takes it: without its images, if it takes none."""
@@ -266,12 +270,6 @@ class Admission:
             prompt_ids = self._format.segment(turn.input, grounding=turn.grounding)
         said = (*prompt_ids, *answer_ids)
         return (*said, *self._format.closing(answer_ids)) if said else ()
-
-    def _prompt(
-        self, instructions: str | None, turns: Sequence[Turn], turn_ids: tuple[int, ...]
-    ) -> tuple[int, ...]:
-        past = (token for turn in turns for token in self._stretch(turn))
-        return (*self._format.opening(instructions), *past, *turn_ids)
 
 
 def _reaches(principal: Principal, turn: Turn) -> bool:
