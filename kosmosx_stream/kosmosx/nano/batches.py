@@ -15,10 +15,10 @@ from torch.utils.data import IterableDataset
 
 from kosmosx_stream.kosmosx.nano.dialogues import Dialogue, Writer
 from kosmosx_stream.kosmosx.nano.drawing import IMAGE_SIZE, seen
-from kosmosx_stream.kosmosx.nano.export import LATENTS, PATCH, POSITIONS
+from kosmosx_stream.kosmosx.nano.export import LATENTS, PATCH
 from kosmosx_stream.kosmosx.nano.sampling import sample_scene
-from kosmosx_stream.kosmosx.nano.scenes import COLOURS, KINDS, Scene
-from kosmosx_stream.kosmosx.nano.tokenizer import PAD, Codec
+from kosmosx_stream.kosmosx.nano.scenes import COLOURS, KINDS, Corner, Scene
+from kosmosx_stream.kosmosx.nano.tokenizer import PAD, WINDOW, Codec
 
 _COLOUR_INDEX = {name: i for i, name in enumerate(COLOURS)}
 
@@ -31,6 +31,7 @@ class Batch:
     positions: Tensor  # int64 (rows, tokens)
     learn: Tensor  # bool (rows, tokens)
     image_mask: Tensor  # bool (rows, tokens)
+    corners: Tensor  # float32 (location tokens, 2): what they stand for, as fractions of the side
     images: Tensor  # uint8 (images, IMAGE_SIZE, IMAGE_SIZE, 3)
     patch_targets: Tensor  # float32 (images * patches, 6)
     latent_targets: Tensor  # float32 (images * latents, 6)
@@ -83,13 +84,13 @@ def _places(dialogue: Dialogue, rng: np.random.Generator) -> npt.NDArray[np.int6
     length = len(dialogue.ids)
     steps = np.ones(length, np.int64)
     steps[0] = 0
-    slack = POSITIONS - 1 - length
+    slack = WINDOW - 1 - length
     if slack > 0 and rng.random() < 0.5:
         jumps = rng.choice(dialogue.turns, int(rng.integers(1, 5)))
         shares = rng.dirichlet(np.ones(len(jumps))) * rng.integers(0, slack)
         for turn, share in zip(jumps, shares, strict=True):
             steps[turn] += int(share)
-    return np.minimum(np.cumsum(steps), POSITIONS - 1)
+    return np.minimum(np.cumsum(steps), WINDOW - 1)
 
 
 def collate(dialogues: list[Dialogue], rng: np.random.Generator) -> Batch:
@@ -99,6 +100,7 @@ def collate(dialogues: list[Dialogue], rng: np.random.Generator) -> Batch:
     positions = np.zeros_like(ids)
     learn, image_mask = np.zeros(ids.shape, bool), np.zeros(ids.shape, bool)
     scenes: list[Scene] = []
+    corners: list[Corner] = []
     for row, dialogue in enumerate(dialogues):
         size = len(dialogue.ids)
         ids[row, :size] = dialogue.ids
@@ -107,12 +109,14 @@ def collate(dialogues: list[Dialogue], rng: np.random.Generator) -> Batch:
         for start in dialogue.images:
             image_mask[row, start : start + LATENTS] = True
         scenes += dialogue.scenes
+        corners += dialogue.corners
     images, patches, latents = _pictures(scenes, rng)
     return Batch(
         ids=torch.from_numpy(ids),
         positions=torch.from_numpy(positions),
         learn=torch.from_numpy(learn),
         image_mask=torch.from_numpy(image_mask),
+        corners=torch.tensor(corners).reshape(len(corners), 2),
         images=images,
         patch_targets=patches,
         latent_targets=latents,
@@ -161,7 +165,7 @@ def _chunks(dialogues: list[Dialogue], tokens: int) -> Iterator[list[Dialogue]]:
     """Full groups of dialogues alike in length, at most `tokens` padded; drops a remainder."""
     group: list[Dialogue] = []
     for dialogue in sorted(dialogues, key=lambda d: -len(d.ids)):
-        if len(dialogue.ids) > POSITIONS:
+        if len(dialogue.ids) > WINDOW:
             continue
         group.append(dialogue)
         if (len(group) + 1) * len(group[0].ids) > tokens:
@@ -189,4 +193,4 @@ class Pictures(IterableDataset[Batch]):
                 for _ in range(self.count)
             ]
             images, patches, latents = _pictures(scenes, rng)
-            yield Batch(none, none, none, none, images, patches, latents)
+            yield Batch(none, none, none, none, none, images, patches, latents)

@@ -10,13 +10,16 @@ from kosmosx_stream.kosmosx.nano.answers import Moment
 from kosmosx_stream.kosmosx.nano.chat import Chat, Nano
 from kosmosx_stream.kosmosx.nano.dialogues import answer_ids
 from kosmosx_stream.kosmosx.nano.drawing import draw
-from kosmosx_stream.kosmosx.nano.export import POSITIONS
 from kosmosx_stream.kosmosx.nano.held_out import LATER_PHRASINGS, NAMES, PHRASINGS, TELLINGS
 from kosmosx_stream.kosmosx.nano.relations import ask
 from kosmosx_stream.kosmosx.nano.scenes import Scene
-from kosmosx_stream.kosmosx.nano.scoring import SEED, Row, percent
+from kosmosx_stream.kosmosx.nano.scoring import SEED, Row, expected, named, percent
 from kosmosx_stream.kosmosx.nano.smalltalk import recall, talk
 from kosmosx_stream.kosmosx.nano.tools import FUNCTIONS, HELD_OUT, ask_for, fits, offer, told
+from kosmosx_stream.kosmosx.nano.wording import pick
+
+FAR = (60, 270)  # turns that take twice, and nine times, the window of the training
+FEW = 12  # such conversations of each length
 
 
 class Conversing:
@@ -29,6 +32,7 @@ class Conversing:
     def rows(self) -> Iterator[Row]:
         yield from self._small_talk()
         yield from self._memory()
+        yield from self._far()
         yield from self._calls()
 
     def _small_talk(self) -> Iterator[Row]:
@@ -50,31 +54,45 @@ class Conversing:
 
     def _memory(self) -> Iterator[Row]:
         """Recall of names the training never had, after other turns."""
-        for turns, pictures in ((0, False), (10, False), (10, True), (20, True), (40, True)):
-            chats = [
-                self._long_chat(name, turns, SEED + i, pictures=pictures)
-                for i, name in enumerate(NAMES)
-            ]
-            answers = [self.nano.plain(ids) for ids in self.nano.answer(chats)]
-            hits = [
-                said == f"Your name is {name}." for said, name in zip(answers, NAMES, strict=True)
-            ]
-            lengths = [len(chat.ids) for chat in chats]
-            kind = "turns about pictures and small talk" if pictures else "turns of small talk"
-            at_most = "up to " if turns > 20 else ""
-            label = f"unseen name recalled after {at_most}{turns} {kind}"
-            yield f"{label}, {round(np.mean(lengths))} tokens", percent(hits), "95"
+        for turns, pictures in ((0, False), (10, False), (10, True), (20, True), (25, True)):
+            yield self._recalled(NAMES, turns, pictures=pictures)
 
-    def _long_chat(self, name: str, turns: int, seed: int, *, pictures: bool) -> Chat:
-        """Tell a name, talk for some turns with true answers, ask for the name."""
-        rng = np.random.default_rng(seed)
+    def _far(self) -> Iterator[Row]:
+        """Recall and captions far beyond the training's window."""
+        for turns in FAR:
+            label, value, _ = self._recalled(NAMES[:FEW], turns, pictures=True)
+            yield label, value, ""
+            scenes = self.scenes[:FEW]
+            chats = []
+            for i, scene in enumerate(scenes):
+                rng = np.random.default_rng(SEED + i)
+                chats.append(self._long_chat(NAMES[i], turns, rng, pictures=True))
+                chats[-1].user("Describe the picture.", draw(scene, 300), grounded=True)
+            answers = [self.nano.text(ids) for ids in self.nano.answer(chats)]
+            hits = [named(text) == expected(s) for text, s in zip(answers, scenes, strict=True)]
+            yield f"every shape named after {turns} turns", percent(hits), ""
+
+    def _recalled(self, names: Sequence[str], turns: int, *, pictures: bool) -> Row:
+        chats = []
+        for i, name in enumerate(names):
+            rng = np.random.default_rng(SEED + i)
+            chats.append(self._long_chat(name, turns, rng, pictures=pictures))
+            chats[-1].user(recall("name", name, rng).question, grounded=pictures and turns > 0)
+        answers = [self.nano.plain(ids) for ids in self.nano.answer(chats)]
+        hits = [said == f"Your name is {name}." for said, name in zip(answers, names, strict=True)]
+        kind = "turns about pictures and small talk" if pictures else "turns of small talk"
+        tokens = round(np.mean([len(chat.ids) for chat in chats]))
+        return f"unseen name recalled after {turns} {kind}, {tokens} tokens", percent(hits), "95"
+
+    def _long_chat(
+        self, name: str, turns: int, rng: np.random.Generator, *, pictures: bool
+    ) -> Chat:
+        """Tell a name and talk for some turns, with true answers."""
         chat, codec = self.nano.chat(), self.nano.codec
-        chat.user(TELLINGS[seed % len(TELLINGS)].format(name))
+        chat.user(pick(TELLINGS, rng).format(name))
         chat.assistant(codec.encode(f"Nice to meet you, {name}!"))
         scene = self.scenes[0]
         for turn in range(turns):
-            if len(chat.ids) > POSITIONS - 320:
-                break
             fresh = pictures and turn % 5 == 0
             if fresh:
                 scene = self.scenes[int(rng.integers(len(self.scenes)))]
@@ -86,7 +104,6 @@ class Conversing:
                 said = talk(rng, seen_picture=pictures)
                 chat.user(said.question, grounded=pictures)
                 chat.assistant(codec.encode(said.answer))
-        chat.user(recall("name", name, rng).question, grounded=pictures and turns > 0)
         return chat
 
     def _calls(self) -> Iterator[Row]:

@@ -6,7 +6,7 @@ The layout is the serving prompt's: `<s>`, instructions, then per turn the turn'
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,7 +15,7 @@ from kosmosx_stream.kosmosx.nano.answers import Answer, Moment, Phrase
 from kosmosx_stream.kosmosx.nano.questions import Asked
 from kosmosx_stream.kosmosx.nano.relations import ask
 from kosmosx_stream.kosmosx.nano.sampling import sample_scene
-from kosmosx_stream.kosmosx.nano.scenes import Scene, told_loosely
+from kosmosx_stream.kosmosx.nano.scenes import Corner, Scene, told_loosely
 from kosmosx_stream.kosmosx.nano.smalltalk import (
     INSTRUCTIONS,
     Said,
@@ -38,14 +38,16 @@ class Dialogue:
 
     `learn[i]` says that `ids[i]` is to be predicted; `images[k]` is where picture k's first
     placeholder stands; `turns` lists where turns start, the places where positions may jump.
-    `texts` keeps what was said in words; `facts` what the user told; `grounded` says whether boxes
-    are wanted once there is a picture; `patient`, that facts are told first and asked for last.
+    `corners` are what the location tokens stand for, as fractions of the picture's side; `texts`
+    keeps what was said in words; `facts` what the user told; `grounded` says whether boxes are
+    wanted once there is a picture; `patient`, that facts are told first and asked for last.
     """
 
     ids: list[int] = field(default_factory=list)
     learn: list[bool] = field(default_factory=list)
     images: list[int] = field(default_factory=list)
     scenes: list[Scene] = field(default_factory=list)
+    corners: list[Corner] = field(default_factory=list)
     turns: list[int] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
     facts: dict[str, str] = field(default_factory=dict)
@@ -90,6 +92,13 @@ def _phrase_ids(phrase: Phrase, codec: Codec) -> list[int]:
             ids.append(tags["</delimiter_of_multi_objects/>"])
         ids += codec.box(shape.cells)
     return [*ids, tags["</object>"]]
+
+
+def boxed(answer: Answer) -> Iterator[Corner]:
+    """What the location tokens of a grounded answer stand for, one after the other."""
+    for part in answer:
+        for shape in part.shapes if isinstance(part, Phrase) else ():
+            yield from (shape.box[:2], shape.box[2:])
 
 
 def image_ids(codec: Codec, latents: int) -> tuple[int, ...]:
@@ -204,6 +213,8 @@ class Writer:
     def _ask(self, out: Dialogue, asked: Asked, scene: Scene | None) -> None:
         answer = answer_ids(asked.answer, self.codec, grounded=out.grounded)
         self._turn(out, casual(asked.question, self.rng), answer, scene)
+        if out.grounded:
+            out.corners += boxed(asked.answer)
         out.texts += [asked.question, plain(asked.answer)]
 
     def _say(self, out: Dialogue, said: Said) -> None:

@@ -17,10 +17,9 @@ from transformers import (
 )
 
 from kosmosx_stream.kosmosx.nano.drawing import IMAGE_SIZE
-from kosmosx_stream.kosmosx.nano.tokenizer import BOS, EOS, PAD, save_tokenizer
+from kosmosx_stream.kosmosx.nano.tokenizer import BOS, EOS, PAD, WINDOW, save_tokenizer
 
 LATENTS = 36
-POSITIONS = 2048
 PATCH = 16
 
 
@@ -41,7 +40,7 @@ def make_config(
         },
         text_config={
             "vocab_size": vocab_size,
-            "max_position_embeddings": POSITIONS,
+            "max_position_embeddings": WINDOW,
             "embed_dim": text,
             "layers": layers,
             "ffn_dim": 4 * text,

@@ -26,9 +26,7 @@ from kosmosx_stream.kosmosx.nano.scenes import COLOURS, KINDS
 from kosmosx_stream.kosmosx.nano.tokenizer import GRID, PAD
 
 PATCHES = IMAGE_SIZE // PATCH
-# Half of a trained model's loss is by which cell a box is off, which hardly matters; one wrong word
-# spoils an answer.
-WORD_WEIGHT, BOX_WEIGHT = 3.0, 1.0
+BOX_BLUR = 0.4  # standard deviation around a box's corner, in cells of the grid
 FEATURE_STD = 0.7  # the resampler's input is L2-normalised; the stock 0.02 would starve it
 
 
@@ -38,7 +36,7 @@ def make_model(
     """A model to train: the checkpoint's, or a fresh one, initialised for training from nothing."""
     if checkpoint:
         return Kosmos2ForConditionalGeneration.from_pretrained(
-            checkpoint, attn_implementation="eager"
+            checkpoint, config=config, attn_implementation="eager"
         ).train()
     config._attn_implementation = "eager"  # noqa: SLF001
     model = Kosmos2ForConditionalGeneration(config)
@@ -162,27 +160,26 @@ def _attend(attention: KosmosTextAttention, hidden: Tensor, mask: Tensor) -> Ten
     return out
 
 
-def _smooth_targets(cells: Tensor, sigma: float = 0.7) -> Tensor:
-    """Gaussians around rows or columns: float32 (N, 32) of int64 (N,)."""
-    distance = torch.arange(GRID)[None] - cells[:, None]
-    return (-(distance**2) / (2 * sigma**2)).softmax(-1)
+def corner_targets(corners: Tensor) -> Tensor:
+    """How well each cell of the grid stands for a place: float32 (N, 1024) of (N, 2), sums of 1.
+
+    A place between two cells belongs to both. One cell alone as the target would be a coin toss
+    there, and would not say where in the cell the place is.
+    """
+    distance = torch.arange(GRID) + 0.5 - corners[..., None] * GRID
+    columns, rows = (-(distance**2) / (2 * BOX_BLUR**2)).softmax(-1).unbind(1)
+    return (rows[:, :, None] * columns[:, None]).flatten(1)
 
 
 def language_loss(
     model: Kosmos2ForConditionalGeneration, batch: Batch, hidden: Tensor, first_patch: int
 ) -> tuple[Tensor, Tensor]:
-    """Cross-entropy on answer tokens, and a softer one on the rows and columns of boxes."""
+    """Cross-entropy of the answers' words and of their boxes' corners, means over all tokens."""
     learnt = batch.learn[:, 1:]
     targets = batch.ids[:, 1:][learnt]
-    logits = model.text_model.lm_head(hidden[:, :-1][learnt]).float()
+    scores = model.text_model.lm_head(hidden[:, :-1][learnt]).float().log_softmax(-1)
     boxes = targets >= first_patch
-    weights = torch.where(boxes, BOX_WEIGHT, WORD_WEIGHT)
-    loss = (weights * F.cross_entropy(logits, targets, reduction="none")).mean()
-    if not boxes.any():
-        return loss, torch.zeros(())
-    cells = targets[boxes] - first_patch
-    grid = logits[boxes, first_patch : first_patch + GRID * GRID].log_softmax(-1)
-    grid = grid.view(-1, GRID, GRID)
-    rows = -(_smooth_targets(cells // GRID) * grid.logsumexp(2)).sum(-1).mean()
-    columns = -(_smooth_targets(cells % GRID) * grid.logsumexp(1)).sum(-1).mean()
-    return loss, rows + columns
+    words = F.nll_loss(scores[~boxes], targets[~boxes], reduction="sum")
+    cells = scores[boxes, first_patch : first_patch + GRID * GRID]
+    corners = -(corner_targets(batch.corners) * cells).sum()
+    return words / len(targets), corners / len(targets)

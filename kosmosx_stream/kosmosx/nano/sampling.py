@@ -15,6 +15,7 @@ FINISHES = ("flat", "hollow", "dashed", "shaded", "shadow")
 _FINISH_SHARES = (0.0, 0.35, 0.15, 0.25, 0.25)
 _FINISH_SHARES_HARD = (0.0, 0.5, 0.1, 0.25, 0.15)
 _LINES = (0.012, 0.045)  # widths of hard scenes' hollow shapes, thinnest and thickest
+_BORDER_CONTRAST = 75.0  # the least distance of a border's tone from the background
 _APART, _CLOSE = (0.5, 0.3, 0.2), (0.15, 0.3, 0.55)  # shares of the overlaps 0, 0.1 and 0.2
 _CONFUSED = ("circle", "hexagon", "circle", "hexagon", "oval", "rectangle", "cross", "diamond")
 
@@ -39,13 +40,17 @@ class Manner:
         return 110 if style == "plain" else 150
 
 
-def _sample_manner(rng: np.random.Generator, *, hard: bool, lined: bool) -> Manner:
+def _sample_manner(
+    background: Background, rng: np.random.Generator, *, hard: bool, lined: bool
+) -> Manner:
     palette = tuple(COLOURS)
     if rng.random() < (0.5 if hard else 0.25):  # few colours: the same one more than once
         few = int(rng.integers(1, 4)) if hard else 2
         palette = tuple(rng.choice(palette, few, replace=False))
     overlap = float(rng.choice([0.0, 0.1, 0.2], p=_CLOSE if hard else _APART))
     border = clipped(rng.choice([0.0, 40.0, 128.0, 255.0], 1).repeat(3))
+    # A border like what is behind it would only make the shape smaller than its box.
+    shows = min(distance(border, tone) for tone in background.colours) > _BORDER_CONTRAST
     bordered = bool(rng.random() < 0.12)
     finished = rng.random() < (0.5 if hard else 0.3)
     shares = _FINISH_SHARES_HARD if hard else _FINISH_SHARES
@@ -55,7 +60,7 @@ def _sample_manner(rng: np.random.Generator, *, hard: bool, lined: bool) -> Mann
         lined=lined,
         palette=palette,
         overlap=overlap,
-        border=border if bordered or (finish == "dashed" and not lined) else None,
+        border=border if shows and (bordered or (finish == "dashed" and not lined)) else None,
         finish="hollow" if lined else finish,
         mixed=bool(rng.random() < 0.3) and not lined,
         line=float(rng.uniform(*_LINES)) if hard else 0.0,
@@ -136,7 +141,7 @@ def sample_scene(rng: np.random.Generator, count: int, *, hard: bool = False) ->
         background = Background("plain", ((255, 255, 255),))
     else:
         background = sample_background(rng, shapes=count > 0, hard=hard)
-    manner = _sample_manner(rng, hard=hard, lined=lined)
+    manner = _sample_manner(background, rng, hard=hard, lined=lined)
     shapes: list[Shape] = []
     for _ in range(40 * count):
         if len(shapes) == count:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 Rgb = tuple[int, int, int]
+Corner = tuple[float, float]
 
 KINDS = (
     "circle",

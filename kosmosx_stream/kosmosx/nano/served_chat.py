@@ -14,6 +14,8 @@ from typing import Any
 from kosmosx_stream.kosmosx.nano import CHECKPOINT
 from kosmosx_stream.kosmosx.nano.chat import Chat, Nano
 
+LONGEST = 20_000  # tokens of a conversation
+
 
 class ServedNano(Nano):
     """A checkpoint, answering by vLLM."""
@@ -28,7 +30,14 @@ class ServedNano(Nano):
         from vllm import LLM  # noqa: PLC0415  # takes seconds, and nobody else needs it
 
         self._llm = LLM(
-            str(folder), dtype="float32", block_size=32, enforce_eager=True, max_num_seqs=64, seed=0
+            str(folder),
+            dtype="float32",
+            block_size=32,
+            enforce_eager=True,
+            max_num_seqs=64,
+            seed=0,
+            max_model_len=LONGEST,
+            hf_overrides={"text_config": {"max_position_embeddings": LONGEST}},
         )
 
     def answer(self, chats: Sequence[Chat], limit: int = 160) -> list[list[int]]:

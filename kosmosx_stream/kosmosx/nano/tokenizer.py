@@ -31,6 +31,7 @@ TAGS = (
     "<grounding>",
 )
 GRID = 32  # Kosmos-2's grid of location tokens, cells per side
+WINDOW = 2048  # tokens that it is trained for
 MARK = "▁"  # stands for the blank before a word
 
 _ACCENTED = (
@@ -90,7 +91,7 @@ def build_tokenizer(words: Iterable[str]) -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         **dict(zip(("bos_token", "pad_token", "eos_token", "unk_token"), SPECIALS, strict=True)),
-        model_max_length=2048,
+        model_max_length=WINDOW,
         clean_up_tokenization_spaces=False,
     )
 

@@ -49,6 +49,7 @@ MIXES: tuple[Mix, ...] = (
     (0.85, ((160, 0.36), (320, 0.26), (640, 0.14), (1100, 0.12), (1960, 0.12))),
 )
 HEADS_ALONE = 0.02  # phase A's share after a checkpoint: it comes without the heads
+WORDS, BOXES = 3.0, 6.0  # weights of what is said; of what is seen it is 1
 PAUSE = 10.0  # seconds; a step that took longer stood still, and counts as so long
 
 
@@ -200,13 +201,14 @@ class Trainer:
         patches, latents = see(self.model, both)
         count = len(batch.images)  # may be none
         hidden = read(self.model, batch, latents[:count])
-        loss, soft = language_loss(self.model, batch, hidden, self.codec.first_patch)
+        words, boxes = language_loss(self.model, batch, hidden, self.codec.first_patch)
         rest = (1 - self.share) / (1 - self.plan.seeing)
-        total = loss + 0.3 * soft + self._auxiliary(pictures, patches[count:], latents[count:])
+        total = WORDS * words + BOXES * boxes
+        total = total + self._auxiliary(pictures, patches[count:], latents[count:])
         if count:
             total = total + 0.5 * rest * self._auxiliary(batch, patches[:count], latents[:count])
         self._step(total)
-        return {"loss": float(loss.detach()), "soft": float(soft.detach())}
+        return {"words": float(words.detach()), "boxes": float(boxes.detach())}
 
     def run(self) -> None:
         """Both phases, to the end of the time."""

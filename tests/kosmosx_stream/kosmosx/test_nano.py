@@ -10,14 +10,14 @@ from transformers import AutoTokenizer
 
 from kosmosx_stream.kosmosx.nano import CHECKPOINT
 from kosmosx_stream.kosmosx.nano.answers import Moment, listing
-from kosmosx_stream.kosmosx.nano.batches import collate
+from kosmosx_stream.kosmosx.nano.batches import Dialogues, collate
 from kosmosx_stream.kosmosx.nano.chat import Nano
 from kosmosx_stream.kosmosx.nano.dialogues import Writer, answer_ids, plain
 from kosmosx_stream.kosmosx.nano.export import LATENTS
 from kosmosx_stream.kosmosx.nano.relations import ask
 from kosmosx_stream.kosmosx.nano.sampling import sample_scene
 from kosmosx_stream.kosmosx.nano.smalltalk import recall
-from kosmosx_stream.kosmosx.nano.tokenizer import BOS, EOS, Codec, build_tokenizer
+from kosmosx_stream.kosmosx.nano.tokenizer import BOS, EOS, GRID, WINDOW, Codec, build_tokenizer
 
 WORDS = ["Question", "Answer", "What", "is", "There", "a", "and", "red", "circle", "star"]
 
@@ -78,9 +78,18 @@ def test_dialogues_learn_answers_and_stay_in_range(codec):
     assert sum(i == EOS for i in dialogue.ids) == len(dialogue.turns)
     assert not any(dialogue.learn[start] for start in dialogue.turns)
     batch = collate([dialogue], rng)
-    assert int(batch.positions.max()) < 2048
+    assert int(batch.positions.max()) < WINDOW
     assert bool((batch.positions.diff() >= 1).all())
     assert int(batch.image_mask.sum()) == LATENTS * len(batch.images)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_corners_lie_in_the_cells_that_location_tokens_name(seed, codec):
+    batch = next(iter(Dialogues(codec, seed, 2000, ((300, 1.0),))))
+    cells = batch.ids[batch.ids >= codec.first_patch] - codec.first_patch
+    columns, rows = (batch.corners * GRID).floor().long().unbind(1)
+    assert len(cells) > 10
+    assert torch.equal(rows * GRID + columns, cells)
 
 
 def test_a_patient_dialogue_asks_for_what_it_was_told_only_at_its_end(codec):

@@ -1,7 +1,7 @@
 """The scenes that nano learns from and is measured on: what is drawn, and how it is told."""
 
 from dataclasses import replace
-from itertools import pairwise
+from itertools import islice, pairwise
 
 import numpy as np
 import pytest
@@ -30,6 +30,20 @@ def test_shapes_lie_where_their_boxes_say(seed):
     assert abs(columns.max() - right) <= 2
     assert abs(rows.min() - top) <= 2
     assert abs(rows.max() - bottom) <= 2
+
+
+@pytest.mark.parametrize("hard", [False, True])
+def test_a_border_makes_no_shape_smaller_than_its_box(hard):
+    rng = np.random.default_rng(0)
+    scenes = iter(lambda: sample_scene(rng, 2, hard=hard), None)
+    bordered = (s for s in scenes if s.shapes[0].border and s.background.style == "plain")
+    for scene in islice(bordered, 12):
+        shape = replace(scene.shapes[0], finish="flat")
+        picture = np.asarray(draw(replace(scene, shapes=(shape,), order=()), 640)).astype(int)
+        rows, columns = np.nonzero((picture != scene.background.colours[0]).any(-1))
+        shown = columns.min(), rows.min(), columns.max(), rows.max()
+        assert np.abs(np.array(shown) - np.array(shape.box) * 640).max() <= 2
+        assert np.abs(np.array(shape.border) - scene.background.colours[0]).max() > 20
 
 
 def test_hard_scenes_hold_thin_lines_and_more_shapes_that_lie_level():

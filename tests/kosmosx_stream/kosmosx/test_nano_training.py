@@ -16,6 +16,7 @@ from kosmosx_stream.kosmosx.nano.drawing import IMAGE_SIZE
 from kosmosx_stream.kosmosx.nano.export import make_config
 from kosmosx_stream.kosmosx.nano.model import (
     AuxiliaryHeads,
+    corner_targets,
     make_model,
     normalise,
     patch_embeddings,
@@ -70,9 +71,10 @@ def test_a_few_steps_of_training_reduce_the_loss(tmp_path: Path):
     pictures = next(iter(Pictures(0, 8)))
     seen_losses = [trainer.picture_step(pictures)["aux"] for _ in range(6)]
     assert seen_losses[-1] < seen_losses[0]
-    batch = next(iter(Dialogues(trainer.codec, 0, 400, ((160, 1.0),))))
-    losses = [trainer.dialogue_step(batch, pictures)["loss"] for _ in range(4)]
-    assert losses[-1] < losses[0]
+    batch = next(iter(Dialogues(trainer.codec, 3, 400, ((160, 1.0),))))
+    losses = [trainer.dialogue_step(batch, pictures) for _ in range(4)]
+    assert losses[-1]["words"] < losses[0]["words"]
+    assert losses[-1]["boxes"] < losses[0]["boxes"]
     trainer.save()
     trainer.export()
     assert Nano(tmp_path / "out").chat().ask("Hi") is not None
@@ -97,6 +99,16 @@ def test_a_checkpoint_can_be_trained_on(tmp_path: Path):
 def assert_same(trainer: Trainer, weights: dict[str, torch.Tensor]) -> None:
     for name, weight in trainer.model.named_parameters():
         assert torch.equal(weight, weights[name]), name
+
+
+def test_a_corner_belongs_to_the_cells_that_it_lies_between():
+    middle, between = (10.5 / 32, 3.5 / 32), (11 / 32, 3.5 / 32)
+    one, both = corner_targets(torch.tensor([middle, between])).unflatten(1, (32, 32))
+    assert one.sum() == pytest.approx(1)
+    assert divmod(int(one.argmax()), 32) == (3, 10)
+    assert float(one[3, 9]) == pytest.approx(float(one[3, 11]))
+    assert float(both[3, 10]) == pytest.approx(float(both[3, 11]))
+    assert 2 * float(both[3, 10]) > float(one[3, 10])
 
 
 def test_pictures_are_seen_as_transformers_does():
