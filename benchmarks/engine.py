@@ -1,7 +1,7 @@
 """The vLLM engine against transformers' `generate`, on one random checkpoint, in one run.
 
     python -m benchmarks.engine [--rounds 3] [--minutes 10] [--json FILE]
-        [--only equal,unequal,second,twentieth,seeing] [--at 1,8,32]
+        [--only equal unequal second twentieth seeing] [--at 1 8 32]
         [--width 384] [--layers 6] [--published]
 
 Transformers runs with eager attention (its default makes Kosmos-2's image resampler causal), one
@@ -14,10 +14,11 @@ No round begins after `--minutes`: what was measured until then is printed. `--o
 sections and numbers of requests, so that a short quiet time can be spent on what is missing.
 
 The second table is what the prefix cache is worth: the time to the first token of a long second
-turn, and of the twentieth turn of a conversation against its first, where each turn is of words
+turn, and of the twentieth turn of a conversation against its first, where each question is of words
 (`twentieth`), or of a picture and words (`seeing`). What is new looks back at all of the past,
-cached or not, which costs a narrow model more than its weights do: `--published --only
-twentieth,seeing` measures it at the published model's size, with 8 GB of memory.
+cached or not, which costs a narrow model more than its weights do: `--published --only twentieth
+seeing` measures it at the published model's size, with 8 GB of memory, and `--asked` with longer
+questions.
 """
 
 import argparse
@@ -64,6 +65,8 @@ EQUAL, SHORTEST, LONGEST = 64, 16, 256
 SECOND_TURN = 1_500  # tokens of the prompt
 CONVERSATION = 4_000  # tokens of twenty turns
 TURNS = 20
+ASKED = 50  # words of a question; the rest of a turn is its answer
+SECTIONS = ("equal", "unequal", "second", "twentieth", "seeing")
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -112,6 +115,11 @@ class Requests:
             max_tokens=tokens,
             cache_salt="benchmark",
         )
+
+    @property
+    def image_tokens(self) -> int:
+        """What a picture adds to a prompt, its tags aside."""
+        return self._checkpoint.image_tokens
 
     def picture(self) -> ImageInput:
         return picture(self._rng.getrandbits(32))
@@ -294,33 +302,37 @@ async def second_turn(ours: Ours, requests: Requests, bounds: Bounds) -> Results
     return {"second turn": {"cached_ms": old, "uncached_ms": new_ms, "ratio": new_ms / old}}
 
 
-async def twentieth_turn(
-    ours: Ours, requests: Requests, bounds: Bounds, image_tokens: int = 0
-) -> Results:
-    """The same new input at the start of a conversation and after nineteen turns.
+async def conversation(
+    ours: Ours, requests: Requests, asked: int, *, pictures: bool = False
+) -> list[float]:
+    """Milliseconds to the first token of each turn's answer.
 
-    `image_tokens`: of a picture that each turn begins with.
+    A turn begins with all that was asked and answered before, `asked` more words and maybe a
+    picture; its answer is the rest, read into the cache in one go as if it had been generated.
     """
-    first, last = [], []
-    words = CONVERSATION // TURNS - image_tokens
-    for _ in bounds:
-        prompt: tuple[int, ...] = ()
-        images: list[ImageInput] = []
-        for turn in range(TURNS):
-            if image_tokens:
-                images.append(requests.picture())
-                prompt += requests.after_a_picture(words)
-            else:
-                prompt += requests.words(words)
-            wait = await ours.first_token_ms(requests.ask(prompt, 4, images))
-            if turn == 0:
-                first.append(wait)
-        last.append(wait)
-    if not last:
+    prompt: tuple[int, ...] = ()
+    images: list[ImageInput] = []
+    waits = []
+    for _ in range(TURNS):
+        if pictures:
+            images.append(requests.picture())
+        prompt += requests.after_a_picture(asked) if pictures else requests.words(asked)
+        waits.append(await ours.first_token_ms(requests.ask(prompt, 4, images)))
+        said = len(prompt) + len(images) * requests.image_tokens
+        prompt += requests.words(CONVERSATION // TURNS * len(waits) - said)
+        await ours.first_token_ms(requests.ask(prompt, 1, images))
+    return waits
+
+
+async def twentieth_turn(
+    of: str, talk: Callable[[], Awaitable[list[float]]], bounds: Bounds
+) -> Results:
+    """The same new input at the start of a conversation and after nineteen turns."""
+    waits = [await talk() for _ in bounds]
+    if not waits:
         return {}
-    one, twenty = statistics.median(first), statistics.median(last)
-    of = "pictures and words" if image_tokens else "words"
-    what = f"turn {TURNS} of {CONVERSATION} tokens, {of}"
+    one, *_, twenty = (statistics.median(turn) for turn in zip(*waits, strict=True))
+    what = f"turn {TURNS} of {CONVERSATION} tokens, questions of {of}"
     print(f"{what}: first token after {twenty:.0f} ms, turn 1 {one:.0f} ms: {twenty / one:.2f} x")
     return {what: {"ms": twenty, "turn_1_ms": one, "ratio": twenty / one}}
 
@@ -330,14 +342,14 @@ async def main() -> None:
     parser = argparse.ArgumentParser(description="vLLM engine against transformers.")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--minutes", type=float, default=60, help="no round begins later")
-    parser.add_argument("--only", default="equal,unequal,second,twentieth,seeing", help="sections")
-    parser.add_argument("--at", default="1,8,32", help="numbers of requests at once")
+    parser.add_argument("--only", nargs="+", choices=SECTIONS, default=SECTIONS, help="sections")
+    parser.add_argument("--at", nargs="+", type=int, default=(1, 8, 32), help="requests at once")
+    parser.add_argument("--asked", type=int, default=ASKED, help="words of a turn's question")
     parser.add_argument("--width", type=int, default=WIDTH, help="of the model")
     parser.add_argument("--layers", type=int, default=LAYERS, help="of the model")
     parser.add_argument("--published", action="store_true", help="the published model's size")
     parser.add_argument("--json", type=Path, help="write the figures there too")
     given = parser.parse_args()
-    counts = [int(each) for each in given.at.split(",")]
     results: Results = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -346,29 +358,29 @@ async def main() -> None:
         print(f"{weights / 1e6:.1f} million weights, bfloat16, {torch.get_num_threads()} threads")
         checkpoint = Checkpoint.read(folder)
         requests = Requests(checkpoint)
-        sections = given.only.split(",")
         settings = Settings(model=folder, data_dir=folder)
         async with Supervisor.running(partial(VllmEngine.running, settings)) as engine:
             ours = Ours(engine)
             contenders: dict[str, Contender] = {"vLLM": ours.run}
-            if {"equal", "unequal"} & {*sections}:
+            if {"equal", "unequal"} & {*given.only}:
                 peer = Transformers(checkpoint)
                 contenders["transformers"] = peer.sequential
                 contenders["transformers, batched"] = peer.batched
             for contender in contenders.values():
                 await contender(requests.load([8, 8]))
             bounds = Bounds(given.rounds, time.perf_counter() + 60 * given.minutes)
-            for section in sections:
+            for section in given.only:
                 match section:
                     case "second":
                         results |= await second_turn(ours, requests, bounds)
                     case "twentieth":
-                        results |= await twentieth_turn(ours, requests, bounds)
+                        talk = partial(conversation, ours, requests, given.asked)
+                        results |= await twentieth_turn("words", talk, bounds)
                     case "seeing":
-                        seen = checkpoint.image_tokens
-                        results |= await twentieth_turn(ours, requests, bounds, seen)
+                        talk = partial(conversation, ours, requests, given.asked, pictures=True)
+                        results |= await twentieth_turn("a picture and words", talk, bounds)
                     case _:
-                        results |= await loads(section, counts, contenders, requests, bounds)
+                        results |= await loads(section, given.at, contenders, requests, bounds)
     if given.json:
         given.json.write_text(json.dumps(results, indent=2) + "\n")
 

@@ -1,6 +1,7 @@
 """Serving: what a token costs here, and at peers, on the same engine, machine and run.
 
-    python -m benchmarks.serving [--quick] [--json FILE] [streaming] [alone] [idle] [commit]
+    python -m benchmarks.serving [--quick] [--json FILE]
+        [streaming] [alone] [idle] [conversations] [commit]
 
 Every server is started here, on loopback, and ended; runs are interleaved and figures are medians
 over the rounds. Compare ratios, not machines. CPU time is the serving process's and its store's,
@@ -15,10 +16,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.serving import alone, idle, steps, streaming
+from benchmarks.serving import alone, conversations, idle, steps, streaming
 from benchmarks.serving.tables import Table
 
-SECTIONS = ("streaming", "alone", "idle", "commit")
+SECTIONS = ("streaming", "alone", "idle", "conversations", "commit")
 
 
 def main() -> None:
@@ -68,6 +69,8 @@ def _measure(
             )
         case "idle":
             return idle.measure(folder, rounds=rounds)
+        case "conversations":
+            return conversations.measure(folder, rounds=rounds)
         case _:
             return steps.measure(seconds=2.0 if quick else 8.0)
 

@@ -1,23 +1,19 @@
-"""Idle connections, many of them, and conversations that grow: what they cost."""
+"""Idle connections, many of them, and the store's memory: what they cost."""
 
 import asyncio
-import re
 import time
 from pathlib import Path
 
-import msgspec
 from redis.asyncio import Redis
 
-from benchmarks.serving.load import Stream, connect, connect_all
-from benchmarks.serving.loads import MODEL, TOKENS, sse, websocket
+from benchmarks.serving.load import Stream, connect_all
+from benchmarks.serving.loads import TOKENS, websocket
 from benchmarks.serving.processes import Server, cpu_s, ours, put
 from benchmarks.serving.tables import Table, medians, print_table
 
 IDLE = (1_000, 5_000)
 ACTIVE = 64
 WATCHED_S = 5.0
-TURNS, TURN_TOKENS, CONVERSATIONS = 50, 16, 4
-RESPONSE_ID = re.compile(rb'"id":"(resp_[^"]+)"')
 
 
 def measure(folder: Path, *, rounds: int) -> Table:
@@ -25,8 +21,7 @@ def measure(folder: Path, *, rounds: int) -> Table:
     with ours(folder / "idle") as server:
         put(websocket(server, ACTIVE), server)  # What is made once is not a connection's.
         found = asyncio.run(_crowd(server, rounds))
-        found |= asyncio.run(_log_memory(server, folder / "idle" / "data"))
-        return found | asyncio.run(_conversations(server))
+        return found | asyncio.run(_log_memory(server, folder / "idle" / "data"))
 
 
 async def _crowd(server: Server, rounds: int) -> Table:
@@ -87,44 +82,4 @@ async def _log_memory(server: Server, data: Path) -> Table:
 
 def _socket(data: Path) -> Path:
     (found,) = data.rglob("*.sock")
-    return found
-
-
-async def _conversations(server: Server) -> Table:
-    """The first turns of conversations against their last."""
-    turns = [await _conversation(server) for _ in range(CONVERSATIONS)]
-    early, late = range(1, 4), range(TURNS - 3, TURNS)
-    table = medians(
-        {
-            "turns 2 to 4": [turns[each][at] for each in range(CONVERSATIONS) for at in early],
-            f"turns {late[0] + 1} to {TURNS}": [
-                turns[each][at] for each in range(CONVERSATIONS) for at in late
-            ],
-        }
-    )
-    print_table(
-        f"Conversations of {TURNS} turns of {TURN_TOKENS} tokens",
-        table,
-        ("first_ms", "cpu_ms_a_turn"),
-        against="turns 2 to 4",
-    )
-    return table
-
-
-async def _conversation(server: Server) -> list[dict[str, float]]:
-    found, previous = [], None
-    for _ in range(TURNS):
-        load = sse(server, 1, TURN_TOKENS)
-        body = {"model": MODEL, "input": "Go on.", "max_output_tokens": TURN_TOKENS}
-        load = msgspec.structs.replace(load, body=body | {"previous_response_id": previous})
-        used = sum(map(cpu_s, server.serving().values()))
-        stream = await connect(load)
-        began = time.perf_counter()
-        stream.ask()
-        await stream.ended
-        first_ms = 1000 * (stream.times[0] - began)
-        previous = RESPONSE_ID.findall(stream.rest)[-1].decode()
-        stream.close()
-        used = sum(map(cpu_s, server.serving().values())) - used
-        found.append({"first_ms": first_ms, "cpu_ms_a_turn": 1000 * used})
     return found
