@@ -72,18 +72,18 @@ async def _many_tokens(server: Server, rounds: int) -> Table:
     The twentieth of all lengths are branches of one conversation a round.
     """
     rng = random.Random(0)
-    found: Table = {}
-    runs: dict[str, list[Figures]] = {}
+    runs: dict[int, dict[str, list[Figures]]] = {length: {} for length in QUESTIONS}
     for _ in range(rounds):
         said = [_text(rng, SAID) for _ in range(LONG_TURNS - 1)]
         past = (await _conversation(server, said))[-1].response_id
         for length in QUESTIONS * 8:
             for turn, previous in ((1, None), (LONG_TURNS, past)):
                 asked = await _ask(server, _text(rng, length), previous)
-                runs.setdefault(f"turn {turn}, {length} words", []).append(asked.figures())
-    for length in QUESTIONS:
-        some = {name: each for name, each in runs.items() if f" {length} words" in name}
-        title = f"Turn {LONG_TURNS} of a conversation of the bundled model on vLLM"
+                name = f"turn {turn}, {length} words"
+                runs[length].setdefault(name, []).append(asked.figures())
+    title = f"Turn {LONG_TURNS} of a conversation of the bundled model on vLLM"
+    found: Table = {}
+    for length, some in runs.items():
         found |= _table(title, some, against=f"turn 1, {length} words")
     return found
 

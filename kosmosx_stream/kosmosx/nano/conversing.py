@@ -13,7 +13,7 @@ from kosmosx_stream.kosmosx.nano.drawing import draw
 from kosmosx_stream.kosmosx.nano.held_out import LATER_PHRASINGS, NAMES, PHRASINGS, TELLINGS
 from kosmosx_stream.kosmosx.nano.relations import ask
 from kosmosx_stream.kosmosx.nano.scenes import Scene
-from kosmosx_stream.kosmosx.nano.scoring import SEED, Row, expected, named, percent
+from kosmosx_stream.kosmosx.nano.scoring import SEED, Row, names_all, percent
 from kosmosx_stream.kosmosx.nano.smalltalk import recall, talk
 from kosmosx_stream.kosmosx.nano.tools import FUNCTIONS, HELD_OUT, ask_for, fits, offer, told
 from kosmosx_stream.kosmosx.nano.wording import pick
@@ -69,7 +69,7 @@ class Conversing:
                 chats.append(self._long_chat(NAMES[i], turns, rng, pictures=True))
                 chats[-1].user("Describe the picture.", draw(scene, 300), grounded=True)
             answers = [self.nano.text(ids) for ids in self.nano.answer(chats)]
-            hits = [named(text) == expected(s) for text, s in zip(answers, scenes, strict=True)]
+            hits = [names_all(text, s) for text, s in zip(answers, scenes, strict=True)]
             yield f"every shape named after {turns} turns", percent(hits), ""
 
     def _recalled(self, names: Sequence[str], turns: int, *, pictures: bool) -> Row:

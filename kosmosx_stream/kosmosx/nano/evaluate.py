@@ -44,10 +44,9 @@ from kosmosx_stream.kosmosx.nano.scoring import (
     Row,
     agrees,
     best_ious,
-    expected,
     form,
     matched_ious,
-    named,
+    names_all,
     percent,
     verdict,
 )
@@ -110,7 +109,7 @@ class Evaluation:
     ) -> list[bool]:
         """Whether the captions name exactly what is there."""
         texts = self._captions(pictures, **asked)
-        return [named(text) == expected(scene) for text, scene in zip(texts, scenes, strict=True)]
+        return [names_all(text, scene) for text, scene in zip(texts, scenes, strict=True)]
 
     def captions(self) -> Iterator[Row]:
         """Are all shapes named, and how good are the boxes?"""
@@ -118,7 +117,7 @@ class Evaluation:
         texts = self._captions([upload(scene, rng) for scene in self.scenes])
         told = [*zip(texts, self.scenes, strict=True)]
         right = {
-            shapes: [named(t) == expected(s) for t, s in told if len(s.shapes) == shapes]
+            shapes: [names_all(t, s) for t, s in told if len(s.shapes) == shapes]
             for shapes in range(1, 9)
         }
         hits = [*chain.from_iterable(right.values())]

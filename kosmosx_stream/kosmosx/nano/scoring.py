@@ -40,6 +40,11 @@ def expected(scene: Scene) -> Counter[str]:
     return Counter(f"{shape.colour} {shape.kind}" for shape in scene.shapes)
 
 
+def names_all(text: str, scene: Scene) -> bool:
+    """Whether a caption names exactly what is there."""
+    return named(text) == expected(scene)
+
+
 def matched_ious(text: str, scene: Scene) -> Iterator[float]:
     """IoU of each box whose phrase names a shape of the scene."""
     left = list(scene.shapes)

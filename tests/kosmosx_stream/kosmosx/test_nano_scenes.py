@@ -37,7 +37,7 @@ def test_a_border_makes_no_shape_smaller_than_its_box(hard):
     rng = np.random.default_rng(0)
     scenes = iter(lambda: sample_scene(rng, 2, hard=hard), None)
     bordered = (s for s in scenes if s.shapes[0].border and s.background.style == "plain")
-    for scene in islice(bordered, 12):
+    for scene in islice(bordered, 40):
         shape = replace(scene.shapes[0], finish="flat")
         picture = np.asarray(draw(replace(scene, shapes=(shape,), order=()), 640)).astype(int)
         rows, columns = np.nonzero((picture != scene.background.colours[0]).any(-1))
