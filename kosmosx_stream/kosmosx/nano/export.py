@@ -95,6 +95,10 @@ def _write(
         for name, weight in model.state_dict().items()
         if name != "text_model.lm_head.weight"  # tied to the embedding
     }
+    # transformers takes this row for zeros whatever is stored, and vLLM does not: as the embedding
+    # is the head, too, it is the padding's own log-probability.
+    words = "text_model.model.embed_tokens.weight"
+    state[words] = state[words].index_fill(0, torch.tensor(PAD), 0)
     save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
     config = json.loads(model.config.to_json_string())
     config["dtype"] = "bfloat16"

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageDraw
-from transformers import AutoTokenizer
+from safetensors.torch import load_file
+from transformers import AutoTokenizer, Kosmos2ForConditionalGeneration
 
 from kosmosx_stream.kosmosx.nano import CHECKPOINT
 from kosmosx_stream.kosmosx.nano.answers import Moment, listing
@@ -107,6 +108,12 @@ def test_the_checkpoint_is_small_and_complete():
     for name in ("README.md", "LICENSE", "config.json", "preprocessor_config.json"):
         assert (CHECKPOINT / name).exists(), name
     assert "<grounding>" in AutoTokenizer.from_pretrained(CHECKPOINT).get_vocab()
+
+
+def test_padding_is_stored_as_transformers_takes_it():
+    stored = load_file(CHECKPOINT / "model.safetensors")["text_model.model.embed_tokens.weight"]
+    loaded = Kosmos2ForConditionalGeneration.from_pretrained(CHECKPOINT).get_input_embeddings()
+    assert torch.equal(stored, loaded.weight)
 
 
 def test_the_checkpoint_describes_a_drawing(nano):

@@ -22,7 +22,7 @@ from kosmosx_stream.kosmosx.nano.model import (
     patch_embeddings,
 )
 from kosmosx_stream.kosmosx.nano.optim import MEAN_STEPS, Optimiser, Shared
-from kosmosx_stream.kosmosx.nano.tokenizer import Codec, build_tokenizer, words_of
+from kosmosx_stream.kosmosx.nano.tokenizer import PAD, Codec, build_tokenizer, words_of
 from kosmosx_stream.kosmosx.nano.train import Plan, Trainer, advanced
 
 WORDS = ["Question", "Answer", "What", "is", "There", "a", "and", "red", "circle", "star"]
@@ -77,6 +77,9 @@ def test_a_few_steps_of_training_reduce_the_loss(tmp_path: Path):
     assert losses[-1]["boxes"] < losses[0]["boxes"]
     trainer.save()
     trainer.export()
+    assert trainer.model.get_input_embeddings().weight[PAD].any()
+    shipped = load_file(tmp_path / "out" / "model.safetensors")
+    assert not shipped["text_model.model.embed_tokens.weight"][PAD].any()
     assert Nano(tmp_path / "out").chat().ask("Hi") is not None
 
 
