@@ -66,6 +66,7 @@ SECOND_TURN = 1_500  # tokens of the prompt
 CONVERSATION = 4_000  # tokens of twenty turns
 TURNS = 20
 ASKED = 50  # words of a question; the rest of a turn is its answer
+QUESTIONS = 5  # asked at the same place of a conversation
 SECTIONS = ("equal", "unequal", "second", "twentieth", "seeing")
 
 
@@ -126,6 +127,12 @@ class Requests:
 
     def after_a_picture(self, words: int) -> tuple[int, ...]:
         return (*tags_of_a_picture(self._checkpoint), *self.words(words))
+
+    def question(self, words: int, *, pictures: bool) -> tuple[tuple[int, ...], list[ImageInput]]:
+        """What a turn asks: words, or words about a picture."""
+        if pictures:
+            return self.after_a_picture(words), [self.picture()]
+        return self.words(words), []
 
     def load(self, lengths: Sequence[int]) -> list[Generate]:
         return [
@@ -302,36 +309,50 @@ async def second_turn(ours: Ours, requests: Requests, bounds: Bounds) -> Results
     return {"second turn": {"cached_ms": old, "uncached_ms": new_ms, "ratio": new_ms / old}}
 
 
+class Talk(msgspec.Struct, frozen=True):
+    """Milliseconds to the first tokens of answers to a conversation's first and last questions."""
+
+    first: list[float]
+    last: list[float]
+
+
 async def conversation(
     ours: Ours, requests: Requests, asked: int, *, pictures: bool = False
-) -> list[float]:
-    """Milliseconds to the first token of each turn's answer.
+) -> Talk:
+    """Turn 1 and turn 20 are asked again and again, each time something else of `asked` words.
 
-    A turn begins with all that was asked and answered before, `asked` more words and maybe a
-    picture; its answer is the rest, read into the cache in one go as if it had been generated.
+    A turn begins with all that was asked and answered before, and maybe a picture; its answer is
+    the rest of its tokens, read into the cache in one go as if it had been generated.
     """
-    prompt: tuple[int, ...] = ()
+    past: tuple[int, ...] = ()
     images: list[ImageInput] = []
-    waits = []
-    for _ in range(TURNS):
-        if pictures:
-            images.append(requests.picture())
-        prompt += requests.after_a_picture(asked) if pictures else requests.words(asked)
-        waits.append(await ours.first_token_ms(requests.ask(prompt, 4, images)))
-        said = len(prompt) + len(images) * requests.image_tokens
-        prompt += requests.words(CONVERSATION // TURNS * len(waits) - said)
-        await ours.first_token_ms(requests.ask(prompt, 1, images))
-    return waits
+
+    async def waits() -> list[float]:
+        measured = []
+        for _ in range(QUESTIONS):
+            question, seen = requests.question(asked, pictures=pictures)
+            asking = requests.ask((*past, *question), 4, [*images, *seen])
+            measured.append(await ours.first_token_ms(asking))
+        return measured
+
+    first = await waits()
+    for turn in range(1, TURNS):
+        question, seen = requests.question(asked, pictures=pictures)
+        images += seen
+        past += question
+        said = len(past) + len(images) * requests.image_tokens
+        past += requests.words(CONVERSATION // TURNS * turn - said)
+        await ours.first_token_ms(requests.ask(past, 1, images))
+    return Talk(first, await waits())
 
 
-async def twentieth_turn(
-    of: str, talk: Callable[[], Awaitable[list[float]]], bounds: Bounds
-) -> Results:
+async def twentieth_turn(of: str, talk: Callable[[], Awaitable[Talk]], bounds: Bounds) -> Results:
     """The same new input at the start of a conversation and after nineteen turns."""
-    waits = [await talk() for _ in bounds]
-    if not waits:
+    talks = [await talk() for _ in bounds]
+    if not talks:
         return {}
-    one, *_, twenty = (statistics.median(turn) for turn in zip(*waits, strict=True))
+    one = statistics.median(wait for each in talks for wait in each.first)
+    twenty = statistics.median(wait for each in talks for wait in each.last)
     what = f"turn {TURNS} of {CONVERSATION} tokens, questions of {of}"
     print(f"{what}: first token after {twenty:.0f} ms, turn 1 {one:.0f} ms: {twenty / one:.2f} x")
     return {what: {"ms": twenty, "turn_1_ms": one, "ratio": twenty / one}}

@@ -11,13 +11,20 @@ MODEL = "kosmosx_stream.kosmosx.model:Kosmos2ForConditionalGeneration"
 def register() -> None:
     """Tell vLLM which class runs checkpoints whose config names `ARCHITECTURE`.
 
-    Whatever the model, answers that are held to a grammar learn to go on, and tiles may be used.
+    Whatever the model, answers that are held to a grammar learn to go on, and prompts in the middle
+    of a block; tiles may be used.
     """
     from vllm import ModelRegistry  # noqa: PLC0415  # only when vLLM is there already
 
-    from kosmosx_stream.engines import guide_tokens, tile_registers, vllm_grammar  # noqa: PLC0415
+    from kosmosx_stream.engines import (  # noqa: PLC0415
+        guide_tokens,
+        tile_registers,
+        vllm_grammar,
+        vllm_partial_blocks,
+    )
 
     tile_registers.request()
     vllm_grammar.install()
+    vllm_partial_blocks.install()
     guide_tokens.install()
     ModelRegistry.register_model(ARCHITECTURE, MODEL)
