@@ -24,8 +24,8 @@ import torch
 from transformers import CLIPImageProcessorPil, Kosmos2Config, Kosmos2ForConditionalGeneration
 
 from tests.kosmosx_stream.kosmosx import tiny_checkpoint as tiny
+from tests.kosmosx_stream.kosmosx.pair import picture
 from tests.kosmosx_stream.kosmosx.reference import Answer, Prompt, Reference
-from tests.kosmosx_stream.kosmosx.test_parity import picture
 
 TOLERANCE = 1e-3
 LENGTHS = ((12,), (picture(1, 224, 224), 9), (6, picture(2, 300, 200), 20, picture(3), 4), (90,))

@@ -27,8 +27,8 @@ from kosmosx_stream.kosmosx.prompt import Kosmos2Format
 from kosmosx_stream.settings import Settings
 from tests.kosmosx_stream.engines.conformance import all_deltas
 from tests.kosmosx_stream.kosmosx import published_checkpoint as published
+from tests.kosmosx_stream.kosmosx.pair import Pair
 from tests.kosmosx_stream.kosmosx.reference import Prompt
-from tests.kosmosx_stream.kosmosx.test_parity import Pair
 
 pytestmark = pytest.mark.filterwarnings("default")  # torch's and vLLM's own deprecations
 QUESTIONS = ("What is in the picture?", "Where is the red ball?", "Describe this image in detail:")
