@@ -2,6 +2,7 @@
 
 # ruff: noqa: PLC0415  # importing vLLM takes seconds; collecting the tests should not
 
+import inspect
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -154,3 +155,16 @@ def test_models_that_forget_are_left_as_they_are(
         ids += [7, 8]
     llm.llm_engine.engine_core.shutdown()
     cleanup_dist_env_and_memory()
+
+
+def test_on_a_gpu_vllm_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    from vllm.platforms import current_platform
+    from vllm.v1.core.kv_cache_manager import KVCacheManager
+
+    from kosmosx_stream.engines import vllm_partial_blocks
+
+    own = inspect.unwrap(KVCacheManager.free)
+    monkeypatch.setattr(KVCacheManager, "free", own)
+    monkeypatch.setattr(current_platform, "is_cpu", lambda: False)
+    vllm_partial_blocks.install()
+    assert KVCacheManager.free is own
