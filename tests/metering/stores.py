@@ -32,7 +32,7 @@ def in_project(project: SupabaseProject) -> OpenStore:
 
     async def open_store() -> Store:
         project.reset()
-        return await open_supabase(project.url, project.service_key)
+        return await open_supabase(project.url, project.service_key, timeout_s=60)
 
     return open_store
 
