@@ -103,6 +103,8 @@ def test_pods_are_restricted(manifests: list[Manifest]) -> None:
         assert security["runAsUser"] > 0
         assert security["seccompProfile"]["type"] == "RuntimeDefault"
         assert pod["automountServiceAccountToken"] is False
+        # A service named kosmosx would set KOSMOSX_PORT, and one named vllm VLLM_PORT.
+        assert pod["enableServiceLinks"] is False
         assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod)
         assert not [volume for volume in pod.get("volumes", []) if "hostPath" in volume]
         for container in pod["containers"] + pod.get("initContainers", []):

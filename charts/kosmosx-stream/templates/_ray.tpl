@@ -4,6 +4,7 @@
 {{- with $root -}}
 serviceAccountName: {{ include "kosmosx.fullname" . }}
 automountServiceAccountToken: false
+enableServiceLinks: false
 securityContext: {{ include "kosmosx.podSecurity" (list 10001 10001) | nindent 2 }}
 {{- include "kosmosx.placement" (list . .Values.engine) }}
 containers:
