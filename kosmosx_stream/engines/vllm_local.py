@@ -224,7 +224,11 @@ def _start_blocking(settings: Settings, log: Path) -> Any:
     config = engine_log.write_config(log)
     from kosmosx_stream.engines import vllm_outputs, vllm_process  # noqa: PLC0415
 
-    llm = vllm_process.start(settings.model, settings.max_model_len, config)
+    try:
+        llm = vllm_process.start(settings.model, settings.max_model_len, config)
+    except RuntimeError as error:
+        # vLLM's own words are "see root cause above", and its process says that elsewhere.
+        raise RuntimeError(f"vLLM did not start; {log} says why") from error
     llm.output_processor = vllm_outputs.StepOutputs.in_place_of(
         llm.output_processor, settings.stream_interval_s
     )

@@ -31,6 +31,20 @@ from tests.kosmosx_stream.engines.conformance import (
 pytestmark = pytest.mark.filterwarnings("default")  # torch's and vLLM's own deprecations
 
 
+async def test_a_start_that_fails_names_the_log_that_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from kosmosx_stream.engines import vllm_process
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("Engine core initialization failed. See root cause above.")
+
+    monkeypatch.setattr(vllm_process, "start", fail)
+    with pytest.raises(RuntimeError, match=f"{tmp_path / 'vllm.log'} says why"):
+        async with VllmEngine.running(Settings(data_dir=tmp_path)):
+            pass
+
+
 @pytest.fixture
 def engine(vllm_engine: VllmEngine) -> VllmEngine:
     return vllm_engine
