@@ -34,8 +34,14 @@ def prepare_data_dir(settings: Settings) -> None:
     Raises:
         OSError: it cannot be made or written.
     """
-    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    (settings.data_dir / "logs").mkdir(mode=0o700, exist_ok=True)
+    try:
+        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (settings.data_dir / "logs").mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise OSError(
+            f"KOSMOSX_DATA_DIR (--data-dir) is '{settings.data_dir}': expected a folder that can be"
+            f" made and written: {error.strerror}"
+        ) from error
 
 
 @contextlib.contextmanager
@@ -100,8 +106,10 @@ def _read_prices(path: Path | None) -> PriceBook:
         return default_price_book()
     try:
         return PriceBook.load(path.read_bytes())
-    except (OSError, PricesInvalid) as error:
-        raise PricesInvalid(f"{path}: {error}") from error
+    except OSError as error:
+        raise PricesInvalid(f"KOSMOSX_PRICES is '{path}': {error.strerror}") from error
+    except PricesInvalid as error:
+        raise PricesInvalid(f"KOSMOSX_PRICES is '{path}': {error}") from error
 
 
 def books_path(settings: Settings) -> Path:
@@ -119,7 +127,7 @@ async def open_store(settings: Settings) -> Store:
     project = settings.supabase_project
     if project is None:
         path = books_path(settings)
-        with _naming(f"the books in {path}"):
+        with _naming(f"the books in {path} (KOSMOSX_DATABASE)"):
             return await open_sqlite(path)
     with _naming(f"SUPABASE_URL={project[0]} with SUPABASE_SERVICE_KEY"):
         return await open_supabase(*project)

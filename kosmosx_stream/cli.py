@@ -19,7 +19,11 @@ from kosmosx_stream.commands import billing as billing_commands
 from kosmosx_stream.commands import budgets as budget_commands
 from kosmosx_stream.commands import keys as key_commands
 from kosmosx_stream.commands import receipts as receipt_commands
-from kosmosx_stream.commands.command_line import DataDir, read_settings
+from kosmosx_stream.commands.command_line import (
+    DataDir,
+    read_settings,
+    warn_of_unknown_settings,
+)
 from kosmosx_stream.commands.doctor import doctor
 from kosmosx_stream.commands.health_probe import NotReady, check_ready, local_host
 from kosmosx_stream.commands.settings import settings as show_settings
@@ -57,6 +61,7 @@ def serve(
     workers: Annotated[int | None, typer.Option(help="Serving processes, sharing it all.")] = None,
 ) -> None:
     """Run the server: memory, log, books and model start with it."""
+    warn_of_unknown_settings()
     settings = read_settings(host=host, port=port, data_dir=data_dir, model=model, workers=workers)
     with _saying_why():
         bootstrap.load_prices(settings)

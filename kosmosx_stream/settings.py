@@ -28,7 +28,12 @@ class Settings(BaseSettings):
     """Environment variables carry the prefix `KOSMOSX_`, e.g. `KOSMOSX_PORT=9000`."""
 
     model_config = SettingsConfigDict(
-        env_prefix="KOSMOSX_", frozen=True, extra="ignore", use_attribute_docstrings=True
+        env_prefix="KOSMOSX_",
+        # `${NAME:-}` of a Compose file: an empty pepper would be one that everybody knows.
+        env_ignore_empty=True,
+        frozen=True,
+        extra="ignore",
+        use_attribute_docstrings=True,
     )
 
     host: str = "127.0.0.1"

@@ -1,11 +1,14 @@
 """What all commands share: the data folder, and settings whose faults are told by name."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
+from kosmosx_stream.commands.setting_list import Setting, all_settings, unknown
 from kosmosx_stream.settings import Settings
 
 DataDir = Annotated[Path | None, typer.Option(help="Folder for everything that is written.")]
@@ -17,7 +20,24 @@ def read_settings(**given: Any) -> Settings:
     try:
         return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
+        settings = {name: each for each in all_settings() for name in (each.field, each.variable)}
         for problem in error.errors():
-            field = ".".join(str(part) for part in problem["loc"])
-            typer.echo(f"kosmosx: {field}: {problem['msg']}", err=True)
+            setting = settings[str(problem["loc"][0])]
+            option = f" (--{setting.field.replace('_', '-')})" if setting.field in given else ""
+            typer.echo(
+                f"kosmosx: {setting.variable}{option}: {_reason(problem, setting)}", err=True
+            )
         raise typer.Exit(2) from None
+
+
+def warn_of_unknown_settings() -> None:
+    """Tell of variables that look like settings and are none: they would do nothing, silently."""
+    for complaint in unknown(os.environ):
+        typer.echo(f"kosmosx: {complaint}", err=True)
+
+
+def _reason(problem: ErrorDetails, setting: Setting) -> str:
+    """What was expected; our own checks say it themselves, and what they got."""
+    if problem["type"] == "value_error":
+        return str(problem["ctx"]["error"])
+    return f"expected {setting.expected.replace('`', '')}, got '{problem['input']}'"

@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from kosmosx_stream.commands.command_line import DataDir, read_settings
+from kosmosx_stream.commands.command_line import DataDir, read_settings, warn_of_unknown_settings
 from kosmosx_stream.settings import Settings
 
 _MARKS = {"ok": ("ok", "green"), "warning": ("look", "yellow"), "failure": ("MEND", "red")}
@@ -17,6 +17,7 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,  # noqa: FBT002
 ) -> None:
     """Check settings, Redis, books, model, engine, Stripe, clock and disk; 1 is for a fault."""
+    warn_of_unknown_settings()
     settings = read_settings(data_dir=data_dir)
     if asyncio.run(_examine(settings, as_json=as_json)):
         raise typer.Exit(1)

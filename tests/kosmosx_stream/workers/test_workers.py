@@ -169,7 +169,9 @@ def test_nobody_outlives_the_host(server: ServerProcess) -> None:
 
 
 def test_a_number_of_workers_that_cannot_be_is_refused(tmp_path: Path) -> None:
-    for number, expected in (("0", "greater than or equal to 1"), ("100", "less than or equal to")):
+    for number in ("0", "100"):
         done = CliRunner().invoke(app, ["serve", "--workers", number, "--data-dir", str(tmp_path)])
         assert done.exit_code == 2
-        assert f"kosmosx: workers: Input should be {expected}" in done.output
+        assert f"KOSMOSX_WORKERS (--workers): expected whole number ≥ 1 ≤ 64, got '{number}'" in (
+            done.output
+        )
