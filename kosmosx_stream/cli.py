@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import logging
 import time
 from collections.abc import Callable, Iterator
 from importlib.metadata import version as package_version
@@ -36,6 +37,8 @@ from kosmosx_stream.settings import Settings
 from kosmosx_stream.shared_books import OtherBooks, check_books
 from metering.errors import StoreTooNew, StoreUnavailable
 from metering.prices import PricesInvalid
+
+logger = logging.getLogger(__name__)
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(key_commands.keys, name="keys")
@@ -109,6 +112,7 @@ def _serve(settings: Settings, listener: socket) -> None:
     started = time.monotonic()
     bootstrap.keep_temporary_files(settings)
     write_logs(settings)
+    _look_at_window(settings)
     first_key = asyncio.run(_prepare_books(settings))
 
     def announce() -> None:
@@ -118,6 +122,18 @@ def _serve(settings: Settings, listener: socket) -> None:
     serve_here = _serve_alone if settings.workers == 1 else _serve_by_workers
     if not serve_here(settings, listener, announce):
         raise typer.Exit(1)
+
+
+def _look_at_window(settings: Settings) -> None:
+    """Warn of one that the model was not made for: here, as each worker would say it again."""
+    from kosmosx_stream.engines import factory  # noqa: PLC0415 - as below
+
+    try:
+        caution = factory.caution(settings)
+    except Exception as error:  # as the engine would refuse it, some seconds later
+        raise ModelNotFoundError(factory.complaint(settings, error)) from error
+    if caution is not None:
+        logger.warning(caution)
 
 
 def _serve_alone(settings: Settings, listener: socket, announce: Callable[[], None]) -> bool:

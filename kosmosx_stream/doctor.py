@@ -21,6 +21,7 @@ from conversation.redis_connection import connect, reply
 from conversation.redis_durability import UnsuitableRedis, check_settings
 from kosmosx_stream import billing, bootstrap
 from kosmosx_stream.embedded_valkey import EmbeddedValkeyError, find_binary
+from kosmosx_stream.engines import factory
 from kosmosx_stream.engines.checkpoint import Checkpoint
 from kosmosx_stream.model_folder import ModelNotFoundError, model_folder
 from kosmosx_stream.settings import Settings
@@ -174,7 +175,11 @@ async def _model(settings: Settings) -> Finding:
         return Finding("model", "failure", str(error), "set KOSMOSX_MODEL")
     checkpoint = Checkpoint.read(folder)
     kind = "Kosmos-2" if checkpoint.kosmos2 else "a chat model with a template of its own"
-    return Finding("model", "ok", f"{folder}: {kind}")
+    found = f"{folder}: {kind}"
+    caution = factory.caution(settings.model_copy(update={"model": folder}))
+    if caution is not None:
+        return Finding("model", "warning", f"{found}; {caution}")
+    return Finding("model", "ok", found)
 
 
 async def _engine(settings: Settings) -> Finding:

@@ -38,7 +38,8 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     `placeholder` are the ids that stand for a picture in a prompt (Kosmos-2: `<image></image>`),
     to which the model adds `image_tokens`; None where it takes no pictures. Only Kosmos-2's files
     tell `image_tokens`: how many another model adds is known to the engine that runs it, and until
-    then they are 0.
+    then they are 0. `made_for` is the longest prompt plus answer by its files, `max_model_len` what
+    it is given.
     """
 
     folder: Path
@@ -48,6 +49,7 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     ends: tuple[int, ...]
     vocab_size: int
     image_tokens: int
+    made_for: int
     max_model_len: int
 
     @classmethod
@@ -69,7 +71,9 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
         if longest is None or "vocab_size" not in text:
             raise ValueError(f"{folder / 'config.json'} has no {_LENGTHS[0]} or no vocab_size")
         if max_model_len is not None and max_model_len > longest and not kosmos2:
-            raise ValueError(f"max_model_len is {max_model_len}; the model was made for {longest}")
+            raise ValueError(
+                f"KOSMOSX_MAX_MODEL_LEN is {max_model_len}; the model was made for {longest}"
+            )
         ends = tuple(sorted({*_ends(folder, text, tokens)}))
         return cls(
             folder=folder,
@@ -81,6 +85,7 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
             ends=ends,
             vocab_size=text["vocab_size"],
             image_tokens=config.get("latent_query_num", 64) if kosmos2 else 0,
+            made_for=longest,
             max_model_len=max_model_len or min(MAX_MODEL_LEN, longest),
         )
 

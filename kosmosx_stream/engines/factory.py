@@ -4,6 +4,7 @@ from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import assert_never
 
+from kosmosx_stream.engines.checkpoint import Checkpoint
 from kosmosx_stream.engines.deterministic import DeterministicEngine
 from kosmosx_stream.engines.port import Engine
 from kosmosx_stream.engines.supervisor import Supervisor
@@ -27,6 +28,22 @@ def running(settings: Settings) -> AbstractAsyncContextManager[Engine]:
             return DeterministicEngine.running(settings)
         case never:
             assert_never(never)
+
+
+def caution(settings: Settings) -> str | None:
+    """What is told before it starts, whichever engine it is: a window wider than the model's own.
+
+    Raises:
+        Exception: whatever is wrong with the checkpoint's files, or with the window.
+    """
+    checkpoint = Checkpoint.read(settings.model, settings.max_model_len)
+    if checkpoint.max_model_len <= checkpoint.made_for:
+        return None
+    return (
+        f"KOSMOSX_MAX_MODEL_LEN is {checkpoint.max_model_len}, and the model in {settings.model}"
+        f" was made for {checkpoint.made_for} tokens (max_position_embeddings): how well it answers"
+        " beyond them is for you to check"
+    )
 
 
 def announcement(settings: Settings) -> str:

@@ -73,6 +73,14 @@ def test_what_is_wrong_is_told_and_the_rest_is_looked_at(tmp_path: Path) -> None
     assert findings["books"]["verdict"] == "warning"  # SQLite, with a Redis that others may share.
 
 
+def test_a_window_that_the_model_was_not_made_for_is_told(tmp_path: Path) -> None:
+    status, findings = examine(tmp_path / "data", KOSMOSX_MAX_MODEL_LEN="4096")
+    assert status == 0
+    assert findings["model"]["verdict"] == "warning"
+    assert "KOSMOSX_MAX_MODEL_LEN is 4096" in findings["model"]["found"]
+    assert "made for 2048" in findings["model"]["found"]
+
+
 @pytest.mark.parametrize(
     ("setting", "value"), [("appendfsync", "everysec"), ("maxmemory-policy", "allkeys-lru")]
 )
