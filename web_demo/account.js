@@ -12,38 +12,36 @@ import { errorInWords, whole } from "./words.js";
 export function signIn(origin) {
 	const api = new Api(origin, null);
 	const problem = el("p", { class: "error", role: "alert" });
+	const register = button({}, t("Register")); // Enter signs in: it takes a form's first submit button.
 	const form = el(
 		"form",
 		{ class: "form" },
-		input("email", "email", t("Email"), "username"),
+		input("email", "email", t("Email"), "username", { autofocus: true }),
 		input("password", "password", t("Password"), "current-password"),
 		problem,
-		el(
-			"div",
-			{ class: "row end" },
-			el("button", { type: "submit", value: "register" }, t("Register")),
-			el("button", { type: "submit", class: "primary" }, t("Sign in")),
-		),
+		el("div", { class: "row end" }, register, el("button", { type: "submit", class: "primary" }, t("Sign in"))),
 	);
 	return new Promise((resolve) => {
 		let token = null;
-		whenSubmitted(form, async (event) => {
+		const enter = async ({ first }) => {
 			const { email, password } = Object.fromEntries(new FormData(form));
 			problem.textContent = "";
 			try {
-				if (event.submitter?.value) await api.post("/v1/accounts", { email, password });
+				if (first) await api.post("/v1/accounts", { email, password });
 				token = (await api.post("/v1/accounts/sign_in", { email, password })).access_token;
 				document.getElementById("sheet").close();
 			} catch (error) {
 				problem.textContent = errorInWords(error);
 			}
-		});
+		};
+		whenSubmitted(form, () => enter({ first: false }));
+		register.onclick = () => form.reportValidity() && void enter({ first: true });
 		openSheet(t("Sign in"), [form], () => resolve(token));
 	});
 }
 
-function input(name, type, label, complete) {
-	return el("label", {}, label, el("input", { name, type, required: true, autocomplete: complete }));
+function input(name, type, label, complete, more = {}) {
+	return el("label", {}, label, el("input", { name, type, required: true, autocomplete: complete, ...more }));
 }
 
 function whenSubmitted(form, work) {

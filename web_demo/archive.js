@@ -125,7 +125,8 @@ export class Archive {
 				for await (const event of this.api.events("GET", "/v1/conversations/events", { signal })) {
 					if (event.type === "kosmosx:conversation.changed") void this.attempt(() => this.#heard(event), true);
 				}
-			} catch {
+			} catch (error) {
+				if ([401, 403].includes(error.status)) return; // The key is no good, and gets no better.
 				// The server is away, or the page is no longer looked at.
 			}
 			await new Promise((resolve) => setTimeout(resolve, PAUSE_MS * (1 + Math.random())));

@@ -41,7 +41,9 @@ const ERRORS = {
 
 /** An error of the server or of the page → a sentence that a person understands. */
 export function errorInWords({ status, code, message } = {}) {
-	if (Object.hasOwn(ERRORS, code ?? "")) return t(ERRORS[code]);
+	// Where a connection is closed, its code is all that is said.
+	const known = [code, message].find((each) => Object.hasOwn(ERRORS, each ?? ""));
+	if (known) return t(ERRORS[known]);
 	if (message) return sentence(message);
 	if (status === 401) return t(ERRORS.invalid_api_key);
 	if (status === 429) return t(ERRORS.rate_limit_exceeded);

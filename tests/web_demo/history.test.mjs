@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { Archive } from "../../web_demo/archive.js";
 import { asJson, asMarkdown } from "../../web_demo/exports.js";
 import { History } from "../../web_demo/history.js";
 import { turnsOf } from "../../web_demo/reading.js";
@@ -80,4 +81,15 @@ test("a request is shown as code, without its key and the mass of its pictures",
   assert.match(shown.Python, /"store": True,/);
   assert.match(shown.websocat, /ws:\/\/127/);
   assert.equal(masked("odd"), "••••••••");
+});
+
+test("news are asked for until the key is refused", async () => {
+  const refusals = [503, 401];
+  const api = {
+    async *events() {
+      throw Object.assign(new Error(), { status: refusals.shift() });
+    },
+  };
+  await new Archive({ api, pictures: null, page: null }).look(true);
+  assert.deepEqual(refusals, []);
 });

@@ -71,6 +71,8 @@ test("screen readers hear whole sentences", () => {
 
 test("errors have words, known or not", () => {
   assert.match(errorInWords({ status: 401 }), /does not accept this key/);
+  // A connection's end has a code for its words.
+  assert.match(errorInWords({ code: "policy", message: "expired_api_key" }), /key has expired/);
   assert.match(errorInWords({ code: "previous_response_not_found", message: "x" }), /starts a new one/);
   assert.equal(errorInWords({ status: 400, code: "odd", message: "The picture is broken" }), "The picture is broken.");
   assert.match(errorInWords({}), /Something went wrong/);
