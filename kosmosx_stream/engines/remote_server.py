@@ -214,8 +214,16 @@ class RemoteServer:
         if served < wanted:
             raise EngineError(
                 f"it serves {served} tokens of context and the checkpoint takes {wanted}; start it "
-                f"with --max-model-len {wanted}, or this server with KOSMOSX_MAX_MODEL_LEN={served}"
+                f"with --max-model-len {wanted}{self._override()}, or this server with "
+                f"KOSMOSX_MAX_MODEL_LEN={served}"
             )
+
+    def _override(self) -> str:
+        """What vLLM has to be told, too, to have a window that the model was not made for."""
+        if self._checkpoint.max_model_len <= self._checkpoint.made_for:
+            return ""
+        overrides = msgspec.json.encode(self._checkpoint.config_overrides).decode()
+        return f" --hf-overrides '{overrides}'"
 
     async def _check_prompt(self, life: Lifeline) -> None:
         """Have a prompt read that holds an image if the model takes any; see how it is expanded."""

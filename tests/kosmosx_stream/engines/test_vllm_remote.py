@@ -131,6 +131,15 @@ async def test_a_key_that_is_not_taken_is_named(
         await heard(caplog, f"{vllm_server.url} is not used: Unauthorized")
 
 
+async def test_a_window_that_the_model_was_not_made_for_has_to_be_told_to_vllm(
+    vllm_server: VllmServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    wider = Settings(engine="remote", engine_urls=vllm_server.url, engine_api_key=API_KEY)
+    async with unused(wider.model_copy(update={"max_model_len": 4096})):
+        override = """--hf-overrides '{"text_config":{"max_position_embeddings":4096}}'"""
+        await heard(caplog, f"start it with --max-model-len 4096 {override}, or this server")
+
+
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
