@@ -13,6 +13,7 @@ from pathlib import Path
 from kosmosx_stream.embedded_valkey import LONGEST_SOCKET_PATH, DataDirInUse, embedded_valkey
 from kosmosx_stream.ids import new_id
 from kosmosx_stream.settings import Settings
+from metering import keys
 from metering.accounts import Account
 from metering.errors import StoreTooNew, StoreUnavailable
 from metering.identities import Identities, LocalIdentities
@@ -163,15 +164,29 @@ def load_pepper(settings: Settings) -> bytes:
     return path.read_text().strip().encode()
 
 
-async def first_key(store: Store, settings: Settings) -> str:
-    """The key that the first start made; it is kept, readable for this user only."""
+async def first_key(store: Store, settings: Settings) -> str | None:
+    """The key that the first start made; it is kept, readable for this user only.
+
+    None if it is no good any more: revoked, rotated, or made for other books or another pepper.
+    """
     path = settings.data_dir / "first_key"
     if not path.exists():
         account_id = await create_account(store, "default")
         issuer = Issuer(store.accounts, load_pepper(settings))
         made = await issuer.issue(account_id, at=time.time(), label="first")
         _write_once(path, made.token)
-    return path.read_text().strip()
+    token = path.read_text().strip()
+    return token if await _opens(store, settings, token) else None
+
+
+async def _opens(store: Store, settings: Settings, token: str) -> bool:
+    try:
+        key = await store.accounts.find_key(keys.parse(token))
+    except keys.InvalidKey:
+        return False
+    if key is None or not key.valid(time.time()):
+        return False
+    return keys.matches(keys.mac(token, load_pepper(settings)), key.hash)
 
 
 async def create_account(store: Store, name: str) -> str:
