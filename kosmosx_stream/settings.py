@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from metering.keys import PEPPER_BYTES
 from metering.plans import PlanName
 from metering.stripe.mode import Mode, check_mode
 
@@ -29,7 +30,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(
         env_prefix="KOSMOSX_",
-        # `${NAME:-}` of a Compose file: an empty pepper would be one that everybody knows.
+        # As Compose has `${NAME:-}`.
         env_ignore_empty=True,
         frozen=True,
         extra="ignore",
@@ -59,7 +60,8 @@ class Settings(BaseSettings):
     )
     """The project's secret key (`sb_secret_...`), or the JWT of its role `service_role`."""
     key_pepper: SecretStr | None = Field(default=None, validate_default=True)
-    """Secret mixed into the hashes of keys; by default made once and kept in the data folder."""
+    """Secret mixed into the hashes of keys, of 16 bytes at least; by default made once and kept in
+    the data folder."""
     registration: Literal["open", "closed"] | None = None
     """Whether anybody may register an account; by default only where the server listens on this
     machine alone."""
@@ -253,6 +255,8 @@ class Settings(BaseSettings):
     def _check_pepper(cls, pepper: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         if pepper is None and info.data.get("supabase_url") is not None:
             raise ValueError("expected with SUPABASE_URL: a key is good on every host, or on none")
+        if pepper is not None and len(pepper.get_secret_value().encode()) < PEPPER_BYTES:
+            raise ValueError(f"expected at least {PEPPER_BYTES} bytes")
         return pepper
 
     @property

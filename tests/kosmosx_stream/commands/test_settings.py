@@ -43,6 +43,7 @@ def test_what_is_set_is_shown_and_secrets_are_not(monkeypatch: pytest.MonkeyPatc
         ("KOSMOSX_LOG_FORMAT", "xml", "KOSMOSX_LOG_FORMAT: expected text, json, got 'xml'"),
         ("KOSMOSX_ENGINE", "remote", "KOSMOSX_ENGINE_URLS: expected with the engine 'remote'"),
         ("STRIPE_API_KEY", "sk_live_1", "STRIPE_API_KEY: expected a key for test mode"),
+        ("KOSMOSX_KEY_PEPPER", "salt", "KOSMOSX_KEY_PEPPER: expected at least 16 bytes"),
     ],
 )
 def test_a_value_that_cannot_be_is_refused_by_the_variables_name(
@@ -56,7 +57,7 @@ def test_a_value_that_cannot_be_is_refused_by_the_variables_name(
 
 
 def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As Compose has it; above all no empty pepper, by which everybody could make keys."""
+    """As Compose has `${NAME:-}`."""
     for each in all_settings():
         monkeypatch.setenv(each.variable, "")
     monkeypatch.setenv("KOSMOSX_PORT", "9001")
