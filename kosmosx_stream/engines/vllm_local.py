@@ -9,7 +9,7 @@ import logging
 import multiprocessing
 import time
 from collections.abc import AsyncIterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -208,9 +208,9 @@ def _decode(request: Generate, wanted: list[bool], *, squared: bool) -> list[Ima
 
 async def _start(owner: ThreadPoolExecutor, settings: Settings, log: Path) -> Any:
     """Load the model, and give vLLM's client. When cancelled, what was started is ended first."""
-    starting: Future[Any] = owner.submit(_start_blocking, settings, log)
+    starting = asyncio.wrap_future(owner.submit(_start_blocking, settings, log))
     try:
-        return await asyncio.shield(asyncio.wrap_future(starting))
+        return await asyncio.shield(starting)
     except asyncio.CancelledError:
         while not starting.done():
             _kill_engine()

@@ -3,18 +3,23 @@
 # ruff: noqa: PLC0415  # importing vLLM takes seconds; collecting the tests should not
 
 import asyncio
+import gc
 import io
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 from PIL import Image
 from prometheus_client import REGISTRY
 
+from kosmosx_stream.cancelling import end
+from kosmosx_stream.engines import vllm_local
 from kosmosx_stream.engines.port import EngineDead
 from kosmosx_stream.engines.vllm_local import VllmEngine
 from kosmosx_stream.settings import Settings
@@ -43,6 +48,31 @@ async def test_a_start_that_fails_names_the_log_that_says_why(
     with pytest.raises(RuntimeError, match=f"{tmp_path / 'vllm.log'} says why"):
         async with VllmEngine.running(Settings(data_dir=tmp_path)):
             pass
+
+
+async def test_a_start_that_is_cancelled_complains_of_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from kosmosx_stream.engines import vllm_process
+
+    begun, killed = threading.Event(), threading.Event()
+
+    def start(*_: object) -> None:
+        begun.set()
+        killed.wait()
+        raise RuntimeError("Engine core initialization failed. See root cause above.")
+
+    monkeypatch.setattr(vllm_process, "start", start)
+    monkeypatch.setattr(vllm_local, "_kill_engine", killed.set)
+    complaints: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, each: complaints.append(each))
+    context = VllmEngine.running(Settings(data_dir=tmp_path))
+    starting = asyncio.create_task(context.__aenter__())
+    await asyncio.to_thread(begun.wait)
+    await end(starting)
+    del starting, context
+    gc.collect()
+    assert complaints == []
 
 
 @pytest.fixture
