@@ -82,8 +82,8 @@ def create_app(settings: Settings, progress: Progress = logger.info) -> Starlett
     """The ASGI application. It listens at once, and is ready when the model is loaded.
 
     `app.state.on_ready()` and `app.state.on_failure(reason)` are called when loading ended;
-    `await app.state.drain()` before connections are closed. `app.state.start_engine(settings)` is
-    what starts the main engine.
+    `await app.state.drain()` before connections are closed; `app.state.hurry()` makes it wait for
+    nobody. `app.state.start_engine(settings)` is what starts the main engine.
     """
     telemetry = make_telemetry(settings)
     app = Starlette(
@@ -113,6 +113,7 @@ async def _lifespan(
         app.state.services = services
         await stack.enter_async_context(observing(services))
         app.state.drain = services.hub.drain.run
+        app.state.hurry = services.hub.drain.hurry
         model = asyncio.create_task(_run_model(app, services, progress))
         try:
             yield

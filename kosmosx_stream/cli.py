@@ -31,7 +31,7 @@ from kosmosx_stream.commands.settings import settings as show_settings
 from kosmosx_stream.embedded_valkey import DataDirInUse
 from kosmosx_stream.model_folder import ModelNotFoundError, model_folder
 from kosmosx_stream.redis_watch import UnusableRedis, check_named
-from kosmosx_stream.server import Server, bind
+from kosmosx_stream.server import Server, bind, farewell
 from kosmosx_stream.server_log import write_logs
 from kosmosx_stream.settings import Settings
 from kosmosx_stream.shared_books import OtherBooks, check_books
@@ -143,7 +143,8 @@ def _serve_alone(settings: Settings, listener: socket, announce: Callable[[], No
 
     application = create_app(settings, progress=_progress)
     application.state.on_ready = announce
-    return Server(application, settings).run_to_end([listener], _complain)
+    server = Server(application, settings)
+    return server.run_to_end([listener], _complain, lambda: _progress(farewell(settings)))
 
 
 def _serve_by_workers(settings: Settings, listener: socket, announce: Callable[[], None]) -> bool:

@@ -1,10 +1,12 @@
 """The HTTP server: uvicorn, with the drain where it belongs and the limits that we promise."""
 
+import asyncio
 import signal
 import sys
 from collections.abc import Callable
 from functools import partial
 from socket import IPPROTO_TCP, TCP_USER_TIMEOUT, AddressFamily, create_server, socket
+from types import FrameType
 from typing import Any, cast
 
 import uvicorn
@@ -27,16 +29,38 @@ class Server(uvicorn.Server):
         super().__init__(_config(app, settings))
         self._app = app
         self._failed = False
+        self._hurried = False
+        self._on_stop: Callable[[], None] = lambda: None
+
+    async def startup(self, sockets: list[socket] | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
+        await super().startup(sockets)
 
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
+        if not self._failed:
+            self._on_stop()
         await self._app.state.drain()
         await super().shutdown(sockets)
 
-    def run_to_end(self, sockets: list[socket], complain: Callable[[str], None]) -> bool:
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Ctrl-C a second time waits for no turn, but ends in good order; a third time does not."""
+        if sig == signal.SIGINT and self.started and self.should_exit and not self._hurried:
+            self._hurried = True
+            self._loop.call_soon_threadsafe(self._app.state.hurry)
+            return
+        super().handle_exit(sig, frame)
+
+    def run_to_end(
+        self,
+        sockets: list[socket],
+        complain: Callable[[str], None],
+        on_stop: Callable[[], None] = lambda: None,
+    ) -> bool:
         """Serve until a signal, or until the model fails, of which `complain` is told why.
 
-        Returns whether it ended well.
+        `on_stop` is called when it begins to stop. Returns whether it ended well.
         """
+        self._on_stop = on_stop
 
         def fail(reason: str) -> None:
             complain(reason)
@@ -48,6 +72,14 @@ class Server(uvicorn.Server):
             signal.signal(stop, lambda *_: sys.exit(0))
         self.run(sockets)
         return self.started and not self._failed
+
+
+def farewell(settings: Settings) -> str:
+    """What is told when it begins to stop."""
+    return (
+        f"stopping: what is live has {settings.drain_timeout_s:g} s to finish;"
+        " Ctrl-C once more leaves it to the next start ..."
+    )
 
 
 def bind(host: str, port: int, *, send_timeout_s: float) -> socket:

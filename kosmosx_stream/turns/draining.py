@@ -23,6 +23,7 @@ class Drain:
         """`timeout_s`: how long turns have to finish."""
         self._turns = turns
         self._timeout_s = timeout_s
+        self._waiting: asyncio.Timeout | None = None
         self.began = asyncio.Event()
         """No new turns."""
         self.over = asyncio.Event()
@@ -54,12 +55,19 @@ class Drain:
         """Let live turns finish, hand over those that did not, and see the guests off."""
         self._begin()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout(self._timeout_s) as self._waiting:
                 await self._turns.until_idle()
+        self._waiting = None
         await self.hand_over()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(GOODBYE_S):
                 await self._empty.wait()
+
+    def hurry(self) -> None:
+        """Give live turns no more time; `run` does the rest, now or when it begins."""
+        self._timeout_s = 0
+        if self._waiting is not None:
+            self._waiting.reschedule(0)
 
     async def hand_over(self) -> None:
         """Leave whatever is live, after its last committed token, to whoever sweeps next."""

@@ -18,6 +18,7 @@ from kosmosx_stream import bootstrap
 from kosmosx_stream.cancelling import end
 from kosmosx_stream.engines import factory
 from kosmosx_stream.engines.engine_host import EngineHost
+from kosmosx_stream.server import farewell
 from kosmosx_stream.settings import Settings
 from kosmosx_stream.telemetry.sending import served
 from kosmosx_stream.telemetry.vllm_families import VllmFamilies
@@ -75,7 +76,10 @@ class Host:
                     self._engine(),
                     self._crew.running(drain_s=self._settings.drain_timeout_s),
                 ):
-                    return await self._over
+                    reason = await self._over
+                    if reason is None:
+                        self._progress(farewell(self._settings))
+                    return reason
 
     def _metrics(self) -> contextlib.AbstractContextManager[None]:
         """Those of vLLM, which are in this process: on the port after the workers'."""

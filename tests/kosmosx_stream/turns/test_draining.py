@@ -35,6 +35,32 @@ async def test_a_drain_hands_over_what_it_cannot_wait_for(cluster: Cluster) -> N
     assert await cluster.token_ids() == answer()
 
 
+@pytest.mark.parametrize("early", [False, True])
+async def test_a_drain_in_a_hurry_waits_for_nobody(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, *, early: bool
+) -> None:
+    async with (
+        cluster.instance(Engine(stalls=[5])) as first,
+        cluster.instance(Engine()) as second,
+    ):
+        monkeypatch.setattr(first.hub.drain, "_timeout_s", 3600)
+        await begin(first)
+        await first.engine.stalled.wait()
+        if early:
+            first.hub.drain.hurry()
+        draining = asyncio.create_task(first.hub.drain.run())
+        if not early:
+            await first.hub.drain.began.wait()
+            assert not first.hub.drain.over.is_set()
+            first.hub.drain.hurry()
+        async with asyncio.timeout(10):
+            await draining
+        first.hub.drain.hurry()  # Too late, and no harm.
+        await second.sweeper.sweep()
+        assert (await finish(second))[-1] == "response.completed"
+    assert await cluster.token_ids() == answer()
+
+
 async def test_what_is_being_committed_is_handed_over_too(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
