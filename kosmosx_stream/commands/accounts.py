@@ -22,7 +22,7 @@ from metering.store import Store
 
 accounts = typer.Typer(no_args_is_help=True, help="Accounts.")
 
-COLUMNS = ("id", "email", "name")
+COLUMNS = ("id", "email", "plan", "name")
 FromStdin = Annotated[
     bool, typer.Option("--password-stdin", help="Read the password, do not ask for it.")
 ]

@@ -71,6 +71,9 @@ def test_an_account_from_its_creation_to_its_end(shell: Shell) -> None:
     assert shell.json("accounts", "password", made["id"], "--password-stdin", typed=typed) == made
     key = shell.json("keys", "create", "--account", made["id"])
     assert shell.json("accounts", "list") == [made] == [shell.json("accounts", "show", made["id"])]
+    shell.run("plan", made["id"], "basic")
+    listed = shell.run("accounts", "list").stdout
+    assert listed.startswith(f"{made['id']}  ada@example.com  basic")
     assert "Delete" in shell.refusal("accounts", "delete", made["id"], typed="n\n")
     shell.json("accounts", "delete", made["id"], "--yes")
     assert shell.json("accounts", "list") == []
