@@ -8,6 +8,7 @@ import typer
 
 from kosmosx_stream import bootstrap
 from kosmosx_stream.commands.command_line import DataDir, read_settings
+from kosmosx_stream.commands.operating import stop
 from metering.signing import ReceiptForged, ReceiptSigner, SignedReceipt, verify
 
 receipts = typer.Typer(no_args_is_help=True, help="Signed receipts.")
@@ -57,5 +58,9 @@ def _read(file: Path, key: str) -> SignedReceipt:
 
 def _own_key(data_dir: Path | None) -> str:
     settings = read_settings(data_dir=data_dir)
-    bootstrap.prepare_data_dir(settings)
+    if settings.key_pepper is None and not (settings.data_dir / "pepper").exists():
+        raise stop(
+            f"KOSMOSX_DATA_DIR (--data-dir) is '{settings.data_dir}': expected the data folder of a"
+            " server, whose key is made from its pepper"
+        )
     return ReceiptSigner(bootstrap.load_pepper(settings)).public_key
