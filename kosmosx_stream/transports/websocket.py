@@ -220,6 +220,7 @@ class Connection:
                 case SteerResponse() as steer:
                     await self._turns.steer(steer)
                 case CancelResponse() as cancel:
+                    await self._until_room()
                     self._spawn(self._cancel(cancel))
                 case CloseSession():
                     await self._close_session()
@@ -229,6 +230,11 @@ class Connection:
         except Exception as error:  # noqa: BLE001 - a command must not end the connection
             await self._socket.refuse(error, stream_id)
         return False
+
+    async def _until_room(self) -> None:
+        """Hear nothing more of a client for whom too much is under way already."""
+        while len(self._running) > 2 * self._services.settings.max_in_flight:
+            await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
 
     def _begin(self, creates: list[CreateOnStream]) -> None:
         for create in creates:

@@ -260,6 +260,15 @@ def test_pongs_are_not_kept_for_a_client_that_takes_none(strict: ServerProcess) 
         assert resident_bytes(strict) - before < 8 * MEBIBYTE
 
 
+def test_commands_are_not_kept_for_a_client_that_takes_no_answers(strict: ServerProcess) -> None:
+    with RawClient(strict, slow=True) as flood:
+        flood.upgrade()
+        before = resident_bytes(strict)
+        cancel = {"type": "kosmosx:response.cancel", "response_id": "resp_0"}
+        assert flood.flood(frame(0x1, json.dumps(cancel).encode()) * 1000)
+        assert resident_bytes(strict) - before < 8 * MEBIBYTE
+
+
 # -- readers that take nothing -----------------------------------------------------------------
 
 
