@@ -4,16 +4,21 @@ Whoever holds the lease may write the last entry. The lease is taken from its ow
 and from then on the log refuses what the owner writes; so this works from any instance, at once.
 """
 
+import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
 from conversation.entries import Ended, EndReason, Entry, Started, output_tokens, pack
-from conversation.ports import Conflict, EventLog, Lease, LogUnavailable, Write
+from conversation.ports import Conflict, EventLog, Fenced, Lease, Write
 from kosmosx_stream.protocol import errors
 from kosmosx_stream.turns.lost_turn import read_lost_turn
 from kosmosx_stream.turns.models import Models
 from kosmosx_stream.turns.response_log import ResponseLog
 from kosmosx_stream.turns.session import FINISHED, Publish, Session, displaced
+
+AGAIN_S = 0.05
+"""Whoever took a response that was being ended has ended it after so long, or is not there."""
 
 Owe = Callable[[Started, int], Awaitable[None]]
 """Takes the tokens that a turn said from what its key may have."""
@@ -63,10 +68,13 @@ class Ending:
             LogUnavailable: the log cannot be written.
         """
         self._check_loaded()  # Before the owner loses what could not be ended here.
-        lease = await self._log.seize(response_id, self._lease_ttl_s)
-        if lease is not None:
+        while (lease := await self._log.seize(response_id, self._lease_ttl_s)) is not None:
             # Read once it is ours: the owner may have written until it was dispossessed.
-            await self.end(lease, await self._responses.entries(response_id), "cancelled")
+            entries = await self._responses.entries(response_id)
+            with contextlib.suppress(Fenced):  # It was taken by another one, to be ended, too.
+                await self.end(lease, entries, "cancelled")
+                return
+            await asyncio.sleep(AGAIN_S)
 
     async def end(
         self,
@@ -81,7 +89,8 @@ class Ending:
 
         Raises:
             Unavailable: the model is not loaded yet.
-            LogUnavailable: the log cannot be written, or was taken over.
+            LogUnavailable: the log cannot be written.
+            Fenced: it was taken over.
         """
         if entries:
             if not isinstance(entries[-1], Ended):
@@ -109,7 +118,7 @@ class Ending:
             write = Write(lease=lease, expected=len(entries), entries=(pack(ended),))
             (refused,) = await self._log.append([write], self._lease_ttl_s)
         if refused is not None:
-            raise LogUnavailable(f"{lease.response_id}: {refused!r}")
+            raise refused
         return ended
 
     def _last(

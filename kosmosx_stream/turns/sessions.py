@@ -128,9 +128,11 @@ class Sessions:
         await self._elsewhere.end(session_id, session.machine.holds if session else _nothing)
         if session is not None:
             self.end(session, "client")
-            with contextlib.suppress(InUseElsewhere):
+            try:
                 if (closed := await asyncio.shield(session.closed)) is not None:
                     return closed
+            except InUseElsewhere:  # What it had here was taken from it meanwhile.
+                await self._elsewhere.end(session_id, _nothing)
         return await self._ledger.close_session(
             principal.account_id, session_id, time.time(), "client"
         )

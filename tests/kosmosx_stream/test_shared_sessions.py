@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from conversation.entries import Delta as LogDelta
 from conversation.entries import Ended, Started, pack
-from conversation.ports import Write
+from conversation.ports import Lease, Write
 from kosmosx_stream.protocol.errors import Conflict as Refusal
 from kosmosx_stream.turns.sessions import InUseElsewhere
 from tests.kosmosx_stream.instances import (
@@ -101,6 +101,33 @@ async def test_closing_a_session_ends_its_turns_elsewhere_first(cluster: Cluster
             await say(owner, "resp_late")
         await owner.hub.heartbeat.renew()
         assert {(await each)[-1] for each in reading} == {"response.incomplete"}
+
+
+async def test_a_session_is_closed_on_two_instances_at_once(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where one has just taken the other one's turn: the receipt waits for it."""
+    seize, seized, go_on = cluster.log.seize, asyncio.Event(), asyncio.Event()
+
+    async def seize_slowly(response_id: str, ttl_s: float) -> Lease | None:
+        lease = await seize(response_id, ttl_s)
+        if not seized.is_set():
+            seized.set()
+            await go_on.wait()
+        return lease
+
+    monkeypatch.setattr(cluster.log, "seize", seize_slowly)
+    async with cluster.instance(Engine(stalls=[5])) as owner, cluster.instance(Engine()) as other:
+        await say(owner, "resp")
+        await owner.engine.stalled.wait()
+        elsewhere = asyncio.create_task(other.hub.sessions.close("sess", PRINCIPAL))
+        await seized.wait()
+        record = await owner.hub.sessions.close("sess", PRINCIPAL)
+        go_on.set()
+        assert await elsewhere == record
+    assert record.receipt is not None
+    (line,) = record.receipt.lines
+    assert line.units == len(PROMPT) + 5
 
 
 async def test_nothing_begins_in_a_session_that_is_being_closed(cluster: Cluster) -> None:

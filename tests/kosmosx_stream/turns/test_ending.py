@@ -1,12 +1,13 @@
 """Turns that are ended in their owner's place."""
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
 from conversation.entries import Delta as LogDelta
 from conversation.entries import pack
-from conversation.ports import Write
+from conversation.ports import Lease, Write
 from kosmosx_stream.protocol.errors import NotFound as NotFoundError
 from tests.kosmosx_stream.instances import (
     PROMPT,
@@ -18,6 +19,9 @@ from tests.kosmosx_stream.instances import (
     lose_owner,
     started,
 )
+
+THIRD = 3
+"""The epoch of a response that has had three owners."""
 
 
 async def test_any_instance_cancels_at_once(cluster: Cluster) -> None:
@@ -46,6 +50,38 @@ async def test_any_instance_cancels_at_once(cluster: Cluster) -> None:
     (row,) = await cluster.store.ledger.rows("acct", "sess")
     assert row.raw_units == len(PROMPT) + 5
     assert cluster.owed == 5, "the rate limit hears of it, once, whoever ended it"
+
+
+async def test_two_instances_cancel_at_once(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One overtakes the other, which finds it ended."""
+    seize, append, overtaken = cluster.log.seize, cluster.log.append, asyncio.Event()
+
+    async def seize_after(response_id: str, ttl_s: float) -> Lease | None:
+        lease = await seize(response_id, ttl_s)
+        if lease is not None and lease.epoch == THIRD:
+            overtaken.set()
+        return lease
+
+    async def append_late(writes: Sequence[Write], ttl_s: float) -> list[Exception | None]:
+        if writes[0].lease.epoch == THIRD - 1:
+            await overtaken.wait()
+        return await append(writes, ttl_s)
+
+    monkeypatch.setattr(cluster.log, "seize", seize_after)
+    monkeypatch.setattr(cluster.log, "append", append_late)
+    async with (
+        cluster.instance(Engine(stalls=[5])) as owner,
+        cluster.instance(Engine()) as second,
+        cluster.instance(Engine()) as third,
+    ):
+        await begin(owner)
+        await owner.engine.stalled.wait()
+        cancels = (each.hub.ending.cancel("acct", "resp") for each in (second, third))
+        assert await asyncio.gather(*cancels) == [True, True]
+    assert (await cluster.entries())[-1].reason == "cancelled"
+    assert cluster.owed == 5
 
 
 async def test_a_response_is_cancelled_after_its_owner_was_lost(cluster: Cluster) -> None:
