@@ -40,7 +40,11 @@ class Server(uvicorn.Server):
         if not self._failed:
             self._on_stop()
         await self._app.state.drain()
+        await self.take_no_more()
         await super().shutdown(sockets)
+
+    async def take_no_more(self) -> None:
+        """Let in no more connections than are there; uvicorn sees to its own listeners."""
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Ctrl-C a second time waits for no turn, but ends in good order; a third time does not."""

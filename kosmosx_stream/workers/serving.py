@@ -48,6 +48,14 @@ class WorkerServer(Server):
         asyncio.get_running_loop().add_reader(self._channel.fileno(), self._take)
         self._reporting = asyncio.create_task(self._report())
 
+    async def take_no_more(self) -> None:
+        """Hang up: the host hands new connections to others, or leaves them outside."""
+        asyncio.get_running_loop().remove_reader(self._channel.fileno())
+        self._take()  # These it has given away already.
+        self._channel.close()
+        if self._beginning:
+            await asyncio.wait(self._beginning)
+
     async def _report(self) -> None:
         """Until the process ends, also while it drains."""
         while True:

@@ -6,11 +6,11 @@ import socket
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from threading import Barrier
+from threading import Barrier, Event
 from typing import Any
 
 import httpx
@@ -138,6 +138,23 @@ def test_all_workers_finish_what_they_have_begun(server: ServerProcess) -> None:
     for each in answers:
         assert each.result()[-1].response.usage.output_tokens == 40
     assert not any(map(lives, everybody))
+
+
+@pytest.mark.slow  # It needs another start.
+def test_workers_that_go_down_are_not_held_up_by_those_who_come(server: ServerProcess) -> None:
+    over, log = Event(), server.data_dir / "logs" / "server.log"
+    with ExitStack() as stack, ThreadPoolExecutor(1) as pool:
+
+        def come_and_stay() -> None:
+            while not over.wait(0.05):
+                with suppress(OSError):
+                    stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+
+        coming = pool.submit(come_and_stay)
+        server.stop()
+        over.set()
+        coming.result()
+    assert "timeout graceful shutdown exceeded" not in log.read_text()
 
 
 @pytest.mark.slow  # It is waited for in earnest.
