@@ -82,6 +82,23 @@ def test_another_picture_in_the_block_is_not_found(pair: Pair) -> None:
     assert fork.answer.cached_tokens == BLOCK
 
 
+def test_the_same_words_after_others_are_not_found(pair: Pair) -> None:
+    first, second = (pair.prompt(seed, BLOCK - 1) for seed in (24, 25))
+    (turn,) = answered(pair, Prompt([*first.ids, *pair.prompt(26, 20).ids[1:]]))
+    answered(pair, Prompt([*second.ids, first.ids[1]]))
+    (fork,) = answered(pair, Prompt([*second.ids, *turn.then(pair.prompt(27, 4)).ids[BLOCK:]]))
+    assert fork.answer.cached_tokens == BLOCK
+
+
+def test_another_account_finds_nothing(pair: Pair) -> None:
+    prompt = pair.prompt(28, 12)
+    (answer,) = pair.serve([prompt], 9, cache_salt="Ada")
+    turn = Turn(prompt, answer)
+    asked = [turn.then(pair.prompt(29, 4))]
+    cached = [pair.serve(asked, 9, cache_salt=salt)[0].cached_tokens for salt in ("Bob", "Ada")]
+    assert cached == [0, turn.computed]
+
+
 def test_a_block_that_was_filled_is_found_as_any(pair: Pair) -> None:
     (turn,) = answered(pair, pair.prompt(31, 2 * BLOCK - 9), tokens=9)
     assert turn.computed == 2 * BLOCK

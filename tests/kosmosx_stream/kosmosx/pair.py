@@ -74,7 +74,9 @@ class Pair:
                 images.append(part)
         return Prompt(ids, tuple(images))
 
-    def serve(self, prompts: Sequence[Prompt], tokens: int = TOKENS) -> list[Served]:
+    def serve(
+        self, prompts: Sequence[Prompt], tokens: int = TOKENS, cache_salt: str | None = None
+    ) -> list[Served]:
         from vllm import SamplingParams
 
         sampling = SamplingParams(
@@ -83,6 +85,7 @@ class Pair:
         requests = [
             {"prompt_token_ids": prompt.ids}
             | ({"multi_modal_data": {"image": list(prompt.images)}} if prompt.images else {})
+            | ({"cache_salt": cache_salt} if cache_salt else {})
             for prompt in prompts
         ]
         return [_served(output) for output in self.llm.generate(requests, sampling, use_tqdm=False)]
