@@ -244,8 +244,7 @@ class Admission:
         except ContextTooLong as error:
             raise errors.InvalidRequest(
                 f"The input is {error.needed} tokens long with its history, and "
-                f"{window - error.limit} are kept for the answer; the model's context window is "
-                f"{window} tokens.",
+                f"{wanted} are kept for the answer; the model's context window is {window} tokens.",
                 code="context_length_exceeded",
                 param=request.input_param,
             ) from error

@@ -7,6 +7,7 @@ import zlib
 from typing import Any
 
 import httpx
+import openai
 import pytest
 from websockets.sync.client import connect
 
@@ -187,3 +188,8 @@ def test_a_picture_twice_in_a_message(server: ServerProcess) -> None:
         assert ws.say(input=asked)[-1].type == "response.completed"
         lines = ws.close()["receipt"]["lines"]
     assert {line["meter"]: line["units"] for line in lines}["images"] == 2
+
+
+def test_a_limit_that_no_window_has_is_told_as_it_was_asked_for(server: ServerProcess) -> None:
+    with pytest.raises(openai.BadRequestError, match="100000 are kept for the answer"):
+        client(server).responses.create(model=MODEL, input="Hi.", max_output_tokens=100_000)
