@@ -20,8 +20,6 @@ class StopStrings:
         """Whether a stop string was said: nothing is shown any more."""
         self._decoder = decoder
         self._stops = stops
-        self._beginnings = {stop[:length] for stop in stops for length in range(1, len(stop))}
-        self._longest = max(map(len, stops), default=1) - 1
         self._held = ""
         self._shown = 0
         self._grounding: list[Grounding] = []
@@ -52,14 +50,7 @@ class StopStrings:
         if found:
             self.stopped = True
             return min(found)[1]
-        return len(text) if over else len(text) - self._doubtful(text)
-
-    def _doubtful(self, text: str) -> int:
-        """Length of the longest ending that a stop string begins with."""
-        for length in range(min(len(text), self._longest), 0, -1):
-            if text[-length:] in self._beginnings:
-                return length
-        return 0
+        return len(text) if over else min(_doubtful_from(text, stop) for stop in self._stops)
 
     def _placed(self, grounding: Sequence[Grounding], *, everything: bool) -> tuple[Grounding, ...]:
         """The groundings of text that is shown; the others wait for theirs."""
@@ -67,3 +58,11 @@ class StopStrings:
         placed = [each for each in waiting if everything or each.end <= self._shown]
         self._grounding = [each for each in waiting if each not in placed]
         return tuple(placed)
+
+
+def _doubtful_from(text: str, stop: str) -> int:
+    """Where the longest ending begins that the stop string begins with; the text's end if none."""
+    at = text.find(stop[0], max(0, len(text) - len(stop) + 1))
+    while at >= 0 and not stop.startswith(text[at:]):
+        at = text.find(stop[0], at + 1)
+    return at if at >= 0 else len(text)
