@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from kosmosx_stream.engines.checkpoint import Checkpoint
 from kosmosx_stream.kosmosx.nano import CHECKPOINT
 from kosmosx_stream.kosmosx.nano.chat import Chat, Nano
 
@@ -37,7 +38,7 @@ class ServedNano(Nano):
             max_num_seqs=64,
             seed=0,
             max_model_len=LONGEST,
-            hf_overrides={"text_config": {"max_position_embeddings": LONGEST}},
+            hf_overrides=Checkpoint.read(folder, LONGEST).config_overrides,
         )
 
     def answer(self, chats: Sequence[Chat], limit: int = 160) -> list[list[int]]:
