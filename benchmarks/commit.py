@@ -23,7 +23,8 @@ from redis.asyncio import Redis
 
 from conversation.entries import Delta, pack
 from conversation.ports import Write
-from conversation.redis_log import RedisEventLog, connect
+from conversation.redis_connection import connect
+from conversation.redis_log import RedisEventLog
 from kosmosx_stream.embedded_valkey import embedded_valkey
 
 STREAMS = (64, 256)

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from metering.access_tokens import AccessTokens
 from metering.accounts import Account
-from metering.authenticator import Authenticator, InvalidKey
+from metering.authenticator import Authenticator
 from metering.issuing import Issuer
+from metering.keys import InvalidKey
 from metering.sqlite.store import open_sqlite
 
 ROUNDS, CHECKS = 30, 2000

@@ -26,15 +26,12 @@ from conversation.ports import (
 )
 from conversation.redis_connection import (
     Script,
-    connect,
     key,
     milliseconds,
     patiently,
 )
 from conversation.redis_history import BARRED, FENCED, MISSING, OK, conflict, turn_fields
 from conversation.redis_witness import Witness
-
-__all__ = ["RedisEventLog", "connect"]
 
 LARGEST_COMMIT = 1000
 """Writes per script: it blocks the server while it runs, and Lua's stack ends at 8,000."""

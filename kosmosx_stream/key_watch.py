@@ -14,8 +14,9 @@ from collections.abc import Iterator
 from conversation.ports import LogUnavailable
 from kosmosx_stream.access.key_news import Changed, KeyNews
 from kosmosx_stream.turns.sessions import Sessions
-from metering.authenticator import Authenticator, ExpiredKey, InvalidKey, Principal
+from metering.authenticator import Authenticator, Principal
 from metering.errors import StoreUnavailable
+from metering.keys import ExpiredKey, InvalidKey
 
 logger = logging.getLogger(__name__)
 

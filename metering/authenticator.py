@@ -11,8 +11,6 @@ from metering.accounts import ALL_SCOPES, Accounts, KeyRecord, Scope
 from metering.errors import NotFound
 from metering.keys import ExpiredKey, InvalidKey
 
-__all__ = ["Authenticator", "ExpiredKey", "InvalidKey", "Principal"]
-
 MAX_TTL_S = 1.0
 """A key that another process revoked is refused after this time at the latest."""
 

@@ -6,7 +6,8 @@ from starlette.requests import HTTPConnection
 from kosmosx_stream.access.client_secrets import ClientSecrets, is_client_secret
 from kosmosx_stream.protocol.errors import AuthenticationError, PermissionDenied
 from metering.accounts import Scope
-from metering.authenticator import Authenticator, ExpiredKey, InvalidKey, Principal
+from metering.authenticator import Authenticator, Principal
+from metering.keys import ExpiredKey, InvalidKey
 
 SUBPROTOCOL = "realtime"
 """Selected in the handshake when a browser brings its key as a subprotocol."""

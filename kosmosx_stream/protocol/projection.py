@@ -41,8 +41,6 @@ from kosmosx_stream.protocol.responses import (
     standard_usage,
 )
 
-__all__ = ["CostFn", "Event", "OutOfOrder", "Projector"]
-
 _STATUS: dict[EndReason, Status] = {
     "stop": "completed",
     "length": "incomplete",

@@ -14,31 +14,10 @@ from kosmosx_stream.protocol.fields import (
     decode_object,
     wrong_type,
 )
-from kosmosx_stream.protocol.inputs import (
-    InputImage,
-    InputItem,
-    InputMessage,
-    InputPart,
-    InputText,
-    OutputText,
-    read_input,
-)
+from kosmosx_stream.protocol.inputs import InputItem, read_input
 from kosmosx_stream.protocol.refusals import refuse_unsupported
 from kosmosx_stream.protocol.text_format import TextConfig, read_text
 from kosmosx_stream.protocol.tools import FunctionTool, ToolChoice, read_tool_choice, read_tools
-
-__all__ = [
-    "CreateResponse",
-    "InputImage",
-    "InputMessage",
-    "InputPart",
-    "InputText",
-    "OutputText",
-    "Reasoning",
-    "decode_create",
-    "read_create",
-    "read_metadata",
-]
 
 MIN_OUTPUT_TOKENS = 16
 """Open Responses: CreateResponseBody.max_output_tokens.minimum."""

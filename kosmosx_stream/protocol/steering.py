@@ -15,7 +15,7 @@ from typing import Any, Literal
 import msgspec
 
 from kosmosx_stream.protocol import frames
-from kosmosx_stream.protocol.requests import InputMessage
+from kosmosx_stream.protocol.inputs import InputMessage
 
 SteerErrorCode = Literal[
     "response_not_found",

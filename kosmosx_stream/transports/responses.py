@@ -10,8 +10,8 @@ from starlette.types import ASGIApp
 from conversation.entries import Started
 from kosmosx_stream.protocol import frames
 from kosmosx_stream.protocol.errors import Conflict, NotFound, PermissionDenied, Unprocessable
+from kosmosx_stream.protocol.frames import Event
 from kosmosx_stream.protocol.items import ItemList
-from kosmosx_stream.protocol.projection import Event
 from kosmosx_stream.protocol.rate_limits import limit_headers
 from kosmosx_stream.protocol.requests import decode_create
 from kosmosx_stream.protocol.responses import DeletedResponse, InputTokens, ResponseObject

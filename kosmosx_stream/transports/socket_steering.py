@@ -4,8 +4,9 @@ from collections.abc import Iterable, Sequence
 
 from kosmosx_stream.ids import new_id
 from kosmosx_stream.protocol.client_events import SteerResponse
+from kosmosx_stream.protocol.inputs import InputMessage
 from kosmosx_stream.protocol.items import FunctionCallItem
-from kosmosx_stream.protocol.requests import CreateResponse, InputMessage
+from kosmosx_stream.protocol.requests import CreateResponse
 from kosmosx_stream.protocol.steering import (
     AcceptedSteer,
     FailedSteer,

@@ -23,7 +23,7 @@ from kosmosx_stream.protocol.errors import ApiError, encode_sse
 from kosmosx_stream.protocol.frames import Event
 from kosmosx_stream.transports.failures import to_api_error
 from kosmosx_stream.transports.promptly import within
-from metering.authenticator import InvalidKey
+from metering.keys import InvalidKey
 
 HEADERS = (
     (b"content-type", b"text/event-stream; charset=utf-8"),

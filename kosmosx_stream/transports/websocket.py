@@ -52,7 +52,8 @@ from kosmosx_stream.transports.lanes import Lanes
 from kosmosx_stream.transports.query import STARTING_AFTER, Text
 from kosmosx_stream.transports.socket_session import SocketSession
 from kosmosx_stream.transports.socket_turns import SocketTurns
-from metering.authenticator import InvalidKey, Principal
+from metering.authenticator import Principal
+from metering.keys import InvalidKey
 
 SESSION_ID = Text(name="session_id", says="The session that a client comes back to.")
 RESPONSE_ID = Text(name="response_id", says="The response that it was reading.")

@@ -10,8 +10,9 @@ from redis.asyncio import Redis
 from conversation.memory_history import MemoryHistory
 from conversation.memory_log import MemoryEventLog
 from conversation.ports import EventLog, History
+from conversation.redis_connection import connect
 from conversation.redis_history import RedisHistory
-from conversation.redis_log import RedisEventLog, connect
+from conversation.redis_log import RedisEventLog
 from kosmosx_stream.embedded_valkey import embedded_valkey
 
 RETENTION_S = 1000.0

@@ -16,9 +16,9 @@ from redis.exceptions import BusyLoadingError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from conversation.ports import Lease, LogUnavailable, Write
-from conversation.redis_connection import key
+from conversation.redis_connection import connect, key
 from conversation.redis_durability import check_settings
-from conversation.redis_log import RedisEventLog, connect
+from conversation.redis_log import RedisEventLog
 from kosmosx_stream.embedded_valkey import embedded_valkey
 from tests.conversation.conftest import RETENTION_S
 from tests.conversation.reply_dropper import ReplyDropper

@@ -26,7 +26,7 @@ from kosmosx_stream.embedded_valkey import (
 PARENT = """
 import asyncio, sys
 from pathlib import Path
-from conversation.redis_log import connect
+from conversation.redis_connection import connect
 from kosmosx_stream.embedded_valkey import embedded_valkey
 
 async def main():

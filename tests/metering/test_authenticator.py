@@ -7,9 +7,10 @@ import pytest
 from metering import keys
 from metering.access_tokens import AccessTokens
 from metering.accounts import ALL_SCOPES, Account, KeyRecord
-from metering.authenticator import Authenticator, ExpiredKey, InvalidKey, Principal
+from metering.authenticator import Authenticator, Principal
 from metering.errors import NotFound, StoreUnavailable
 from metering.issuing import Issuer, NewKey
+from metering.keys import ExpiredKey, InvalidKey
 from metering.sqlite.accounts import SqliteAccounts
 from metering.sqlite.database import Database
 from metering.sqlite.store import open_sqlite

@@ -11,7 +11,8 @@ from pydantic import TypeAdapter
 from conversation.entries import Delta, Ended, Entry, Price
 from conversation.items import Grounding
 from kosmosx_stream.formats.call_reader import said_call
-from kosmosx_stream.protocol.projection import Event, Projector
+from kosmosx_stream.protocol.frames import Event
+from kosmosx_stream.protocol.projection import Projector
 
 SCHEMAS = {
     "response.created": "ResponseCreatedStreamingEvent",

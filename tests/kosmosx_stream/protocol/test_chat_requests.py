@@ -9,14 +9,15 @@ from kosmosx_stream.protocol.chat import StreamOptions
 from kosmosx_stream.protocol.chat_requests import ChatRequest, decode_chat
 from kosmosx_stream.protocol.errors import InvalidRequest
 from kosmosx_stream.protocol.fields import MAX_TEXT_BYTES
-from kosmosx_stream.protocol.inputs import InputCall, InputCallOutput
-from kosmosx_stream.protocol.requests import (
-    CreateResponse,
+from kosmosx_stream.protocol.inputs import (
+    InputCall,
+    InputCallOutput,
     InputImage,
     InputMessage,
     InputText,
     OutputText,
 )
+from kosmosx_stream.protocol.requests import CreateResponse
 from kosmosx_stream.protocol.tools import AllowedTools, FunctionChoice, FunctionTool
 
 PICTURE = "data:image/png;base64,AAAA"

@@ -9,15 +9,8 @@ from hypothesis import strategies as st
 from kosmosx_stream.protocol.client_events import decode_client_event
 from kosmosx_stream.protocol.conversations import decode_conversation, decode_items
 from kosmosx_stream.protocol.errors import ApiError, InvalidRequest, PayloadTooLarge
-from kosmosx_stream.protocol.requests import (
-    CreateResponse,
-    InputImage,
-    InputMessage,
-    InputText,
-    OutputText,
-    Reasoning,
-    decode_create,
-)
+from kosmosx_stream.protocol.inputs import InputImage, InputMessage, InputText, OutputText
+from kosmosx_stream.protocol.requests import CreateResponse, Reasoning, decode_create
 
 PICTURE = "data:image/png;base64,iVBORw0KGgo="
 GOOD = {"model": "kosmos-x", "input": "Hello!"}

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from conversation.redis_log import RedisEventLog, connect
+from conversation.redis_connection import connect
+from conversation.redis_log import RedisEventLog
 from kosmosx_stream.embedded_valkey import embedded_valkey
 from kosmosx_stream.engines.port import Delta, Generate
 from kosmosx_stream.protocol.errors import NotFound
