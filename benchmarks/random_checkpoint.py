@@ -15,7 +15,7 @@ WIDTH, LAYERS = 384, 6
 HEAD = 64
 
 
-def small(width: int = WIDTH, layers: int = LAYERS) -> Kosmos2Config:
+def small(width: int, layers: int) -> Kosmos2Config:
     """The bundled model, made larger.
 
     Args:

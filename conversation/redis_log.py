@@ -45,16 +45,14 @@ class RedisEventLog:
         redis: Redis,
         *,
         retention_s: float,
-        history_retention_s: float | None = None,
         patience_s: float = 2.0,
     ) -> None:
-        """Keep logs for `retention_s` after release; turns too, or for `history_retention_s`.
+        """Keep logs for `retention_s` after release, and turns for as long.
 
         A call that gets no answer is repeated for `patience_s` before it is LogUnavailable.
         """
         self._redis = redis
         self._retention_ms = milliseconds(retention_s)
-        self._history_ms = milliseconds(history_retention_s or retention_s)
         self._patience_s = patience_s
         self._witness = Witness(redis, patience_s=patience_s)
         # Never repeated: the second attempt would meet the first one's lease.
@@ -128,7 +126,7 @@ class RedisEventLog:
         for start in range(0, len(writes), LARGEST_COMMIT):
             batch = writes[start : start + LARGEST_COMMIT]
             heads, bodies = _pack(batch)
-            ttls = milliseconds(ttl_s), self._history_ms
+            ttls = milliseconds(ttl_s), self._retention_ms
             *codes, commits = await self._append(*ttls, heads, bodies, *self._witness.testimony())
             self._witness.acknowledged(commits)
             verdicts += map(_verdict, batch, codes)

@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 LONGEST_SOCKET_PATH = 107
 """Bytes that Linux has room for in a socket's address, unix(7)."""
 
+START_TIMEOUT_S = 60.0
+"""Longest wait until it has loaded what it kept."""
 STOP_TIMEOUT_S = 10.0
 POLL_S = 0.02
 RESTART_PAUSE_S = 1.0
@@ -49,14 +51,11 @@ class DataDirInUse(EmbeddedValkeyError):
 
 
 @contextlib.asynccontextmanager
-async def embedded_valkey(
-    data_dir: Path, *, start_timeout_s: float = 60.0, lock_wait_s: float = 5.0
-) -> AsyncIterator[str]:
+async def embedded_valkey(data_dir: Path, *, lock_wait_s: float = 5.0) -> AsyncIterator[str]:
     """Run a server on `data_dir`/valkey and yield its URL; if it dies meanwhile, start it again.
 
     Args:
         data_dir: the server's data folder; made if missing.
-        start_timeout_s: longest wait until it has loaded what it kept.
         lock_wait_s: longest wait for a predecessor that is just ending.
 
     Raises:
@@ -65,7 +64,7 @@ async def embedded_valkey(
     """
     directory = _private_folder(data_dir)
     with _socket_path(directory) as socket_path:
-        server = _Server(find_binary(), directory, socket_path, start_timeout_s, lock_wait_s)
+        server = _Server(find_binary(), directory, socket_path, lock_wait_s)
         await server.start()
         keeper = asyncio.create_task(server.keep_alive())
         try:
@@ -105,13 +104,11 @@ class _Server:
         binary: Path,
         directory: Path,
         socket_path: Path,
-        start_timeout_s: float,
         lock_wait_s: float,
     ) -> None:
         self._binary = binary
         self._directory = directory
         self._socket_path = socket_path
-        self._start_timeout_s = start_timeout_s
         self._lock_wait_s = lock_wait_s
         self._log = directory / "valkey.log"
         self._process: Process | None = None
@@ -123,12 +120,12 @@ class _Server:
         finally:
             os.close(lock)  # The server holds it on, as long as it lives.
         try:
-            async with asyncio.timeout(self._start_timeout_s):
+            async with asyncio.timeout(START_TIMEOUT_S):
                 await self._wait_until_ready(self._process)
         except BaseException as error:
             await self.stop()
             if isinstance(error, TimeoutError):
-                message = f"Valkey was not ready within {self._start_timeout_s} s; see {self._log}"
+                message = f"Valkey was not ready within {START_TIMEOUT_S} s; see {self._log}"
                 raise EmbeddedValkeyError(message) from error
             raise
 

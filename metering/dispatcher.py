@@ -57,7 +57,7 @@ class Dispatcher:
         sink: Sink,
         invoices: Invoices,
         now: Callable[[], float],
-        pace: Pace = Pace(),  # noqa: B008 - frozen
+        pace: Pace,
     ) -> None:
         self._outbox = outbox
         self._sink = sink

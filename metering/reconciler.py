@@ -13,6 +13,7 @@ from metering.sink import SinkFailed
 logger = logging.getLogger(__name__)
 
 BATCH = 100
+INTERVAL_S = 900.0
 
 
 class Summaries(Protocol):
@@ -35,13 +36,10 @@ class Reconciler:
         outbox: Outbox,
         summaries: Summaries,
         now: Callable[[], float],
-        *,
-        interval_s: float = 900.0,
     ) -> None:
         self._outbox = outbox
         self._summaries = summaries
         self._now = now
-        self._interval_s = interval_s
         self._wanted = asyncio.Event()
         self.succeeded_at = now()
         """When a round last came to its end; before the first one, when this began."""
@@ -96,7 +94,7 @@ class Reconciler:
 
     async def _pause(self) -> None:
         self._wanted.clear()
-        seconds = self._interval_s * random.uniform(0.5, 1.5)  # noqa: S311
+        seconds = INTERVAL_S * random.uniform(0.5, 1.5)  # noqa: S311
         try:
             async with asyncio.timeout(seconds):
                 await self._wanted.wait()

@@ -263,7 +263,6 @@ class SocketError(msgspec.Struct, frozen=True, kw_only=True, tag="error"):
 
     status: int
     error: ErrorBody
-    sequence_number: int | msgspec.UnsetType = msgspec.UNSET
 
 
 class StreamError(msgspec.Struct, frozen=True, kw_only=True, tag="error"):
@@ -280,15 +279,12 @@ def encode_http(error: ApiError) -> bytes:
     return msgspec.json.encode(HttpError(_body(error)))
 
 
-def encode_websocket(
-    error: ApiError, *, sequence: int | None = None, stream_id: str | None = None
-) -> bytes:
+def encode_websocket(error: ApiError, *, stream_id: str | None = None) -> bytes:
     """The JSON of a WebSocket frame (WebSocketErrorEvent): the nested form, with the status.
 
     It goes into the lane `stream_id`, or else into that of the refused command.
     """
-    number = msgspec.UNSET if sequence is None else sequence
-    event = SocketError(status=error.status, error=_body(error), sequence_number=number)
+    event = SocketError(status=error.status, error=_body(error))
     return frames.on_stream(msgspec.json.encode(event), stream_id or error.stream_id)
 
 

@@ -95,7 +95,7 @@ class InputReference(msgspec.Struct, frozen=True):
 InputItem = InputMessage | InputCall | InputCallOutput | InputCompaction | InputReference
 
 
-def read_input(value: Any, param: str = "input") -> tuple[InputItem, ...]:
+def read_input(value: Any) -> tuple[InputItem, ...]:
     """Normalise an `input`; a string is a user's message.
 
     Raises:
@@ -103,13 +103,13 @@ def read_input(value: Any, param: str = "input") -> tuple[InputItem, ...]:
     """
     match value:
         case None:
-            raise missing(param)
+            raise missing("input")
         case str():
             return (InputMessage("user", (InputText(value),)),)
         case list():
-            return read_items(value, param)
+            return read_items(value, "input")
         case _:
-            raise wrong_type(param, "a string or an array of input items", value)
+            raise wrong_type("input", "a string or an array of input items", value)
 
 
 def read_items(items: list[Any], param: str) -> tuple[InputItem, ...]:

@@ -11,8 +11,8 @@ TIMEOUT_S = 10.0
 
 
 @asynccontextmanager
-async def connected(key: str, base_url: str | None = None) -> AsyncIterator[stripe.StripeClient]:
-    """A client that tries everything once, until the end. `base_url` is Stripe's unless given."""
+async def connected(key: str, base_url: str | None) -> AsyncIterator[stripe.StripeClient]:
+    """A client that tries everything once, until the end. `base_url` None is Stripe's."""
     stripe.enable_telemetry = False
     http_client = stripe.HTTPXClient(timeout=TIMEOUT_S)
     try:

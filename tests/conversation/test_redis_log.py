@@ -63,16 +63,6 @@ async def test_who_takes_a_released_response_up_again_keeps_it(redis: Redis) -> 
     assert await redis.ttl(key("log", "resp_1")) == -1
 
 
-async def test_turns_may_be_kept_longer_than_logs(redis: Redis) -> None:
-    log = RedisEventLog(redis, retention_s=10, history_retention_s=RETENTION_S)
-    lease = await acquired(log)
-    last = Write(lease=lease, expected=0, entries=(b"end",), turn=turn("resp_1"))
-    await log.append([last], TTL_S)
-    await log.release(lease)
-    assert await redis.ttl(key("log", "resp_1")) <= 10
-    assert await redis.ttl(key("turn", "resp_1")) > 500
-
-
 async def test_everything_lies_in_one_slot(redis: Redis) -> None:
     log = RedisEventLog(redis, retention_s=RETENTION_S)
     await log.append([Write(lease=await acquired(log), expected=0, entries=(b"a",))], TTL_S)

@@ -58,9 +58,9 @@ class Chat:
 class Nano:
     """A loaded checkpoint."""
 
-    def __init__(self, folder: Path = CHECKPOINT, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(self, folder: Path = CHECKPOINT) -> None:
         self.model = Kosmos2ForConditionalGeneration.from_pretrained(
-            folder, attn_implementation="eager", dtype=dtype
+            folder, attn_implementation="eager", dtype=torch.float32
         ).eval()
         self.codec = Codec(AutoTokenizer.from_pretrained(folder))
         self.processor = AutoImageProcessor.from_pretrained(folder)

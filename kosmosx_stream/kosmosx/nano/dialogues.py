@@ -110,7 +110,7 @@ def image_ids(codec: Codec, latents: int) -> tuple[int, ...]:
 _PREFIXES = ("Please, ", "Can you tell me: ", "Now tell me: ", "Ok. ", "Thanks. ", "So, ", "Hey, ")
 
 
-def casual(text: str, rng: np.random.Generator, *, typos: bool = True) -> str:
+def casual(text: str, rng: np.random.Generator) -> str:
     """Type a question the way people do: lower case, no question mark, a typo now and then."""
     if rng.random() < 0.04 and text:
         text = pick(_PREFIXES, rng) + text
@@ -120,7 +120,7 @@ def casual(text: str, rng: np.random.Generator, *, typos: bool = True) -> str:
         text = text.rstrip("?.!")
     elif rng.random() < 0.03:
         text = text.rstrip("?.!") + pick(("!", "??", "...", " ?", " please", ", please?"), rng)
-    if typos and rng.random() < 0.06 and len(text) > 6:
+    if rng.random() < 0.06 and len(text) > 6:
         i = int(rng.integers(1, len(text) - 1))
         swapped = text[:i] + text[i + 1] + text[i] + text[i + 2 :]
         text = swapped if rng.random() < 0.5 else text[:i] + text[i + 1 :]
