@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
 
+from redis.asyncio import Redis
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
@@ -29,7 +30,7 @@ from kosmosx_stream.admission.admission import Admission
 from kosmosx_stream.admission.image_fetcher import ImageFetcher
 from kosmosx_stream.admission.images import DEFAULT_LIMITS, Fetch, ImageLoader
 from kosmosx_stream.admission.sealing import Seal
-from kosmosx_stream.cancelling import end
+from kosmosx_stream.cancelling import meanwhile
 from kosmosx_stream.conversation_watch import ConversationWatch
 from kosmosx_stream.engines import factory
 from kosmosx_stream.engines.checkpoint import Checkpoint
@@ -114,31 +115,19 @@ async def _lifespan(
         await stack.enter_async_context(observing(services))
         app.state.drain = services.hub.drain.run
         app.state.hurry = services.hub.drain.hurry
-        model = asyncio.create_task(_run_model(app, services, progress))
-        try:
-            yield
-        finally:
-            await end(model)
+        await stack.enter_async_context(meanwhile(_run_model(app, services, progress)))
+        yield
 
 
 async def _start_services(
     stack: contextlib.AsyncExitStack, settings: Settings, telemetry: Telemetry, progress: Progress
 ) -> Services:
-    """Store, memory and log; everything but the model."""
+    """Everything but the model."""
     bootstrap.prepare_data_dir(settings)
     store = await bootstrap.open_store(settings)
     stack.push_async_callback(store.close)
-    url = await stack.enter_async_context(bootstrap.redis_url(settings))
+    redis, watch = await _open_redis(stack, settings)
     progress("memory and log are up")
-    redis = connect(url)
-    stack.push_async_callback(redis.aclose)
-    for finding in await check_settings(redis, settings.redis_durability):
-        logger.warning("redis: %s", finding)
-    watch = RedisWatch(redis, settings.redis_durability)
-    watching = asyncio.create_task(watch.run())
-    stack.callback(watching.cancel)
-    if settings.redis_url is not None:
-        stack.push_async_callback(end, asyncio.create_task(keep_telling(redis, settings)))
     log = RedisEventLog(redis, retention_s=settings.retention_s)
     history = RedisHistory(redis, retention_s=settings.retention_s)
     attendance = RedisAttendance(redis, new_id("inst"))
@@ -165,8 +154,7 @@ async def _start_services(
     )
     await stack.enter_async_context(hub.running())
     sweeper = Sweeper(ledger=store.ledger, hub=hub, settings=settings)
-    sweeping = asyncio.create_task(sweeper.run())
-    stack.push_async_callback(end, sweeping)
+    await stack.enter_async_context(meanwhile(sweeper.run()))
     pepper = bootstrap.load_pepper(settings)
     access_tokens = AccessTokens(pepper, life_s=settings.access_token_s)
     authenticator = Authenticator(store.accounts, pepper, access_tokens, time.monotonic, time.time)
@@ -175,13 +163,14 @@ async def _start_services(
     key_watch = KeyWatch(authenticator, KeyNews(redis), hub.sessions, check_s=settings.key_check_s)
     account_deletion = AccountDeletion(store, RedisErasure(redis), hub.sessions, key_watch)
     conversation_watch = ConversationWatch(conversation_news(redis))
-    for work in (
-        note_uses(authenticator),
-        key_watch.run(),
-        conversation_watch.run(),
-        account_deletion.run(),
-    ):
-        stack.push_async_callback(end, asyncio.create_task(work))
+    await stack.enter_async_context(
+        meanwhile(
+            note_uses(authenticator),
+            key_watch.run(),
+            conversation_watch.run(),
+            account_deletion.run(),
+        )
+    )
     return Services(
         settings=settings,
         telemetry=telemetry,
@@ -208,6 +197,21 @@ async def _start_services(
         seal=Seal(pepper),
         signer=ReceiptSigner(pepper),
     )
+
+
+async def _open_redis(
+    stack: contextlib.AsyncExitStack, settings: Settings
+) -> tuple[Redis, RedisWatch]:
+    """Where memory and log are, and what sees that they keep what they acknowledge."""
+    redis = connect(await stack.enter_async_context(bootstrap.redis_url(settings)))
+    stack.push_async_callback(redis.aclose)
+    for finding in await check_settings(redis, settings.redis_durability):
+        logger.warning("redis: %s", finding)
+    watch = RedisWatch(redis, settings.redis_durability)
+    await stack.enter_async_context(meanwhile(watch.run()))
+    if settings.redis_url is not None:
+        await stack.enter_async_context(meanwhile(keep_telling(redis, settings)))
+    return redis, watch
 
 
 def _chat_format(model: Path, *, pictures: bool) -> ChatFormat:

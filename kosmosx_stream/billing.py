@@ -3,13 +3,13 @@
 Nothing of it is there without Stripe's key. Its client takes a while to import, so it is then.
 """
 
-import asyncio
 import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
+from kosmosx_stream.cancelling import meanwhile
 from kosmosx_stream.settings import Settings
 from metering.dispatcher import Dispatcher, Pace
 from metering.reconciler import Reconciler
@@ -96,16 +96,8 @@ async def running(settings: Settings, store: Store) -> AsyncIterator[Billing | N
         if billing is None:
             yield None
             return
-        tasks = [
-            asyncio.create_task(billing.dispatcher.run()),
-            asyncio.create_task(billing.reconciler.run()),
-        ]
-        try:
+        async with meanwhile(billing.dispatcher.run(), billing.reconciler.run()):
             yield billing
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _sink(settings: Settings, client: "stripe.StripeClient") -> Sink:

@@ -1,9 +1,24 @@
 """Ends tasks for good."""
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Coroutine
 
 PATIENCE_S = 10.0
 """Longer than what a task has to finish when it is cancelled."""
+
+
+@contextlib.asynccontextmanager
+async def meanwhile(*works: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    """Run each in a task of its own until this is left; then they are ended.
+
+    One that fails before ends nothing else.
+    """
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        yield
+    finally:
+        await end(*tasks)
 
 
 async def end(*tasks: asyncio.Task[None], patience_s: float = PATIENCE_S) -> None:

@@ -1,12 +1,11 @@
 """Shows the state of the running parts to whoever reads the metrics."""
 
-import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator
 
 from kosmosx_stream.billing import Billing
-from kosmosx_stream.cancelling import end
+from kosmosx_stream.cancelling import meanwhile
 from kosmosx_stream.services import Services
 from kosmosx_stream.telemetry import names
 from kosmosx_stream.telemetry.watches import watch_books, watch_loop, watch_readiness
@@ -32,19 +31,12 @@ async def observing(services: Services) -> AsyncIterator[None]:
             names.RECONCILE_AGE: lambda: _reconcile_age_s(services.billing),
         }
     )
-
-    tasks = [
-        asyncio.create_task(work)
-        for work in (
-            watch_loop(meters),
-            watch_books(meters, services.store.outbox),
-            watch_readiness(meters, services.engine_ready, services.ready),
-        )
-    ]
-    try:
+    async with meanwhile(
+        watch_loop(meters),
+        watch_books(meters, services.store.outbox),
+        watch_readiness(meters, services.engine_ready, services.ready),
+    ):
         yield
-    finally:
-        await end(*tasks)
 
 
 def _reconcile_age_s(billing: Billing | None) -> float:

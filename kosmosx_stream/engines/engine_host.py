@@ -13,7 +13,7 @@ from socket import socket
 
 import msgspec
 
-from kosmosx_stream.cancelling import end
+from kosmosx_stream.cancelling import meanwhile
 from kosmosx_stream.engines.engine_link import (
     WINDOW,
     Ask,
@@ -64,11 +64,10 @@ class EngineHost:
         self._engine, self._ready = engine, await engine.ready()
         for user in self._users:
             user.greet(engine, ready=self._ready)
-        poll = asyncio.create_task(self._poll(engine))
         try:
-            yield
+            async with meanwhile(self._poll(engine)):
+                yield
         finally:
-            await end(poll)
             for user in list(self._users):
                 user.hang_up()
 

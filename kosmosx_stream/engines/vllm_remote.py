@@ -13,6 +13,7 @@ from typing import Self
 import aiohttp
 import msgspec
 
+from kosmosx_stream.cancelling import meanwhile
 from kosmosx_stream.engines.checkpoint import Checkpoint
 from kosmosx_stream.engines.guide import Guides
 from kosmosx_stream.engines.picture_tokens import PictureTokens, squared
@@ -63,14 +64,11 @@ class RemoteEngine:
                 RemoteServer(url, http, checkpoint, on_joined=on_joined)
                 for url in settings.engine_urls
             ]
-            keepers = [asyncio.create_task(server.keep()) for server in servers]
             try:
-                first = await joined
-                yield cls(checkpoint, servers, first.pictures)
+                async with meanwhile(*(server.keep() for server in servers)):
+                    first = await joined
+                    yield cls(checkpoint, servers, first.pictures)
             finally:
-                for keeper in keepers:
-                    keeper.cancel()
-                await asyncio.wait(keepers)
                 for server in servers:
                     server.leave()
 

@@ -8,7 +8,7 @@ from importlib.metadata import version
 
 from prometheus_client import CollectorRegistry, start_http_server
 
-from kosmosx_stream.cancelling import end
+from kosmosx_stream.cancelling import meanwhile
 from kosmosx_stream.settings import Settings
 from kosmosx_stream.telemetry.meters import Meters
 from kosmosx_stream.telemetry.telemetry import Telemetry
@@ -65,11 +65,10 @@ async def _metrics_sent(meters: Meters, endpoint: str | None) -> AsyncIterator[N
     from kosmosx_stream.telemetry.otlp_metrics import MetricsSender  # noqa: PLC0415
 
     exporter = OTLPMetricExporter(f"{endpoint}/v1/metrics", timeout=EXPORT_TIMEOUT_S)
-    sender = asyncio.create_task(MetricsSender(meters.registry, exporter).run())
     try:
-        yield
+        async with meanwhile(MetricsSender(meters.registry, exporter).run()):
+            yield
     finally:
-        await end(sender)
         exporter.shutdown()
 
 

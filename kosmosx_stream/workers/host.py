@@ -15,7 +15,7 @@ import uvloop
 from prometheus_client import CollectorRegistry
 
 from kosmosx_stream import bootstrap
-from kosmosx_stream.cancelling import end
+from kosmosx_stream.cancelling import meanwhile
 from kosmosx_stream.engines import factory
 from kosmosx_stream.engines.engine_host import EngineHost
 from kosmosx_stream.server import farewell
@@ -112,11 +112,8 @@ class Host:
         if self._engines is None:
             yield
             return
-        running = asyncio.create_task(self._run_engine(self._engines))
-        try:
+        async with meanwhile(self._run_engine(self._engines)):
             yield
-        finally:
-            await end(running)
 
     async def _run_engine(self, engines: EngineHost) -> None:
         try:
