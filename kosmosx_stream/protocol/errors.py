@@ -1,21 +1,20 @@
 """The one tree of errors that clients see, and how each transport says them.
 
-| error               | HTTP | type                  | close | retry |
-|---------------------|------|-----------------------|-------|-------|
-| InvalidRequest      | 400  | invalid_request_error | 1008  | no    |
-| AuthenticationError | 401  | invalid_request_error | 1008  | no    |
-| PermissionDenied    | 403  | invalid_request_error | 1008  | no    |
-| NotFound            | 404  | invalid_request_error | 1008  | no    |
-| Conflict            | 409  | invalid_request_error | 1008  | no    |
-| PayloadTooLarge     | 413  | invalid_request_error | 1009  | no    |
-| Unprocessable       | 422  | invalid_request_error | 1008  | no    |
-| RateLimited         | 429  | rate_limit_error      | 1008  | yes   |
-| QuotaExceeded       | 429  | insufficient_quota    | 1008  | no    |
-| ServerError         | 500  | server_error          | 1011  | yes   |
-| Unavailable         | 503  | server_error          | 1013  | yes   |
+| error               | HTTP | type                  |
+|---------------------|------|-----------------------|
+| InvalidRequest      | 400  | invalid_request_error |
+| AuthenticationError | 401  | invalid_request_error |
+| PermissionDenied    | 403  | invalid_request_error |
+| NotFound            | 404  | invalid_request_error |
+| Conflict            | 409  | invalid_request_error |
+| PayloadTooLarge     | 413  | invalid_request_error |
+| Unprocessable       | 422  | invalid_request_error |
+| RateLimited         | 429  | rate_limit_error      |
+| QuotaExceeded       | 429  | insufficient_quota    |
+| ServerError         | 500  | server_error          |
+| Unavailable         | 503  | server_error          |
 
-OpenAI's clients reconnect on 1011 and 1013, and give up on 1008 and 1009. Types and the usual codes
-are OpenAI's. All codes, by what they are about:
+Types and the usual codes are OpenAI's. All codes, by what they are about:
 
 - keys: missing_api_key invalid_api_key expired_api_key insufficient_scope key_not_found key_ended
   too_many_keys invalid_client_secret client_secret_expired
@@ -68,9 +67,6 @@ class ApiError(Exception):
 
     status: ClassVar[int] = 500
     type: ClassVar[str] = "server_error"
-    close_code: ClassVar[int] = 1011
-    retryable: ClassVar[bool] = False
-    """Whether the same request may succeed later."""
 
     def __init__(self, message: str, *, code: str, param: str | None = None) -> None:
         super().__init__(message)
@@ -86,7 +82,6 @@ class ApiError(Exception):
 
 class _Refusal(ApiError):
     type = "invalid_request_error"
-    close_code = 1008
 
 
 class InvalidRequest(_Refusal):
@@ -123,7 +118,6 @@ class PayloadTooLarge(_Refusal):
     """More bytes than the server takes."""
 
     status = 413
-    close_code = 1009
 
 
 class Unprocessable(_Refusal):
@@ -137,8 +131,6 @@ class RateLimited(ApiError):
 
     status = 429
     type = "rate_limit_error"
-    close_code = 1008
-    retryable = True
 
     def __init__(
         self,
@@ -157,21 +149,16 @@ class QuotaExceeded(RateLimited):
     """The budget is spent; waiting does not help."""
 
     type = "insufficient_quota"
-    retryable = False
 
 
 class ServerError(ApiError):
     """Our fault."""
-
-    retryable = True
 
 
 class Unavailable(ApiError):
     """Not now: loading, draining, or a store that cannot be reached."""
 
     status = 503
-    close_code = 1013
-    retryable = True
 
 
 class HandedOver(Unavailable):
