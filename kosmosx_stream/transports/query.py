@@ -49,7 +49,17 @@ class Integer(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             InvalidRequest: it is not such a number.
         """
-        return integer(query, self.name, default=self.default, least=self.least, most=self.most)
+        text = query.get(self.name)
+        if text is None:
+            return self.default
+        try:
+            value = int(text)
+        except ValueError:
+            value = self.least - 1
+        if value < self.least or (self.most is not None and value > self.most):
+            upto = f" and at most {self.most}" if self.most is not None else ""
+            raise _wrong(self.name, f"a whole number of at least {self.least}{upto}", text)
+        return value
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,11 +83,7 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
         value = query.get(self.name, self.choices[0])
         if value not in self.choices:
             supported = " or ".join(f"'{choice}'" for choice in self.choices)
-            raise InvalidRequest(
-                f"'{self.name}' must be {supported}, not '{value[:64]}'.",
-                code="invalid_value",
-                param=self.name,
-            )
+            raise _wrong(self.name, supported, value)
         return value
 
 
@@ -133,11 +139,7 @@ class Flag(msgspec.Struct, frozen=True, kw_only=True):
             case "false" | "0":
                 return False
             case value:
-                raise InvalidRequest(
-                    f"'{self.name}' must be 'true' or 'false', not '{value[:64]}'.",
-                    code="invalid_value",
-                    param=self.name,
-                )
+                raise _wrong(self.name, "'true' or 'false'", value)
 
 
 class Day(msgspec.Struct, frozen=True, kw_only=True):
@@ -163,11 +165,7 @@ class Day(msgspec.Struct, frozen=True, kw_only=True):
         try:
             return datetime.strptime(value, "%Y-%m-%d").replace(tzinfo=UTC).timestamp()
         except ValueError as error:
-            raise InvalidRequest(
-                f"'{self.name}' must be a date as in '2026-01-31', not '{value[:64]}'.",
-                code="invalid_value",
-                param=self.name,
-            ) from error
+            raise _wrong(self.name, "a date as in '2026-01-31'", value) from error
 
 
 Parameter = Text | Integer | Choice | Choices | Flag | Day
@@ -191,26 +189,6 @@ LAST_EVENT_ID = Integer(
 )
 
 
-def integer(
-    query: Mapping[str, str], name: str, *, default: int, least: int, most: int | None = None
-) -> int:
-    """A whole number within bounds.
-
-    Raises:
-        InvalidRequest: it is not.
-    """
-    text = query.get(name)
-    if text is None:
-        return default
-    try:
-        value = int(text)
-    except ValueError:
-        value = least - 1
-    if value < least or (most is not None and value > most):
-        upto = f" and at most {most}" if most is not None else ""
-        raise InvalidRequest(
-            f"'{name}' must be a whole number of at least {least}{upto}, not '{text[:64]}'.",
-            code="invalid_value",
-            param=name,
-        )
-    return value
+def _wrong(name: str, expected: str, value: str) -> InvalidRequest:
+    message = f"'{name}' must be {expected}, not '{value[:64]}'."
+    return InvalidRequest(message, code="invalid_value", param=name)
