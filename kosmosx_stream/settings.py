@@ -236,12 +236,10 @@ class Settings(BaseSettings):
     def _check_supabase(cls, url: str | None, info: ValidationInfo) -> str | None:
         if url is None:
             return None
-        parts = urlsplit(url)
-        if parts.scheme not in {"http", "https"} or not parts.netloc:
-            raise ValueError(f"expected https://project.supabase.co, got '{url}'")
+        url = _checked_url(url, "https://project.supabase.co")
         if info.data.get("database") is not None:
             raise ValueError("expected without KOSMOSX_DATABASE: the books are in one place")
-        return url.rstrip("/")
+        return url
 
     @field_validator("supabase_service_key")
     @classmethod
@@ -276,12 +274,7 @@ class Settings(BaseSettings):
     @field_validator("otlp_endpoint")
     @classmethod
     def _check_otlp(cls, url: str | None) -> str | None:
-        if not url:
-            return None
-        parts = urlsplit(url)
-        if parts.scheme not in {"http", "https"} or not parts.netloc:
-            raise ValueError(f"expected http://host:4318, got '{url}'")
-        return url.rstrip("/")
+        return _checked_url(url, "http://host:4318") if url else None
 
     @field_validator("metrics_address")
     @classmethod
@@ -319,11 +312,15 @@ class Settings(BaseSettings):
 
 
 def _servers(urls: tuple[str, ...]) -> tuple[str, ...]:
-    for url in urls:
-        parts = urlsplit(url)
-        if parts.scheme not in {"http", "https"} or not parts.netloc or parts.query:
-            raise ValueError(f"expected http://host:port, got '{url}'")
-    urls = tuple(url.rstrip("/") for url in urls)
+    urls = tuple(_checked_url(url, "http://host:port") for url in urls)
     if len(set(urls)) < len(urls):
         raise ValueError("expected each server once")
     return urls
+
+
+def _checked_url(url: str, expected: str) -> str:
+    """The URL of a server, without a slash at its end: paths are put behind it."""
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.netloc or parts.query:
+        raise ValueError(f"expected {expected}, got '{url}'")
+    return url.rstrip("/")
