@@ -1,16 +1,14 @@
 """Stops responses that nobody reads, on any instance, for the grace period."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 
 from conversation.ports import Attendance
 from kosmosx_stream.turns.grace import GracePeriods
 from kosmosx_stream.turns.live_response import LiveResponse
-from kosmosx_stream.turns.sessions import attended_elsewhere
+from kosmosx_stream.turns.sessions import Spawn, attended_elsewhere
 
 Holds = Callable[[LiveResponse], bool]
 """Whether a response is still live here."""
-Spawn = Callable[[Coroutine[None, None, None]], object]
-"""Runs something in a task of its own."""
 
 
 class Unread:
