@@ -162,8 +162,13 @@ class LiveTurns:
         """The log went to another owner, or away: what is committed is settled from there."""
         self.carry_out(session, session.machine.abandon(live.started.response_id))
         live.watch.lost()
+        self._leave(session, live)
+
+    def _leave(self, session: LiveSession, live: LiveResponse) -> None:
+        """Forget the turn, and its session if it was here for its turns only."""
         self.forget(live)
-        if session.single_turn:
+        if session.machine.idle and (session.single_turn or session.adopted):
+            # If it is open still, its own instance closes it, or whoever settles the turn.
             self.sessions.forget(session.id)
 
     # -- effects ---------------------------------------------------------------------------
@@ -224,16 +229,11 @@ class LiveTurns:
         settled = await self._record(live, closing=FINISHED if finishes else None)
         self.carry_out(session, session.machine.settled(response_id))
         if finishes:
-            self.sessions.finish(session)  # If it was not settled, whoever settles it closes it.
-        elif session.single_turn and settled:
+            self.sessions.finish(session)
+        elif session.single_turn and settled:  # It was joined, or is being closed.
             self.sessions.end(session, FINISHED)
             await asyncio.wait([session.closed])
-        elif session.single_turn:
-            self.sessions.forget(session.id)
-        self.forget(live)
-        if session.adopted and session.machine.idle:
-            # Its own instance closes it, or whoever finds it idle.
-            self.sessions.forget(session.id)
+        self._leave(session, live)
         if settled:
             # Before the readers: whoever sees that a turn failed may try again at once.
             with contextlib.suppress(LogUnavailable):
