@@ -1,5 +1,6 @@
 """A real server in a process of its own, as an operator starts it."""
 
+import contextlib
 import json
 import os
 import signal
@@ -21,6 +22,23 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def wait_until_ok(
+    url: str, runs: Callable[[], bool], output: Callable[[], str], timeout_s: float
+) -> None:
+    """Ask until the answer is 200, for as long as what is to answer runs.
+
+    Raises:
+        RuntimeError: it was not; the message has the output.
+    """
+    deadline = time.monotonic() + timeout_s
+    while runs() and time.monotonic() < deadline:
+        with contextlib.suppress(httpx.TransportError):
+            if httpx.get(url, timeout=5).status_code == 200:
+                return
+        time.sleep(0.1)
+    raise RuntimeError(f"{url} did not answer: {output()}")
 
 
 class Process(Protocol):
@@ -96,22 +114,15 @@ class ServerProcess:
 
     def ensure_running(self) -> None:
         """Start it unless it runs."""
-        if self._process is None or self._process.poll() is not None:
+        if not self._runs():
             self.start()
 
     def wait_until_ready(self) -> None:
-        assert self._process is not None
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while time.monotonic() < deadline:
-            if self._process.poll() is not None:
-                raise RuntimeError(f"the server ended: {self.output()}")
-            try:
-                if httpx.get(f"{self.base_url}/health/ready", timeout=5).status_code == 200:
-                    return
-            except httpx.TransportError:
-                pass
-            time.sleep(0.1)
-        raise RuntimeError(f"the server was not ready in time: {self.output()}")
+        url = f"{self.base_url}/health/ready"
+        wait_until_ok(url, self._runs, self.output, START_TIMEOUT_S)
+
+    def _runs(self) -> bool:
+        return self._process is not None and self._process.poll() is None
 
     def output(self) -> str:
         return self._output.read_text()[-4000:]

@@ -5,7 +5,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import httpx
 
 from kosmosx_stream.settings import NANO_CHECKPOINT, Settings
-from tests.server_process import free_port
+from tests.server_process import free_port, wait_until_ok
 
 API_KEY = "secret-of-the-engine"
 START_TIMEOUT_S = 400
@@ -47,17 +46,12 @@ class VllmServer:
             )  # fmt: skip
 
     def wait_until_well(self) -> None:
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while time.monotonic() < deadline:
-            if self._process.poll() is not None:
-                break
-            try:
-                if httpx.get(f"{self.url}/health", timeout=5).status_code == 200:
-                    return
-            except httpx.TransportError:
-                pass
-            time.sleep(0.1)
-        raise RuntimeError(f"vLLM did not start: {self._log.read_text()[-4000:]}")
+        wait_until_ok(
+            f"{self.url}/health",
+            lambda: self._process.poll() is None,
+            lambda: self._log.read_text()[-4000:],
+            START_TIMEOUT_S,
+        )
 
     def unfinished(self) -> int:
         """Requests that it is working on."""

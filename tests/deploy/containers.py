@@ -8,15 +8,12 @@ import shutil
 import signal
 import ssl
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
-
 from tests.deploy.tools import ROOT
-from tests.server_process import free_port
+from tests.server_process import free_port, wait_until_ok
 
 BASE = "localhost/debian-python"
 CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
@@ -39,15 +36,12 @@ class Container:
         return (self.data.parent / f"{self.data.name}.out").read_text()
 
     def wait_until_ready(self) -> None:
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while time.monotonic() < deadline and self._launcher.poll() is None:
-            try:
-                if httpx.get(f"{self.url}/health/ready", timeout=5).status_code == 200:
-                    return
-            except httpx.TransportError:
-                pass
-            time.sleep(0.2)
-        raise RuntimeError(f"the server was not ready: {self.output()}")
+        wait_until_ok(
+            f"{self.url}/health/ready",
+            lambda: self._launcher.poll() is None,
+            self.output,
+            START_TIMEOUT_S,
+        )
 
     def stop(self) -> int:
         """SIGTERM to the server, as an engine of containers sends it; returns its exit status."""
