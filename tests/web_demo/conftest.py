@@ -8,7 +8,7 @@ from playwright.async_api import Browser, Page, async_playwright, expect
 
 from tests import debian
 from tests.server_process import ServerProcess, stopped
-from tests.web_demo.demo import ANSWER_TIMEOUT_MS
+from tests.web_demo.demo import ANSWER_TIMEOUT_MS, Demo
 
 CHROMIUM = Path("/usr/bin/chromium")
 
@@ -66,3 +66,12 @@ async def page(browser: Browser) -> AsyncIterator[Page]:
     context = await browser.new_context(viewport={"width": 1280, "height": 800})
     yield await context.new_page()
     await context.close()
+
+
+@pytest.fixture
+async def demo(page: Page, wordy_server: ServerProcess) -> AsyncIterator[Demo]:
+    """The page, watched: whatever a test does, nothing may go wrong in the browser."""
+    demo = Demo(page, wordy_server.base_url)
+    await demo.open(wordy_server.key)
+    yield demo
+    assert demo.problems == []

@@ -2,22 +2,13 @@
 
 import base64
 import io
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from PIL import Image
-from playwright.async_api import Page, expect
+from playwright.async_api import expect
 
 from tests.web_demo.demo import Demo
-
-
-@pytest.fixture
-async def demo(page: Page, wordy_server: Any) -> AsyncIterator[Demo]:
-    demo = Demo(page, wordy_server.base_url)
-    await demo.open(wordy_server.key)
-    yield demo
-    assert demo.problems == []
 
 
 def picture(kind: str, size: tuple[int, int]) -> dict[str, Any]:

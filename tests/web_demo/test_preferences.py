@@ -1,20 +1,10 @@
 """The page as its user wants it: by keyboard, in another language, dark, with what it costs."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
-import pytest
 from playwright.async_api import Page, expect
 
 from tests.web_demo.demo import ANSWER_TIMEOUT_MS, Demo
-
-
-@pytest.fixture
-async def demo(page: Page, wordy_server: Any) -> AsyncIterator[Demo]:
-    demo = Demo(page, wordy_server.base_url)
-    await demo.open(wordy_server.key)
-    yield demo
-    assert demo.problems == []
 
 
 async def test_everything_goes_by_keyboard(demo: Demo) -> None:
