@@ -14,6 +14,8 @@ from typing import Literal
 
 import msgspec
 
+from kosmosx_stream.formats.beginnings import begun
+
 CALL, CALL_END = "<tool_call>", "</tool_call>"
 
 _HEAD = re.compile(r'\{"name":"([A-Za-z0-9_-]+)","arguments":')
@@ -66,7 +68,7 @@ class CallReader:
     @property
     def among_words(self) -> bool:
         """Whether no call has begun, nor may have."""
-        return self._state == "words" and not _doubtful(self._held)
+        return self._state == "words" and not begun(self._held, CALL)
 
     def feed(self, text: str) -> Iterator[Piece]:
         """Take the next characters."""
@@ -90,7 +92,7 @@ class CallReader:
 
     def _until_call(self) -> Iterator[Piece]:
         before, found, after = self._held.partition(CALL)
-        certain = (before if found else before[: len(before) - _doubtful(before)]).rstrip()
+        certain = (before if found else before[: len(before) - begun(before, CALL)]).rstrip()
         if self._state == "words" and certain:
             yield Words(certain)
         if found:
@@ -131,9 +133,3 @@ class CallReader:
                     if not self._depth:
                         return at, True
         return len(self._held), False
-
-
-def _doubtful(text: str) -> int:
-    """Length of the longest ending that `CALL` begins with."""
-    at = text.rfind(CALL[0], -len(CALL) + 1)  # It begins with a sign that it has only once.
-    return len(text) - at if at >= 0 and CALL.startswith(text[at:]) else 0

@@ -8,6 +8,7 @@ fit, the one that is complete first counts, so that the cut does not depend on t
 from collections.abc import Sequence
 
 from conversation.items import Grounding
+from kosmosx_stream.formats.beginnings import begun
 from kosmosx_stream.formats.chat_format import AnswerDecoder, Released
 
 
@@ -50,7 +51,7 @@ class StopStrings:
         if found:
             self.stopped = True
             return min(found)[1]
-        return len(text) if over else min(_doubtful_from(text, stop) for stop in self._stops)
+        return len(text) if over else len(text) - max(begun(text, stop) for stop in self._stops)
 
     def _placed(self, grounding: Sequence[Grounding], *, everything: bool) -> tuple[Grounding, ...]:
         """The groundings of text that is shown; the others wait for theirs."""
@@ -58,11 +59,3 @@ class StopStrings:
         placed = [each for each in waiting if everything or each.end <= self._shown]
         self._grounding = [each for each in waiting if each not in placed]
         return tuple(placed)
-
-
-def _doubtful_from(text: str, stop: str) -> int:
-    """Where the longest ending begins that the stop string begins with; the text's end if none."""
-    at = text.find(stop[0], max(0, len(text) - len(stop) + 1))
-    while at >= 0 and not stop.startswith(text[at:]):
-        at = text.find(stop[0], at + 1)
-    return at if at >= 0 else len(text)
