@@ -23,6 +23,7 @@ from kosmosx_stream.protocol.errors import ApiError, encode_sse
 from kosmosx_stream.protocol.frames import Event
 from kosmosx_stream.transports.failures import to_api_error
 from kosmosx_stream.transports.promptly import within
+from kosmosx_stream.transports.waiting import left
 from metering.keys import InvalidKey
 
 HEADERS = (
@@ -98,7 +99,7 @@ class EventStream:
     ) -> None:
         streaming = asyncio.create_task(self._stream(send))
         side = [
-            asyncio.create_task(_disconnected(receive)),
+            asyncio.create_task(left(receive)),
             asyncio.create_task(self._keep_alive(send)),
         ]
         try:
@@ -158,8 +159,3 @@ def _pieces(events: Iterable[bytes]) -> Iterator[bytes]:
             yield bytes(piece)
             piece.clear()
     yield bytes(piece)
-
-
-async def _disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass

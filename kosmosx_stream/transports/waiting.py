@@ -3,6 +3,7 @@
 import asyncio
 
 from starlette.requests import Request
+from starlette.types import Receive
 
 from kosmosx_stream.services import Services
 
@@ -17,7 +18,7 @@ async def until_ended(request: Request, services: Services, response_id: str) ->
         ApiError: the response cannot be followed.
     """
     reading = asyncio.create_task(services.hub.until_ended(response_id))
-    leaving = asyncio.create_task(_left(request))
+    leaving = asyncio.create_task(left(request.receive))
     try:
         await asyncio.wait([reading, leaving], return_when=asyncio.FIRST_COMPLETED)
         if reading.done():
@@ -29,6 +30,7 @@ async def until_ended(request: Request, services: Services, response_id: str) ->
         await asyncio.gather(reading, leaving, return_exceptions=True)
 
 
-async def _left(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
+async def left(receive: Receive) -> None:
+    """Wait until the client has left; what it says before is nothing to anybody."""
+    while (await receive())["type"] != "http.disconnect":
         pass
