@@ -21,7 +21,7 @@ from kosmosx_stream.protocol.resources import (
 )
 from kosmosx_stream.services import Services
 from kosmosx_stream.transports.operation import operation
-from kosmosx_stream.transports.query import AFTER, LIMIT, ORDER, Text
+from kosmosx_stream.transports.query import AFTER, LIMIT, ORDER, Text, none_such
 from kosmosx_stream.transports.sse import EventStream
 from metering.authenticator import Principal
 
@@ -76,9 +76,7 @@ async def _lines(
             oldest_first=ORDER.read(request.query_params) == "asc",
         )
     except ports.NotFound as error:
-        raise InvalidRequest(
-            f"No conversation '{str(after)[:64]}'.", code="invalid_value", param="after"
-        ) from error
+        raise none_such("conversation", after) from error
 
 
 async def _search(services: Services, line: Conversation, words: str) -> Found | None:

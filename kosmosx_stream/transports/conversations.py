@@ -34,6 +34,7 @@ from kosmosx_stream.transports.conversation_lists import conversation_object
 from kosmosx_stream.transports.endpoint import read_body
 from kosmosx_stream.transports.item_pages import INCLUDE, PAGING, item_page, wire_items, with_turns
 from kosmosx_stream.transports.operation import operation
+from kosmosx_stream.transports.query import none_such
 from metering.authenticator import Principal
 
 
@@ -102,9 +103,7 @@ async def move_head(request: Request, services: Services, principal: Principal) 
         try:
             await services.history.turn(principal.account_id, turn_id)
         except ports.NotFound as error:
-            raise InvalidRequest(
-                f"No turn '{turn_id[:64]}'.", code="invalid_value", param="turn_id"
-            ) from error
+            raise none_such("turn", turn_id, "turn_id") from error
     moved = msgspec.structs.replace(found, head_id=turn_id)
     await services.history.revise_conversation(moved, new_id("rev"))
     return conversation_object(moved)

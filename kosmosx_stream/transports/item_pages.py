@@ -8,10 +8,9 @@ from starlette.datastructures import QueryParams
 
 from conversation.items import Item, image_ids
 from conversation.ports import History, NotFound
-from kosmosx_stream.protocol.errors import InvalidRequest
 from kosmosx_stream.protocol.items import ItemList, WireItem, input_items, item_list
 from kosmosx_stream.protocol.refusals import IMAGE_URL, INCLUDABLE
-from kosmosx_stream.transports.query import AFTER, LIMIT, ORDER, Choices, Parameter
+from kosmosx_stream.transports.query import AFTER, LIMIT, ORDER, Choices, Parameter, none_such
 
 INCLUDE = Choices(
     name="include",
@@ -78,7 +77,7 @@ def _begin(items: Sequence[Item], after: str | None) -> int:
     for index, item in enumerate(items):
         if item.id == after:
             return index + 1
-    raise InvalidRequest(f"No item '{after[:64]}'.", code="invalid_value", param="after")
+    raise none_such("item", after)
 
 
 async def _data_url(history: History, account_id: str, image_id: str) -> str | None:

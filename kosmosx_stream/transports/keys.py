@@ -6,7 +6,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from kosmosx_stream.protocol.errors import Conflict, InvalidRequest, NotFound
+from kosmosx_stream.protocol.errors import Conflict, NotFound
 from kosmosx_stream.protocol.keys import (
     KeyList,
     KeyObject,
@@ -19,7 +19,7 @@ from kosmosx_stream.protocol.keys import (
 from kosmosx_stream.services import Services
 from kosmosx_stream.transports.endpoint import json_response, read_body
 from kosmosx_stream.transports.operation import operation
-from kosmosx_stream.transports.query import AFTER, LIMIT
+from kosmosx_stream.transports.query import AFTER, LIMIT, none_such
 from metering import errors as books
 from metering.accounts import KeyRecord
 from metering.authenticator import Principal
@@ -127,7 +127,7 @@ def _following(keys: list[KeyRecord], after: str | None) -> list[KeyRecord]:
     for index, key in enumerate(keys):
         if key.id == after:
             return keys[index + 1 :]
-    raise InvalidRequest(f"No key '{after}'.", code="invalid_value", param="after")
+    raise none_such("key", after)
 
 
 def _handed_out(made: NewKey, at: float) -> Response:

@@ -189,6 +189,12 @@ LAST_EVENT_ID = Integer(
 )
 
 
+def none_such(what: str, given: str | None, param: str = AFTER.name) -> InvalidRequest:
+    """The refusal of an id that a parameter names and nothing has."""
+    message = f"No {what} '{str(given)[:64]}'."
+    return InvalidRequest(message, code="invalid_value", param=param)
+
+
 def _wrong(name: str, expected: str, value: str) -> InvalidRequest:
     message = f"'{name}' must be {expected}, not '{value[:64]}'."
     return InvalidRequest(message, code="invalid_value", param=name)

@@ -6,7 +6,7 @@ from typing import Any, cast
 from starlette.requests import Request
 
 from kosmosx_stream.ids import new_id
-from kosmosx_stream.protocol.errors import InvalidRequest, NotFound
+from kosmosx_stream.protocol.errors import NotFound
 from kosmosx_stream.protocol.sessions import (
     SessionList,
     SessionObject,
@@ -16,7 +16,7 @@ from kosmosx_stream.protocol.sessions import (
 from kosmosx_stream.services import Services
 from kosmosx_stream.transports.endpoint import read_body
 from kosmosx_stream.transports.operation import operation
-from kosmosx_stream.transports.query import AFTER, LIMIT, Choice
+from kosmosx_stream.transports.query import AFTER, LIMIT, Choice, none_such
 from kosmosx_stream.turns.sessions import session_not_found
 from metering import errors as books
 from metering.authenticator import Principal
@@ -53,9 +53,7 @@ async def list_all(request: Request, services: Services, principal: Principal) -
             state=None if status == "any" else cast("SessionState", status),
         )
     except books.NotFound as error:
-        raise InvalidRequest(
-            f"No session '{after}'.", code="invalid_value", param="after"
-        ) from error
+        raise none_such("session", after) from error
     data = [await _session_object(services, record) for record in records[:limit]]
     return SessionList(
         data=data,
