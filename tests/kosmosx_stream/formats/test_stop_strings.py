@@ -1,6 +1,7 @@
 """Stop strings, against an oracle that has the whole text before it."""
 
 from collections.abc import Sequence
+from types import SimpleNamespace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -74,10 +75,12 @@ def test_what_is_shown_is_what_comes_before_the_first_stop_string(
         # What is held back could still become a stop string.
         held = text[len(shown) : portion[-1] + 1] if portion and not decoder.stopped else ""
         assert not held or any(stop.startswith(held) for stop in stops)
-    shown += decoder.finish().text
+    end = decoder.finish()
+    shown += end.text
+    placed += end.grounding
     assert shown == shown_of(text + "!", stops)
     assert decoder.stopped == (shown != text + "!")
-    assert placed == [each for each in groundings if each.end <= len(shown)] or not decoder.stopped
+    assert placed == [each for each in groundings if each.end <= len(shown)]
 
 
 @given(answers(), STOPS, st.data())
@@ -109,6 +112,15 @@ def test_without_stop_strings_all_passes(
     assert decoder.finish() == Released("!")
 
 
+def test_a_box_behind_all_that_is_shown_comes_at_the_end() -> None:
+    """Blanks before it were the answer's last, and are not shown."""
+    box = Grounding("", 3, 3, BOX)
+    inner = SimpleNamespace(feed=lambda _: Released("a", (box,)), finish=Released)
+    decoder = StopStrings(inner, ["b"])
+    assert decoder.feed([0]) == Released("a")
+    assert decoder.finish() == Released("", (box,))
+
+
 def test_a_box_whose_phrase_is_cut_is_not_shown() -> None:
     dog, cat = Grounding("dog", 2, 5, BOX), Grounding("cat", 12, 15, BOX)
     text = "a dog and a cat"
@@ -117,3 +129,10 @@ def test_a_box_whose_phrase_is_cut_is_not_shown() -> None:
     assert decoder.feed([12, 13, 14]) == Released()
     assert decoder.stopped
     assert decoder.finish() == Released()
+
+
+def test_neither_is_one_whose_phrase_is_cut_by_the_answers_last_characters() -> None:
+    decoder = StopStrings(Scripted("a dog", [Grounding("dog", 2, 5, BOX)]), ["g!"])
+    assert decoder.feed(list(range(5))) == Released("a do")
+    assert decoder.finish() == Released()
+    assert decoder.stopped
