@@ -124,8 +124,7 @@ async def _start_services(
 ) -> Services:
     """Everything but the model."""
     bootstrap.prepare_data_dir(settings)
-    store = await bootstrap.open_store(settings)
-    stack.push_async_callback(store.close)
+    store = await stack.enter_async_context(bootstrap.opened_store(settings))
     redis, watch = await _open_redis(stack, settings)
     progress("memory and log are up")
     log = RedisEventLog(redis, retention_s=settings.retention_s)
@@ -158,8 +157,7 @@ async def _start_services(
     pepper = bootstrap.load_pepper(settings)
     access_tokens = AccessTokens(pepper, life_s=settings.access_token_s)
     authenticator = Authenticator(store.accounts, pepper, access_tokens, time.monotonic, time.time)
-    identities = await bootstrap.open_identities(settings, store)
-    stack.push_async_callback(identities.close)
+    identities = await stack.enter_async_context(bootstrap.opened_identities(settings, store))
     key_watch = KeyWatch(authenticator, KeyNews(redis), hub.sessions, check_s=settings.key_check_s)
     account_deletion = AccountDeletion(store, RedisErasure(redis), hub.sessions, key_watch)
     conversation_watch = ConversationWatch(conversation_news(redis))

@@ -118,13 +118,22 @@ def books_path(settings: Settings) -> Path:
     return settings.database or settings.data_dir / "kosmosx.db"
 
 
-async def open_store(settings: Settings) -> Store:
-    """The books of this data folder, or those that it shares.
+@contextlib.asynccontextmanager
+async def opened_store(settings: Settings) -> AsyncIterator[Store]:
+    """The books of this data folder, or those that it shares, until this is left.
 
     Raises:
         StoreTooNew: a newer version of this program migrated them.
         StoreUnavailable: they cannot be opened; the message names the setting.
     """
+    store = await _open_store(settings)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+async def _open_store(settings: Settings) -> Store:
     project = settings.supabase_project
     if project is None:
         path = books_path(settings)
@@ -134,16 +143,21 @@ async def open_store(settings: Settings) -> Store:
         return await open_supabase(*project)
 
 
-async def open_identities(settings: Settings, store: Store) -> Identities:
+@contextlib.asynccontextmanager
+async def opened_identities(settings: Settings, store: Store) -> AsyncIterator[Identities]:
     """Where people sign in: with the books' own passwords, or with Supabase Auth.
 
     Raises:
         StoreUnavailable: it cannot be reached.
     """
     project = settings.supabase_project
-    if project is None:
-        return LocalIdentities(store.accounts)
-    return await SupabaseIdentities.open(*project)
+    identities: Identities = LocalIdentities(store.accounts)
+    if project is not None:
+        identities = await SupabaseIdentities.open(*project)
+    try:
+        yield identities
+    finally:
+        await identities.close()
 
 
 @contextlib.contextmanager

@@ -181,12 +181,9 @@ def version() -> None:
 
 async def _prepare_books(settings: Settings) -> str | None:
     """See that they can be used; returns the first key, where one is wanted."""
-    store = await bootstrap.open_store(settings)
-    try:
+    async with bootstrap.opened_store(settings) as store:
         await check_books(settings)
         return await bootstrap.first_key(store, settings) if settings.first_key else None
-    finally:
-        await store.close()
 
 
 def _url(host: str, port: int) -> str:

@@ -148,14 +148,14 @@ async def _clock(redis: Redis) -> tuple[float, float]:
 
 async def _books(settings: Settings) -> Finding:
     try:
-        store = await bootstrap.open_store(settings)
+        async with bootstrap.opened_store(settings):
+            pass
     except StoreTooNew as error:
         return Finding("books", "failure", str(error), "run the newer version of this program")
     except StoreUnavailable as error:
         return Finding(
             "books", "failure", str(error), "see the message; for Supabase also supabase/migrations"
         )
-    await store.close()
     if settings.supabase_url is not None:
         return Finding("books", "ok", f"Supabase at {settings.supabase_url}")
     if settings.redis_url is not None:
@@ -255,14 +255,11 @@ async def _collector(settings: Settings) -> Finding:
 async def _stripe(settings: Settings) -> Finding:
     if settings.stripe_api_key is None:
         return Finding("stripe", "ok", "no STRIPE_API_KEY: bills are kept, and nobody is charged")
-    store = await bootstrap.open_store(settings)
-    try:
+    async with bootstrap.opened_store(settings) as store:
         async with billing.connected(settings, store) as connected:
             assert connected is not None
             reason = await connected.refusal()
         health = await store.outbox.health()
-    finally:
-        await store.close()
     if reason is not None:
         return Finding("stripe", "failure", reason, "see STRIPE_API_KEY and the network")
     warnings = list(_overdue(health, time.time()))

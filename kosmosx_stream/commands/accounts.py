@@ -1,9 +1,7 @@
 """`kosmosx accounts …`: what an operator does about accounts."""
 
-import contextlib
 import sys
 import time
-from collections.abc import AsyncIterator
 from typing import Annotated
 
 import typer
@@ -13,10 +11,9 @@ from kosmosx_stream.commands.command_line import AsJson, DataDir, read_settings
 from kosmosx_stream.commands.operating import show, stop, tell_servers, with_books
 from kosmosx_stream.ids import new_id
 from kosmosx_stream.protocol.accounts import account_object
-from kosmosx_stream.settings import Settings
 from metering.accounts import Account
 from metering.errors import EmailTaken, NotFound
-from metering.identities import Identities, LocalIdentities
+from metering.identities import LocalIdentities
 from metering.passwords import InvalidEmail, WeakPassword, normalize_email
 from metering.store import Store
 
@@ -48,7 +45,7 @@ def create(
         return await store.accounts.create_account(made)
 
     async def with_password(store: Store) -> Account:
-        async with _identities(settings, store) as identities:
+        async with bootstrap.opened_identities(settings, store) as identities:
             return await identities.register(made, password)
 
     if made.email is None:
@@ -108,7 +105,7 @@ def set_password(
 
     async def work(store: Store) -> Account:
         account = await store.accounts.account(account_id)
-        async with _identities(settings, store) as identities:
+        async with bootstrap.opened_identities(settings, store) as identities:
             if not isinstance(identities, LocalIdentities):
                 raise stop("passwords are kept by Supabase Auth: send a recovery link from there")
             await identities.set_password(account, chosen)
@@ -146,16 +143,6 @@ def delete(
     except NotFound:
         raise _no_account(account_id) from None
     show([account_object(deleted)], ("id",), as_json=as_json, one=True)
-
-
-@contextlib.asynccontextmanager
-async def _identities(settings: Settings, store: Store) -> AsyncIterator[Identities]:
-    """Where people sign in, until this is left."""
-    identities = await bootstrap.open_identities(settings, store)
-    try:
-        yield identities
-    finally:
-        await identities.close()
 
 
 def _email(email: str | None) -> str | None:

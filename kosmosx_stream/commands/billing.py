@@ -66,12 +66,9 @@ def link(
     book, meters = _book(settings), _meters(dedicated or [])
 
     async def work(client: "StripeClient") -> None:
-        store = await bootstrap.open_store(settings)
-        try:
+        async with bootstrap.opened_store(settings) as store:
             customer_id = await _customer(client, store, account, customer)
             waited = await store.outbox.link_customer(account, customer_id, time.time())
-        finally:
-            await store.close()
         typer.echo(f"{customer_id} pays for {account}; {waited} rows waited for that")
         if subscribe or meters:
             from metering.stripe.customers import subscribe as make  # noqa: PLC0415
@@ -124,21 +121,17 @@ async def _customer(
 
 
 async def _status(settings: Settings) -> tuple[OutboxHealth, list[OutboxRow]]:
-    store = await bootstrap.open_store(settings)
-    try:
+    async with bootstrap.opened_store(settings) as store:
         return await store.outbox.health(), await store.outbox.attention()
-    finally:
-        await store.close()
 
 
 async def _reconcile(settings: Settings) -> list[tuple[MeterHour, Verdict]]:
-    store = await bootstrap.open_store(settings)
-    try:
-        async with billing.connected(settings, store) as found:
-            assert found is not None, "the key was there a moment ago"
-            return await found.reconciler.reconcile()
-    finally:
-        await store.close()
+    async with (
+        bootstrap.opened_store(settings) as store,
+        billing.connected(settings, store) as found,
+    ):
+        assert found is not None, "the key was there a moment ago"
+        return await found.reconciler.reconcile()
 
 
 def _health_lines(health: OutboxHealth) -> list[str]:

@@ -1,9 +1,8 @@
 """The books as commands change them, and the servers told of it."""
 
 import asyncio
-import contextlib
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import msgspec
@@ -24,7 +23,7 @@ def with_books(settings: Settings, work: Callable[[Store], Awaitable[T]]) -> T:
     """Do something with the books; end with what went wrong, where it is not our fault."""
 
     async def run() -> T:
-        async with _opened(settings) as store:
+        async with bootstrap.opened_store(settings) as store:
             return await work(store)
 
     try:
@@ -71,12 +70,3 @@ def show(records: list[Any], columns: tuple[str, ...], *, as_json: bool, one: bo
 
 def _text(value: Any) -> str:
     return ",".join(value) if isinstance(value, list) else "-" if value is None else str(value)
-
-
-@contextlib.asynccontextmanager
-async def _opened(settings: Settings) -> AsyncIterator[Store]:
-    store = await bootstrap.open_store(settings)
-    try:
-        yield store
-    finally:
-        await store.close()
