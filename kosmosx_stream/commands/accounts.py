@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from kosmosx_stream import bootstrap
-from kosmosx_stream.commands.command_line import AsJson, DataDir, read_settings
-from kosmosx_stream.commands.operating import show, stop, tell_servers, with_books
+from kosmosx_stream.commands.command_line import AccountId, AsJson, DataDir, read_settings
+from kosmosx_stream.commands.operating import all_accounts, show, stop, tell_servers, with_books
 from kosmosx_stream.ids import new_id
 from kosmosx_stream.protocol.accounts import account_object
 from metering.accounts import Account
@@ -23,7 +23,6 @@ COLUMNS = ("id", "email", "plan", "name")
 FromStdin = Annotated[
     bool, typer.Option("--password-stdin", help="Read the password, do not ask for it.")
 ]
-AccountId = Annotated[str, typer.Argument(help="Id of the account.")]
 
 
 @accounts.command("create")
@@ -64,14 +63,7 @@ def create(
 @accounts.command("list")
 def list_all(data_dir: DataDir = None, *, as_json: AsJson = False) -> None:
     """List accounts, oldest first, but deleted ones."""
-
-    async def work(store: Store) -> list[Account]:
-        found: list[Account] = []
-        while page := await store.accounts.list_accounts(after=found[-1].id if found else None):
-            found += page
-        return found
-
-    found = with_books(read_settings(data_dir=data_dir), work)
+    found = with_books(read_settings(data_dir=data_dir), all_accounts)
     show([account_object(each) for each in found], COLUMNS, as_json=as_json)
 
 

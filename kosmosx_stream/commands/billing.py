@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
 import typer
 
 from kosmosx_stream import billing, bootstrap
-from kosmosx_stream.commands.command_line import DataDir, read_settings
+from kosmosx_stream.commands.command_line import AccountId, DataDir, read_settings
 from kosmosx_stream.settings import Settings
 from metering.errors import NotFound, StoreUnavailable
 from metering.outbox import OutboxHealth, OutboxRow
@@ -52,7 +52,7 @@ def set_up(data_dir: DataDir = None) -> None:
 
 @stripe.command("link")
 def link(
-    account: Annotated[str, typer.Argument(help="Id of the account.")],
+    account: AccountId,
     customer: Link = None,
     data_dir: DataDir = None,
     *,

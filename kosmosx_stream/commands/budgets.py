@@ -7,7 +7,7 @@ from typing import Annotated, TypeVar, get_args
 
 import typer
 
-from kosmosx_stream.commands.command_line import DataDir, read_settings
+from kosmosx_stream.commands.command_line import AccountId, DataDir, read_settings
 from kosmosx_stream.commands.operating import stop, with_books
 from kosmosx_stream.protocol.budgets import micro_usd
 from kosmosx_stream.protocol.errors import InvalidRequest
@@ -20,8 +20,6 @@ from metering.usage import usd
 T = TypeVar("T")
 
 budgets = typer.Typer(no_args_is_help=True, help="What accounts may spend in a month.")
-
-AccountId = Annotated[str, typer.Argument(help="Id of the account.")]
 
 
 @budgets.command("set")

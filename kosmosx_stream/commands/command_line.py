@@ -13,6 +13,7 @@ from kosmosx_stream.settings import Settings
 
 DataDir = Annotated[Path | None, typer.Option(help="Folder for everything that is written.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+AccountId = Annotated[str, typer.Argument(help="Id of the account.")]
 
 
 def read_settings(**given: Any) -> Settings:

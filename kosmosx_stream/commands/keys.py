@@ -9,7 +9,7 @@ import typer
 
 from kosmosx_stream import bootstrap
 from kosmosx_stream.commands.command_line import AsJson, DataDir, read_settings
-from kosmosx_stream.commands.operating import show, stop, tell_servers, with_books
+from kosmosx_stream.commands.operating import all_accounts, show, stop, tell_servers, with_books
 from kosmosx_stream.protocol.keys import (
     DEFAULT_OVERLAP_S,
     SCOPES,
@@ -90,7 +90,7 @@ def list_all(
     """List keys without their secrets, revoked ones too."""
 
     async def work(store: Store) -> list[KeyRecord]:
-        owners = [account] if account else await _account_ids(store)
+        owners = [account] if account else [each.id for each in await all_accounts(store)]
         return [key for owner in owners for key in await store.accounts.list_keys(owner)]
 
     at = time.time()
@@ -152,13 +152,6 @@ async def _owner(store: Store, key_id: str) -> str:
     if key is None:
         raise NotFound
     return key.account_id
-
-
-async def _account_ids(store: Store) -> list[str]:
-    found: list[str] = []
-    while page := await store.accounts.list_accounts(after=found[-1] if found else None):
-        found += [account.id for account in page]
-    return found
 
 
 def _scopes(text: str) -> frozenset[Scope]:

@@ -13,6 +13,7 @@ from conversation.redis_connection import connect
 from kosmosx_stream import bootstrap
 from kosmosx_stream.access.key_news import Changed, KeyNews
 from kosmosx_stream.settings import Settings
+from metering.accounts import Account
 from metering.errors import StoreTooNew, StoreUnavailable
 from metering.store import Store
 
@@ -31,6 +32,14 @@ def with_books(settings: Settings, work: Callable[[Store], Awaitable[T]]) -> T:
         return asyncio.run(run())
     except (OSError, StoreTooNew, StoreUnavailable) as error:
         raise stop(str(error)) from None
+
+
+async def all_accounts(store: Store) -> list[Account]:
+    """Every account, oldest first, but deleted ones."""
+    found: list[Account] = []
+    while page := await store.accounts.list_accounts(after=found[-1].id if found else None):
+        found += page
+    return found
 
 
 async def tell_servers(settings: Settings, account_id: str, key_id: str | None) -> None:
