@@ -27,6 +27,7 @@ from kosmosx_stream.commands.command_line import (
 )
 from kosmosx_stream.commands.doctor import doctor
 from kosmosx_stream.commands.health_probe import NotReady, check_ready, local_host
+from kosmosx_stream.commands.operating import stop
 from kosmosx_stream.commands.settings import settings as show_settings
 from kosmosx_stream.embedded_valkey import DataDirInUse
 from kosmosx_stream.model_folder import ModelNotFoundError, model_folder
@@ -89,8 +90,7 @@ def _saying_why() -> Iterator[None]:
         StoreTooNew,
         StoreUnavailable,
     ) as error:
-        typer.echo(f"kosmosx: {error}", err=True)
-        raise typer.Exit(1) from None
+        raise stop(str(error)) from None
 
 
 def _with_model(settings: Settings) -> Settings:
@@ -168,8 +168,7 @@ def health(
     try:
         check_ready(local_host(settings.host), settings.port, timeout_s=timeout_s)
     except NotReady as reason:
-        typer.echo(f"kosmosx: {reason}", err=True)
-        raise typer.Exit(1) from None
+        raise stop(str(reason)) from None
     typer.echo("ready")
 
 

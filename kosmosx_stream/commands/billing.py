@@ -4,12 +4,13 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 from kosmosx_stream import billing, bootstrap
 from kosmosx_stream.commands.command_line import AccountId, DataDir, read_settings
+from kosmosx_stream.commands.operating import stop
 from kosmosx_stream.settings import Settings
 from metering.errors import NotFound, StoreUnavailable
 from metering.outbox import OutboxHealth, OutboxRow
@@ -164,9 +165,9 @@ def _at_stripe(settings: Settings, work: Callable[["StripeClient"], Awaitable[No
     try:
         _run(with_client())
     except (CatalogueConflict, CustomerUnusable) as error:
-        _fail(str(error))
+        raise stop(str(error)) from None
     except StripeError as error:
-        _fail(f"Stripe: {error}")
+        raise stop(f"Stripe: {error}") from None
 
 
 def _run(work: Coroutine[None, None, T]) -> T:
@@ -174,21 +175,16 @@ def _run(work: Coroutine[None, None, T]) -> T:
     try:
         return asyncio.run(work)
     except NotFound as error:
-        _fail(f"there is no {error}")
+        raise stop(f"there is no {error}") from None
     except StoreUnavailable as error:
-        _fail(f"the books: {error}")
+        raise stop(f"the books: {error}") from None
     except SinkFailed as error:
-        _fail(f"Stripe: {error}")
-
-
-def _fail(reason: str, status: int = 1) -> NoReturn:
-    typer.echo(f"kosmosx: {reason}", err=True)
-    raise typer.Exit(status)
+        raise stop(f"Stripe: {error}") from None
 
 
 def _key(settings: Settings) -> str:
     if settings.stripe_api_key is None:
-        _fail("STRIPE_API_KEY: expected Stripe's secret key", 2)
+        raise stop("STRIPE_API_KEY: expected Stripe's secret key", 2)
     return settings.stripe_api_key.get_secret_value()
 
 
@@ -196,7 +192,7 @@ def _book(settings: Settings) -> PriceBook:
     try:
         return bootstrap.load_prices(settings)
     except PricesInvalid as error:
-        _fail(str(error), 2)
+        raise stop(str(error), 2) from None
 
 
 def _meters(names: list[str]) -> frozenset[Meter]:

@@ -61,10 +61,10 @@ async def tell_servers(settings: Settings, account_id: str, key_id: str | None) 
         await redis.aclose()
 
 
-def stop(reason: str) -> typer.Exit:
+def stop(reason: str, status: int = 1) -> typer.Exit:
     """The end of a command that cannot do what it was asked for."""
     typer.echo(f"kosmosx: {reason}", err=True)
-    return typer.Exit(1)
+    return typer.Exit(status)
 
 
 def show(records: list[Any], columns: tuple[str, ...], *, as_json: bool, one: bool = False) -> None:

@@ -29,8 +29,7 @@ def check(
     try:
         receipt = _read(file, key or _own_key(data_dir))
     except (OSError, ReceiptForged) as error:
-        typer.echo(f"kosmosx: {file}: {error}", err=True)
-        raise typer.Exit(1) from None
+        raise stop(f"{file}: {error}") from None
     typer.echo(
         f"good: session {receipt.session_id} of {receipt.account_id}, {receipt.total_usd} USD"
     )
