@@ -198,7 +198,7 @@ def test_what_cannot_be_linked_is_named(shop: Shop, words: tuple[str, ...], mess
             "expected a key for live mode, got one for test mode",
         ),
         ({"STRIPE_API_KEY": "whatever"}, "expected a secret key of Stripe's"),
-        ({"KOSMOSX_STRIPE_MODE": "real"}, "stripe_mode: Input should be 'test' or 'live'"),
+        ({"KOSMOSX_STRIPE_MODE": "real"}, "STRIPE_MODE: expected test, live, got 'real'"),
         ({"KOSMOSX_PRICES": "BOOK"}, "missing required field `token_micro_usd`"),
         ({"KOSMOSX_PRICES": "/nowhere.toml"}, "/nowhere.toml"),
     ],
