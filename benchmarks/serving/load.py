@@ -42,8 +42,7 @@ KEPT_BYTES = 64 * 1024
 class Load(msgspec.Struct, frozen=True, kw_only=True):
     """What to ask, of whom, how often.
 
-    `piece` is what every piece of text has in its bytes, and nothing else. `idle` connections are
-    opened first and say nothing.
+    `piece` is what every piece of text has in its bytes, and nothing else.
     """
 
     port: int
@@ -53,7 +52,6 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     body: dict[str, Any] = {}
     piece: str
     streams: int
-    idle: int = 0
 
 
 class Measured(msgspec.Struct, frozen=True, kw_only=True):
@@ -198,7 +196,6 @@ async def connect_all(load: Load, count: int) -> list[Stream]:
 
 async def run(load: Load) -> Measured:
     """Ask once on every connection, all at the same time, and read to the ends."""
-    idle = await connect_all(load, load.idle)
     streams = await connect_all(load, load.streams)
     began = time.perf_counter()
     for stream in streams:
@@ -206,7 +203,7 @@ async def run(load: Load) -> Measured:
     async with asyncio.timeout(TIMEOUT_S):
         await asyncio.gather(*(stream.ended for stream in streams))
     seconds = time.perf_counter() - began
-    for stream in (*idle, *streams):
+    for stream in streams:
         stream.close()
     return summary(
         [stream.times for stream in streams],

@@ -28,7 +28,7 @@ def chat_body(tokens: int) -> dict[str, object]:
     }
 
 
-def websocket(server: Server, streams: int, tokens: int = TOKENS, idle: int = 0) -> Load:
+def websocket(server: Server, streams: int, tokens: int = TOKENS) -> Load:
     """Responses over WebSockets, as ours has them."""
     return Load(
         port=server.port,
@@ -38,7 +38,6 @@ def websocket(server: Server, streams: int, tokens: int = TOKENS, idle: int = 0)
         body=responses_body(tokens),
         piece=WEBSOCKET_PIECE,
         streams=streams,
-        idle=idle,
     )
 
 
@@ -68,13 +67,13 @@ def chat(server: Server, streams: int, tokens: int = TOKENS) -> Load:
     )
 
 
-def broadcast(server: Server, streams: int, tokens: int = TOKENS) -> Load:
+def broadcast(server: Server, streams: int) -> Load:
     """The stand-in's broadcast."""
     return Load(
         port=server.port,
         path="/broadcast",
         transport="websocket",
-        body=responses_body(tokens),
+        body=responses_body(TOKENS),
         piece=WEBSOCKET_PIECE,
         streams=streams,
     )
