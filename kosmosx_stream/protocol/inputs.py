@@ -142,10 +142,11 @@ def _read_item(item: Fields) -> InputItem:
         case "item_reference":
             return _read_reference(item)
         case _:
-            raise _unsupported_item(
-                item,
+            raise InvalidRequest(
                 f"Input items of type '{item_type[:64]}' are not supported; send messages, or "
                 "calls of functions and their outputs.",
+                code="unsupported_input_item",
+                param=item.param("type"),
             )
 
 
@@ -291,7 +292,3 @@ def _text(role: Role, text: str) -> InputPart:
 def empty_array(param: str) -> InvalidRequest:
     message = f"Invalid '{param}': empty array. Expected an array with minimum length 1."
     return InvalidRequest(message, code="empty_array", param=param)
-
-
-def _unsupported_item(item: Fields, message: str) -> InvalidRequest:
-    return InvalidRequest(message, code="unsupported_input_item", param=item.param("type"))
