@@ -13,7 +13,7 @@ from typing import Any, Self
 import msgspec
 from PIL import Image
 
-from kosmosx_stream.engines.port import EngineRefused, Generate, ImageInput
+from kosmosx_stream.engines.port import EngineRefused, FinishReason, Generate, ImageInput
 from kosmosx_stream.kosmosx.plugin import ARCHITECTURE as KOSMOS2
 
 MAX_MODEL_LEN = 20_000
@@ -125,6 +125,17 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     def count(self, prompt_ids: tuple[int, ...], images: int) -> int:
         """Tokens of the expanded prompt."""
         return len(prompt_ids) + images * self.image_tokens
+
+    def budget(self, request: Generate) -> int:
+        """Tokens that the answer may have: as many as were asked for, within the window."""
+        prompt = self.count(request.prompt_ids, len(request.images))
+        return min(request.max_tokens, self.max_model_len - prompt)
+
+    def finish_reason(self, token: int, left: int) -> FinishReason | None:
+        """Why an answer is over with this token, if it is; `left` more it may have."""
+        if token in self.ends:
+            return "stop"
+        return None if left else "length"
 
     def check(self, request: Generate) -> None:
         """Refuse what cannot run, before anything is computed.

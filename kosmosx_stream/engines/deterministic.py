@@ -23,7 +23,6 @@ from kosmosx_stream.engines.port import (
     Deliver,
     Delta,
     EngineDead,
-    FinishReason,
     Generate,
     deliver_all,
 )
@@ -105,14 +104,13 @@ class DeterministicEngine:
         for token in request.prompt_ids:
             state = _fold(state, token)
         guide = self._guides.guide(request)
-        prompt = self.count(request.prompt_ids, len(request.images))
-        for left in reversed(range(min(request.max_tokens, self.max_model_len - prompt))):
+        for left in reversed(range(self._checkpoint.budget(request))):
             await asyncio.sleep(self._pause_s)
             if self._closed:
                 raise EngineDead("the engine was closed")
             token = self._next(state, guide)
             state = _fold(state, token)
-            reason = self._reason(token, left)
+            reason = self._checkpoint.finish_reason(token, left)
             yield Delta((token,), reason)
             if reason is not None:
                 return
@@ -139,11 +137,6 @@ class DeterministicEngine:
             return token
         others = np.flatnonzero(allowed)
         return int(others[draw % len(others)])
-
-    def _reason(self, token: int, left: int) -> FinishReason | None:
-        if token in self._checkpoint.ends:
-            return "stop"
-        return None if left else "length"
 
 
 def _seed(sampling: Sampling) -> int:

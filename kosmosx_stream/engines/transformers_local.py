@@ -18,7 +18,6 @@ from kosmosx_stream.engines.port import (
     Delta,
     EngineDead,
     EngineError,
-    FinishReason,
     Generate,
     deliver_all,
 )
@@ -88,19 +87,12 @@ class TransformersEngine:
         images = await asyncio.to_thread(lambda: [decode(image) for image in request.images])
         guide = self._guides.guide(request)
         answer = await self._in_worker(lambda: self._model.answer(request, images, guide))
-        prompt = self.count(request.prompt_ids, len(request.images))
-        budget = min(request.max_tokens, self.max_model_len - prompt)
-        for left in reversed(range(budget)):
+        for left in reversed(range(self._checkpoint.budget(request))):
             token = await self._in_worker(answer.step)
-            reason = self._reason(token, left)
+            reason = self._checkpoint.finish_reason(token, left)
             yield Delta((token,), reason)
             if reason is not None:
                 return
-
-    def _reason(self, token: int, left: int) -> FinishReason | None:
-        if token in self._checkpoint.ends:
-            return "stop"
-        return None if left else "length"
 
     async def _in_worker(self, work: Callable[[], T]) -> T:
         """Do the work when its turn comes. Cancelled before that, it is never begun.

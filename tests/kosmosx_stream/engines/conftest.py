@@ -13,6 +13,7 @@ from types import AsyncGeneratorType
 import pytest
 
 from kosmosx_stream.engines import vllm_http
+from kosmosx_stream.engines.checkpoint import Checkpoint
 from kosmosx_stream.engines.deterministic import DeterministicEngine
 from kosmosx_stream.engines.engine_host import EngineHost
 from kosmosx_stream.engines.hosted_engine import HostedEngine
@@ -71,14 +72,14 @@ def transformers(transformers_engine: TransformersEngine) -> Subject:
     return Subject(
         engine=transformers_engine,
         start=TransformersEngine.running,
-        unending=ignore_the_end_in_transformers,
+        unending=ignore_the_end,
         unfinished=answers_in_memory,
     )
 
 
-def ignore_the_end_in_transformers(patch: pytest.MonkeyPatch) -> None:
+def ignore_the_end(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(
-        TransformersEngine, "_reason", lambda _self, _token, left: None if left else "length"
+        Checkpoint, "finish_reason", lambda _self, _token, left: None if left else "length"
     )
 
 
@@ -101,14 +102,8 @@ def deterministic(deterministic_engine: DeterministicEngine) -> Subject:
     return Subject(
         engine=deterministic_engine,
         start=DeterministicEngine.running,
-        unending=ignore_the_end_in_deterministic,
+        unending=ignore_the_end,
         unfinished=live_deterministic_answers,
-    )
-
-
-def ignore_the_end_in_deterministic(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(
-        DeterministicEngine, "_reason", lambda _self, _token, left: None if left else "length"
     )
 
 
@@ -137,7 +132,7 @@ async def hosted(folder: Path) -> AsyncIterator[Subject]:
         yield Subject(
             engine=engine,
             start=running_hosted,
-            unending=ignore_the_end_in_deterministic,
+            unending=ignore_the_end,
             unfinished=live_deterministic_answers,
             hears_within_s=10,
         )
