@@ -96,3 +96,28 @@ async def test_right_to_left(demo: Demo, wordy_server: Any) -> None:
         )
     direction = "getComputedStyle(document.querySelector('.question')).direction"
     assert await demo.page.evaluate(direction) == "rtl"
+
+
+OVERLAPPING = """() => {
+    const boxes = [...document.querySelectorAll("#stage button")]
+        .filter((each) => each.checkVisibility())
+        .map((each) => each.getBoundingClientRect());
+    const meet = (a, b) =>
+        a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
+    return boxes.flatMap((a, i) => boxes.slice(i + 1).filter((b) => meet(a, b))).length;
+}"""
+
+
+@pytest.mark.parametrize("page", ["light"], indirect=True)
+@pytest.mark.parametrize("language", ["en", "de"])
+async def test_nothing_lies_on_a_button_in_low_windows(
+    demo: Demo, wordy_server: Any, language: str
+) -> None:
+    """A phone on its side, and one whose keyboard is open."""
+    await demo.open(wordy_server.key)
+    await demo.page.get_by_role("button", name="Menu").click()
+    await demo.page.locator("#language").select_option(language)
+    await demo.page.keyboard.press("Escape")
+    for width, height in ((1280, 800), (844, 390), (360, 740), (360, 420), (320, 480)):
+        await demo.page.set_viewport_size({"width": width, "height": height})
+        assert await demo.page.evaluate(OVERLAPPING) == 0, (width, height)
