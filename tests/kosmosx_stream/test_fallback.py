@@ -148,7 +148,7 @@ def test_a_server_without_a_cheaper_model_promises_none(wordy_server: ServerProc
     ("environment", "told"),
     [
         ({"KOSMOSX_FALLBACK_ENGINE": "deterministic"}, "price book's [fallback]"),
-        ({}, "fallback_engine_urls: "),
+        ({}, "KOSMOSX_FALLBACK_ENGINE_URLS: "),
         ({"KOSMOSX_FALLBACK_MODEL_NAME": MODEL}, "another name than KOSMOSX_MODEL_NAME"),
     ],
 )
