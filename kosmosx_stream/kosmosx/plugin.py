@@ -12,7 +12,7 @@ def register() -> None:
     """Tell vLLM which class runs checkpoints whose config names `ARCHITECTURE`.
 
     Whatever the model, answers that are held to a grammar learn to go on, and prompts in the middle
-    of a block; tiles may be used.
+    of a block; pictures may be read again; tiles may be used.
     """
     from vllm import ModelRegistry  # noqa: PLC0415  # only when vLLM is there already
 
@@ -21,10 +21,12 @@ def register() -> None:
         tile_registers,
         vllm_grammar,
         vllm_partial_blocks,
+        vllm_resumed_pictures,
     )
 
     tile_registers.request()
     vllm_grammar.install()
     vllm_partial_blocks.install()
+    vllm_resumed_pictures.install()
     guide_tokens.install()
     ModelRegistry.register_model(ARCHITECTURE, MODEL)
