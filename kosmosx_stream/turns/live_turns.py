@@ -230,7 +230,8 @@ class LiveTurns:
         self.carry_out(session, session.machine.settled(response_id))
         if finishes:
             self.sessions.finish(session)
-        elif session.single_turn and settled:  # It was joined, or is being closed.
+        elif session.single_turn and settled and session.machine.idle:
+            # It is being closed, or the turns that had joined it ended together.
             self.sessions.end(session, FINISHED)
             await asyncio.wait([session.closed])
         self._leave(session, live)

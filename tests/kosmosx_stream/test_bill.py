@@ -99,6 +99,21 @@ def test_a_session_joined_by_header(server: ServerProcess) -> None:
     assert refused.value.code == "session_closed"
 
 
+def test_a_response_that_joins_anothers_session_outlives_it(slow_server: ServerProcess) -> None:
+    """The session of a response that came by itself ends with the last one in it."""
+    official = client(slow_server)
+    create = official.responses.with_streaming_response.create
+    with create(model=MODEL, input="Hi", stream=True) as first:
+        header = {"X-Kosmosx-Session": first.headers["x-kosmosx-session"]}
+        joined = official.responses.create(model=MODEL, input="Hi", extra_headers=header)
+        *_, completed = first.parse()
+    assert joined.status == "completed"
+    closed = session(slow_server, header["X-Kosmosx-Session"])
+    assert closed["status"] == "closed"
+    used = completed.response.usage.total_tokens + joined.usage.total_tokens
+    assert closed["usage"]["total_tokens"] == used
+
+
 def test_closing_stops_what_is_live_and_bills_it(server: ServerProcess) -> None:
     with socket(client(server)) as ws:
         ws.connection.response.create(model=MODEL, input="What can you do?")
