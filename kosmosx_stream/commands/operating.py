@@ -29,9 +29,17 @@ def with_books(settings: Settings, work: Callable[[Store], Awaitable[T]]) -> T:
 
     try:
         bootstrap.prepare_data_dir(settings)
+        _tell_of_new_books(settings)
         return asyncio.run(run())
     except (OSError, StoreTooNew, StoreUnavailable) as error:
         raise stop(str(error)) from None
+
+
+def _tell_of_new_books(settings: Settings) -> None:
+    """In a wrong folder there are none, and what is done there no server knows."""
+    path = bootstrap.books_path(settings)
+    if settings.supabase_project is None and not path.exists():
+        typer.echo(f"kosmosx: there are no books in {path} yet: new ones are made", err=True)
 
 
 async def all_accounts(store: Store) -> list[Account]:

@@ -71,12 +71,15 @@ def _expected(field: FieldInfo) -> str:
 
 def _bounds(field: FieldInfo) -> str:
     signs = {"ge": "≥", "gt": ">", "le": "≤"}
-    return "".join(
-        f" {sign} {_number(getattr(rule, name))}"
+    bounds = {
+        name: _number(getattr(rule, name))
         for rule in field.metadata
-        for name, sign in signs.items()
+        for name in signs
         if hasattr(rule, name)
-    )
+    }
+    if bounds.keys() == {"ge", "le"}:
+        return f" from {bounds['ge']} to {bounds['le']}"
+    return "".join(f" {signs[name]} {bound}" for name, bound in bounds.items())
 
 
 def _default(value: Any) -> str:

@@ -11,7 +11,7 @@ from kosmosx_stream.engines.supervisor import Supervisor
 from kosmosx_stream.engines.transformers_local import TransformersEngine
 from kosmosx_stream.engines.vllm_local import VllmEngine
 from kosmosx_stream.engines.vllm_remote import RemoteEngine
-from kosmosx_stream.settings import Settings
+from kosmosx_stream.settings import NANO_CHECKPOINT, Settings
 
 
 def running(settings: Settings) -> AbstractAsyncContextManager[Engine]:
@@ -50,7 +50,8 @@ def announcement(settings: Settings) -> str:
     """What is told while it starts."""
     if settings.engine == "remote":
         return f"waiting for a model at {' or '.join(settings.engine_urls)} ..."
-    return f"loading {settings.model} (about 20 s) ..."
+    bundled = settings.engine == "vllm" and settings.model == NANO_CHECKPOINT
+    return f"loading {settings.model} {'(about 20 s) ' if bundled else ''}..."
 
 
 def complaint(settings: Settings, error: Exception) -> str:

@@ -99,6 +99,12 @@ def test_bad_input_is_refused_by_name(shell: Shell, command: str, named: str) ->
     assert named in shell.refusal(*command.split(), typed="password123\n")
 
 
+def test_books_that_are_made_are_told_of(shell: Shell) -> None:
+    first, second = shell.run("keys", "list"), shell.run("keys", "list")
+    assert first.stderr.startswith("kosmosx: there are no books in ")
+    assert second.stderr == ""
+
+
 def test_a_password_is_set_where_somebody_signs_in(shell: Shell) -> None:
     made = shell.json("accounts", "create")
     for account_id in (made["id"], "acct_9"):
