@@ -25,6 +25,8 @@ export const ATTEMPTS = 9;
 const FIRST_DELAY_MS = 300;
 const MAX_DELAY_MS = 8_000;
 const STEADY_MS = 10_000; // a connection that held for so long makes earlier failures forgotten
+const SILENCE_MS = 30_000; // one that owes an answer and says nothing for so long may be dead without knowing it
+const LOOK_MS = 5_000;
 
 /** How long to wait before an attempt (1, 2, …): doubling, and spread out by `random` in [0, 1). */
 export function backoffMs(attempt, random) {
@@ -52,6 +54,8 @@ export class Connection {
 	#unconfirmed = null; // the question that was sent, until the server names its answer, or refuses it
 	#attempt = 0;
 	#timer = null;
+	#heardAt = 0;
+	#looking;
 	#over = false;
 
 	/** Tests hand in doubles of whatever touches the world. */
@@ -65,10 +69,12 @@ export class Connection {
 			WebSocket: globalThis.WebSocket,
 			schedule: (task, ms) => setTimeout(task, ms),
 			cancel: (timer) => clearTimeout(timer),
+			every: (task, ms) => setInterval(task, ms),
 			random: Math.random,
 			now: () => performance.now(),
 			...doubles,
 		};
+		this.#looking = this.#options.every(() => this.#look(), LOOK_MS);
 	}
 
 	get isOpen() {
@@ -79,6 +85,7 @@ export class Connection {
 	send(command) {
 		if (this.isOpen) {
 			if (command.type === "response.create") this.#unconfirmed = command;
+			this.#heardAt = this.#options.now(); // Until now nothing was due.
 			this.#socket.send(JSON.stringify(command));
 			return;
 		}
@@ -95,7 +102,7 @@ export class Connection {
 		const socket = new WebSocket(address(origin, from), [SUBPROTOCOL, KEY_SUBPROTOCOL + key]);
 		let openedAt = null;
 		socket.onopen = () => {
-			openedAt = now();
+			openedAt = this.#heardAt = now();
 			on({ type: "page:connection", state: "open" });
 			if (from.response_id) on({ type: "page:resumed" });
 			for (const command of this.#queue.splice(0)) this.send(command);
@@ -103,6 +110,7 @@ export class Connection {
 		let rejoining = "session_id" in from;
 		socket.onmessage = ({ data }) => {
 			this.#attempt = 0;
+			this.#heardAt = now();
 			const event = JSON.parse(data);
 			// Only the first word on a connection can be about the session that its address names.
 			const lost = rejoining && isAboutSession(event);
@@ -131,6 +139,7 @@ export class Connection {
 		this.#over = true;
 		this.#queue = [];
 		this.#options.cancel(this.#timer);
+		clearInterval(this.#looking);
 		this.leave();
 	}
 
@@ -140,6 +149,16 @@ export class Connection {
 		Object.assign(this.#socket, { onopen: null, onmessage: null, onclose: null });
 		this.#socket.close();
 		this.#socket = null;
+	}
+
+	/** Leave a connection that has gone silent, and go on with the answer on a new one. */
+	#look() {
+		const { now, cursor } = this.#options;
+		const due = this.#unconfirmed !== null || "response_id" in cursor();
+		if (!this.isOpen || !due || now() - this.#heardAt < SILENCE_MS) return;
+		this.leave();
+		this.#attempt = 0;
+		void this.#closed({ code: 1006, reason: "", opened: true });
 	}
 
 	async #closed({ code, reason, opened }) {

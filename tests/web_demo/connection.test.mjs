@@ -3,7 +3,7 @@ import { beforeEach, test } from "node:test";
 
 import { address, backoffMs, Connection } from "../../web_demo/connection.js";
 
-let sockets, events, timers, position, answers, clock;
+let sockets, events, timers, position, answers, clock, look;
 
 class FakeSocket {
   readyState = 0;
@@ -37,6 +37,7 @@ function connection() {
     WebSocket: FakeSocket,
     schedule: (task, ms) => timers.push({ task, ms }),
     cancel: () => {},
+    every: (task) => { look = task; },
     random: () => 0,
     now: () => clock,
     probe: async () => answers,
@@ -82,6 +83,44 @@ for (const code of [1001, 1006, 1011, 1012, 1013]) {
     ]);
   });
 }
+
+test("a connection that owes an answer and is silent for long is left for a new one", async () => {
+  connection().open();
+  sockets[0].accept();
+  clock = 40_000;
+  look(); // Nothing is due.
+  position = { session_id: "s", response_id: "r", starting_after: 41 };
+  sockets[0].onmessage({ data: '{"type": "response.output_text.delta"}' });
+  clock = 69_000;
+  look();
+  assert.equal(sockets[0].readyState, 1);
+  clock = 70_000;
+  look();
+  await settled();
+  assert.equal(sockets[0].readyState, 3);
+  timers.pop().task();
+  sockets[1].accept();
+  assert.equal(sockets[1].url.search, "?session_id=s&response_id=r&starting_after=41");
+  assert.deepEqual(events.at(-1), { type: "page:resumed" });
+  look(); // It has had no time yet to say anything.
+  assert.equal(sockets[1].readyState, 1);
+});
+
+test("a question is waited for from when it was sent, not from what was heard last", async () => {
+  const made = connection();
+  made.open();
+  sockets[0].accept();
+  clock = 40_000;
+  made.send({ type: "response.create" });
+  look();
+  assert.equal(sockets[0].readyState, 1);
+  clock = 70_000;
+  look();
+  await settled();
+  timers.pop().task();
+  sockets[1].accept();
+  assert.deepEqual(sockets[1].sent, [{ type: "response.create" }]);
+});
 
 test("a lost session is told from a refused question", () => {
   position = { session_id: "s" };

@@ -220,7 +220,9 @@ async def test_page_carries_its_policy(page: Page, server: Any) -> None:
 # ── when the connection breaks ─────────────────────────────────────────────────────────────────
 
 
-async def test_answer_goes_on_after_a_drop(demo: Demo, server: Any) -> None:
+@pytest.mark.parametrize("end", ["closed", "silent"])
+async def test_answer_goes_on_after_a_drop(demo: Demo, server: Any, end: str) -> None:
+    """The connection is closed, or dead without knowing it."""
     connections: list[tuple[WebSocketRoute, WebSocketRoute]] = []
     enough = asyncio.Event()
 
@@ -240,15 +242,19 @@ async def test_answer_goes_on_after_a_drop(demo: Demo, server: Any) -> None:
 
         upstream.on_message(pass_on)
 
+    await demo.page.clock.install()
     await demo.page.route_web_socket("**/v1/responses*", relay)
     await demo.open(server.key)
     await demo.pick_sample()
     await demo.ask(DESCRIBE)
     await asyncio.wait_for(enough.wait(), 60)
     await expect(demo.turn(0)).to_have_attribute("data-status", "streaming")
-    socket, upstream = connections[0]
-    await upstream.close()
-    await socket.close(code=1012, reason="restart")
+    if end == "closed":
+        socket, upstream = connections[0]
+        await upstream.close()
+        await socket.close(code=1012, reason="restart")
+    else:
+        await demo.page.clock.fast_forward("01:00")
 
     text = await demo.answered(0)
     await expect(demo.turn(0).locator(".resumed")).to_contain_text("resumed at token")
