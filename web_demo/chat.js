@@ -168,9 +168,10 @@ export class Chat {
 			const session = await this.api.get(path);
 			if (session.status !== "closed") throw new Error("still open");
 			this.dispatch({ type: "kosmosx:session.closed", session });
-		} catch {
+		} catch (error) {
 			this.closing = false;
-			this.page.say(t("The session could not be closed. Try again in a moment."));
+			const again = t("The session could not be closed. Try again in a moment.");
+			this.page.say(error.status === 401 ? errorInWords(error) : again);
 		}
 	}
 

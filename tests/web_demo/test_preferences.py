@@ -89,6 +89,21 @@ async def test_usage_is_shown_and_keys_are_made_rotated_and_revoked(
     await expect(sheet.locator(".own-keys li")).to_have_count(before - 1)
 
 
+async def test_a_revoked_key_closes_no_session(page: Page, wordy_server: Any) -> None:
+    """It was closed with the key; that trying again helps would not be true."""
+    demo = Demo(page, wordy_server.base_url)
+    await demo.open(wordy_server.create_key())
+    await demo.ask("How long have we got?")
+    await demo.answered(0)
+    revoked = await page.request.delete(
+        f"{wordy_server.base_url}/v1/keys/{demo.key.split('_')[2]}", headers=demo.authorization
+    )
+    assert revoked.ok
+    await expect(page.locator("#status")).to_have_text("Refused")
+    await page.locator("#close-session").click()
+    await expect(page.locator("#notice")).to_contain_text("does not accept this key")
+
+
 async def test_somebody_registers_and_signs_in(page: Page, wordy_server: Any) -> None:
     demo, sheet = Demo(page, wordy_server.base_url), page.locator("#sheet")
     await page.goto(wordy_server.base_url)
