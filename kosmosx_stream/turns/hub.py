@@ -20,6 +20,7 @@ from conversation.ports import (
     Claim,
     Conflict,
     EventLog,
+    Fenced,
     Lease,
     LogUnavailable,
     NotFound,
@@ -183,10 +184,7 @@ class Hub:
     ) -> tuple[Lease, Started]:
         """The turn's lease, and what it may spend."""
         if not started.single_turn:  # Else the session was opened for it just now.
-            try:
-                await self._ledger.touch(session.principal.account_id, session.id, time.time())
-            except books.SessionClosed as error:
-                raise session_closed(session.id) from error
+            await self._check_open(session)
         # The books may be slow; the lease is short, and lives on once the turn is held.
         started = await self._spending.set_aside(started, cheaper)
         try:
@@ -194,6 +192,12 @@ class Hub:
         except BaseException:
             await self._spending.give_back(started)
             raise
+
+    async def _check_open(self, session: LiveSession) -> None:
+        try:
+            await self._ledger.touch(session.principal.account_id, session.id, time.time())
+        except books.SessionClosed as error:
+            raise session_closed(session.id) from error
 
     async def _acquire(
         self, session: LiveSession, started: Started, reserved: Lease | None
@@ -230,9 +234,13 @@ class Hub:
             await self._log.release(lease, session_id=session.id)
             await self._spending.give_back(started)
             raise session_closed(session.id) from error
-        if not await asyncio.shield(live.begun):
-            raise _log_unavailable()
-        return live
+        lost_by = await asyncio.shield(live.begun)
+        if lost_by is None:
+            return live
+        if isinstance(lost_by, Fenced):  # Most likely by one who closes the session.
+            await self._spending.give_back(started)
+            await self._check_open(session)
+        raise _log_unavailable() from lost_by
 
     # -- stopping --------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 from conversation.entries import Delta, Ended, Entry, Started, merged, output_tokens, pack
 from conversation.items import Turn
-from conversation.ports import Conflict, Lease, Write
+from conversation.ports import Conflict, Lease, LogUnavailable, Write
 from kosmosx_stream.protocol.fold import Fold, Projection
 from kosmosx_stream.protocol.frames import Event
 from kosmosx_stream.protocol.projection import Projector
@@ -93,8 +93,11 @@ class LiveResponse:
         self._loop = asyncio.get_running_loop()
         self._waiting: list[asyncio.Future[None]] = []
         self._caught_up: asyncio.Future[None] | None = None
-        self.begun: asyncio.Future[bool] = self._loop.create_future()
-        """True once something is committed, False if the log was lost before that."""
+        self.begun: asyncio.Future[Exception | None] = self._loop.create_future()
+        """None once something is committed; what the log was lost by before that.
+
+        After Fenced nothing of the turn is in the log, nor ever will be.
+        """
         self.ended: asyncio.Future[bool] = self._loop.create_future()
         """True once the last entry is committed, False if the log was lost before that."""
 
@@ -124,14 +127,15 @@ class LiveResponse:
         self._readable = len(self.entries)
         self._wake()
 
-    def lose(self) -> None:
+    def lose(self, by: Exception | None = None) -> None:
         """The log is somebody else's from here on: readers go on there."""
         if self._lost or self._finished:
             return
         self._lost = True
-        for future in (self.begun, self.ended):
-            if not future.done():
-                future.set_result(False)
+        if not self.begun.done():
+            self.begun.set_result(by or LogUnavailable("what was written may not be committed"))
+        if not self.ended.done():
+            self.ended.set_result(False)
         self._wake()
         self._on_lost(self)
 
@@ -233,14 +237,14 @@ class LiveResponse:
             return
         if error is not None:
             self._held.clear()
-            self.lose()
+            self.lose(error)
             return
         self.entries += entries
         self.watch.committed(output_tokens(entries))
         if self._held:
             self._write()
         if not self.begun.done():
-            self.begun.set_result(True)
+            self.begun.set_result(None)
         if isinstance(last, Ended) and not self.ended.done():
             self.ended.set_result(True)
         # The end is read when it is settled.

@@ -1,14 +1,24 @@
 """Turns under a budget: stopped in mid-answer, refused, and never together too dear."""
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 from msgspec.structs import replace
 
 from conversation.entries import Ended, Price, Started
-from kosmosx_stream.protocol.errors import QuotaExceeded
+from conversation.ports import Write
+from kosmosx_stream.protocol.errors import Conflict, QuotaExceeded
 from metering.budgets import Budget, Standing
-from tests.kosmosx_stream.instances import Cluster, Engine, Instance, answer, finish, started
+from tests.kosmosx_stream.instances import (
+    PRINCIPAL,
+    Cluster,
+    Engine,
+    Instance,
+    answer,
+    finish,
+    started,
+)
 
 INPUT = started().input_tokens
 PRICE = replace(started().price, minimum_tokens=0)
@@ -107,4 +117,28 @@ async def test_a_soft_budget_warns_and_goes_on(cluster: Cluster) -> None:
     assert await cluster.token_ids() == answer()
     assert events.count("kosmosx:budget.warning") == 1
     assert events[-1] == "response.completed"
+    assert (await standing(cluster)).held_micro_usd == 0
+
+
+async def test_a_turn_that_a_closing_session_overtakes_sets_nothing_aside(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The session is closed elsewhere when the turn has its lease, and nothing in its log."""
+    await set_budget(cluster, INPUT + 64)
+    append, begins, closed = cluster.log.append, asyncio.Event(), asyncio.Event()
+
+    async def append_late(writes: Sequence[Write], ttl_s: float) -> list[Exception | None]:
+        begins.set()
+        await closed.wait()
+        return await append(writes, ttl_s)
+
+    monkeypatch.setattr(cluster.log, "append", append_late)
+    async with cluster.instance(Engine()) as instance, cluster.instance(Engine()) as other:
+        saying = asyncio.create_task(say(instance, turn()))
+        await begins.wait()
+        await other.hub.sessions.close("sess", PRINCIPAL)
+        closed.set()
+        with pytest.raises(Conflict) as refused:
+            await saying
+    assert refused.value.code == "session_closed"
     assert (await standing(cluster)).held_micro_usd == 0

@@ -69,7 +69,7 @@ async def begun(live: LiveResponse, log: SlowLog, *deltas: Delta) -> None:
     for delta in deltas:
         live.publish(delta)
     log.go.release()
-    assert await live.begun
+    assert await live.begun is None
 
 
 def ended() -> Ended:
@@ -141,7 +141,7 @@ async def test_words_before_an_end_whose_place_is_taken_are_kept(cluster: Cluste
         live.publish(Delta((1,), "a"))
         live.publish(ended(), turn=turn_of(started()))
         log.let(1)
-        assert await live.begun
+        assert await live.begun is None
         log.refuse = Conflict("another turn")
         log.let(2)
         assert await live.ended
