@@ -53,10 +53,10 @@ local function tell(account, conversation, response, deleted)
     cjson.encode({ account, conversation, response or '', deleted or false }))
 end
 
--- The account's newest conversation is now this one.
+-- The account's newest conversation is now this one, to the microsecond: many may be used in the same ms.
 local function list_as_newest(account, conversation, retention_ms)
-  local lines = key('conversations', account)
-  redis.call('ZADD', lines, now_ms(), conversation)
+  local lines, time = key('conversations', account), redis.call('TIME')
+  redis.call('ZADD', lines, time[1] * 1000 + time[2] / 1000, conversation)
   redis.call('PEXPIRE', lines, retention_ms)
   tell(account, conversation)
 end

@@ -136,6 +136,13 @@ async def test_conversations_are_listed_by_their_last_use(history: History) -> N
             await history.conversations("acct_a", limit=1, after=elsewhere)
 
 
+async def test_conversations_of_one_moment_are_listed_in_their_order(history: History) -> None:
+    names = [f"conv_{number:02}" for number in range(30)]
+    for name in reversed(names):
+        await history.create_conversation(conversation(name))
+    assert [each.id for each in await history.conversations("acct_a", limit=30)] == names
+
+
 async def test_turns_outlive_their_conversation(history: History) -> None:
     await history.create_conversation(conversation())
     turns = await add_line(history, 2, "conv_1")
