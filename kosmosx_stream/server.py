@@ -32,10 +32,6 @@ class Server(uvicorn.Server):
         self._hurried = False
         self._on_stop: Callable[[], None] = lambda: None
 
-    async def startup(self, sockets: list[socket] | None = None) -> None:
-        self._loop = asyncio.get_running_loop()
-        await super().startup(sockets)
-
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
         if not self._failed:
             self._on_stop()
@@ -50,7 +46,7 @@ class Server(uvicorn.Server):
         """Ctrl-C a second time waits for no turn, but ends in good order; a third time does not."""
         if sig == signal.SIGINT and self.started and self.should_exit and not self._hurried:
             self._hurried = True
-            self._loop.call_soon_threadsafe(self._app.state.hurry)
+            asyncio.get_running_loop().call_soon_threadsafe(self._app.state.hurry)
             return
         super().handle_exit(sig, frame)
 

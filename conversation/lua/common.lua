@@ -9,10 +9,15 @@ end
 local LEASES = KEYS[1] .. 'leases' -- response id by the time (Unix ms) at which its lease lapses
 local HANDED_OVER = 0 -- in place of that time: its owner let it go
 
+-- The clock of the store, to the microsecond.
+local function precisely_now_ms()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + time[2] / 1000
+end
+
 -- Leases live by the clock of the store, so that no two owners disagree about it.
 local function now_ms()
-  local time = redis.call('TIME')
-  return time[1] * 1000 + math.floor(time[2] / 1000)
+  return math.floor(precisely_now_ms())
 end
 
 -- How many commits of a server the store has. If these are fewer than it knows to be acknowledged, the
@@ -53,10 +58,10 @@ local function tell(account, conversation, response, deleted)
     cjson.encode({ account, conversation, response or '', deleted or false }))
 end
 
--- The account's newest conversation is now this one, to the microsecond: many may be used in the same ms.
+-- The account's newest conversation is now this one; many may be used in the same ms.
 local function list_as_newest(account, conversation, retention_ms)
-  local lines, time = key('conversations', account), redis.call('TIME')
-  redis.call('ZADD', lines, time[1] * 1000 + time[2] / 1000, conversation)
+  local lines = key('conversations', account)
+  redis.call('ZADD', lines, precisely_now_ms(), conversation)
   redis.call('PEXPIRE', lines, retention_ms)
   tell(account, conversation)
 end

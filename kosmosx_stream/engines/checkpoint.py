@@ -95,6 +95,11 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
         return self.architecture == KOSMOS2
 
     @property
+    def widened(self) -> bool:
+        """Whether it is given a longer window than it was made for."""
+        return self.max_model_len > self.made_for
+
+    @property
     def config_overrides(self) -> dict[str, Any]:
         """What vLLM is to read instead of what the files say: Kosmos-2's window."""
         if not self.kosmos2:

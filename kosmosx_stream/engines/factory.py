@@ -37,7 +37,7 @@ def caution(settings: Settings) -> str | None:
         Exception: whatever is wrong with the checkpoint's files, or with the window.
     """
     checkpoint = Checkpoint.read(settings.model, settings.max_model_len)
-    if checkpoint.max_model_len <= checkpoint.made_for:
+    if not checkpoint.widened:
         return None
     return (
         f"KOSMOSX_MAX_MODEL_LEN is {checkpoint.max_model_len}, and the model in {settings.model}"

@@ -220,7 +220,7 @@ class RemoteServer:
 
     def _override(self) -> str:
         """What vLLM has to be told, too, to have a window that the model was not made for."""
-        if self._checkpoint.max_model_len <= self._checkpoint.made_for:
+        if not self._checkpoint.widened:
             return ""
         overrides = msgspec.json.encode(self._checkpoint.config_overrides).decode()
         return f" --hf-overrides '{overrides}'"
