@@ -1,4 +1,4 @@
-"""Whether a Redis keeps what it acknowledges: asked at start, and again while the server runs."""
+"""Whether a Redis takes writes, and keeps them: asked at start, and again while the server runs."""
 
 from typing import Any, Literal, cast
 
@@ -8,7 +8,7 @@ from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from conversation.ports import LogUnavailable
-from conversation.redis_connection import key, reply
+from conversation.redis_connection import key, milliseconds, reply
 
 OLDEST_VERSION = 7
 """Scripts with flags came with Redis 7 (redis.io: Lua scripts, EVAL flags)."""
@@ -22,6 +22,10 @@ _LOSSES: dict[Durability, str] = {
     "none": "a restart of Redis loses conversations, and answers that were delivered or under way",
 }
 _ORDER: tuple[Durability, ...] = ("none", "everysec", "always")
+
+PROBE = bytes(4096)
+"""No less than a block: the last block of a file has room for something smaller on a full disk."""
+PROBE_TTL_S = 60.0
 
 
 class UnsuitableRedis(Exception):
@@ -55,6 +59,15 @@ async def check_settings(redis: Redis, least: Durability = "always") -> list[str
         )
     await _check_slot(redis)
     return [*await _durability_findings(redis, info, least), *_replication_findings(info)]
+
+
+async def check_writable(redis: Redis) -> None:
+    """Write something: INFO tells neither of all that refuses writes, nor of what ends at a write.
+
+    Raises:
+        LogUnavailable: it was not taken.
+    """
+    await reply(redis.set(key("probe", ""), PROBE, px=milliseconds(PROBE_TTL_S)))
 
 
 def _check_version(version: str) -> None:

@@ -26,8 +26,8 @@ async def observing(services: Services) -> AsyncIterator[None]:
             names.TURNS_WAITING: lambda: hub.waiting_turns,
             names.COMMIT_PENDING: lambda: hub.pending_writes,
             names.DRAINING: lambda: hub.draining,
-            names.REDIS_UP: lambda: watch.reachable,
-            names.REDIS_DURABLE: lambda: watch.well,
+            names.REDIS_UP: lambda: watch.writable,
+            names.REDIS_DURABLE: lambda: watch.durable,
             names.RECONCILE_AGE: lambda: _reconcile_age_s(services.billing),
         }
     )

@@ -1,4 +1,4 @@
-"""Sees that the store keeps what it acknowledges: before the server starts, and while it runs."""
+"""Sees that the store keeps what it acknowledges, at the start and later; and takes writes."""
 
 import asyncio
 import logging
@@ -8,7 +8,12 @@ from redis.asyncio import Redis
 
 from conversation.ports import LogUnavailable
 from conversation.redis_connection import connect
-from conversation.redis_durability import Durability, UnsuitableRedis, check_settings
+from conversation.redis_durability import (
+    Durability,
+    UnsuitableRedis,
+    check_settings,
+    check_writable,
+)
 from kosmosx_stream.protocol.errors import Unavailable
 from kosmosx_stream.settings import Settings
 
@@ -61,19 +66,24 @@ async def _check_patiently(redis: Redis, least: Durability) -> None:
 
 
 class RedisWatch:
-    """What is wrong with the store's settings, if anything is; no turn begins meanwhile."""
+    """Whether the store takes writes, and keeps them; where it may lose them, no turn begins."""
 
     def __init__(self, redis: Redis, least: Durability) -> None:
         self._redis = redis
         self._least = least
         self._fault: str | None = None
-        self.reachable = True
-        """Whether the store answered when it was last asked."""
+        self.writable = True
+        """Whether the store took a write when it was last tried."""
+
+    @property
+    def durable(self) -> bool:
+        """Whether its settings keep what it acknowledges, as far as is known."""
+        return self._fault is None
 
     @property
     def well(self) -> bool:
-        """Whether nothing is wrong, as far as is known."""
-        return self._fault is None
+        """Whether a turn could be written, and would be kept."""
+        return self.writable and self.durable
 
     def check(self) -> None:
         """Let a new turn begin.
@@ -90,20 +100,30 @@ class RedisWatch:
     async def run(self) -> None:
         """Look again and again, until cancelled."""
         while True:
-            await asyncio.sleep(INTERVAL_S if self.well else FAULTY_INTERVAL_S)
             await self.look()
+            await asyncio.sleep(INTERVAL_S if self.well else FAULTY_INTERVAL_S)
 
     async def look(self) -> None:
-        """Look once. What cannot be asked is as it was: its writes tell."""
-        self.reachable = True
+        """Look once. Settings that cannot be asked for are as they were."""
+        try:
+            await self._look_at_settings()
+            await check_writable(self._redis)
+        except LogUnavailable as error:
+            if self.writable:
+                logger.error("redis: no write is taken: %s", error)  # noqa: TRY400
+            self.writable = False
+        else:
+            if not self.writable:
+                logger.warning("redis: writes are taken again")
+            self.writable = True
+
+    async def _look_at_settings(self) -> None:
         try:
             await check_settings(self._redis, self._least)
         except UnsuitableRedis as error:
             if self._fault is None:
                 logger.error("redis: %s; no turn begins", error)  # noqa: TRY400
             self._fault = str(error)
-        except LogUnavailable:
-            self.reachable = False
         else:
             if self._fault is not None:
                 logger.warning("redis: the settings are as expected again")

@@ -1,6 +1,7 @@
 """What the transports need of the server, put together in `app`."""
 
 import contextlib
+from typing import Literal
 
 import msgspec
 
@@ -46,6 +47,9 @@ from metering.issuing import Issuer
 from metering.prices import PriceBook
 from metering.signing import ReceiptSigner
 from metering.store import Store
+
+Readiness = Literal["ready", "draining", "log_unavailable", "loading"]
+"""`loading`: the engine is being loaded, or does not answer."""
 
 
 class Said(msgspec.Struct, frozen=True):
@@ -96,11 +100,17 @@ class Services(msgspec.Struct, kw_only=True):
     served: dict[str, ServedModel] = {}
     """The model, and then the cheaper one if there is one, by their names."""
 
+    async def readiness(self) -> Readiness:
+        """Whether a turn that is said now would be answered; if not, why."""
+        if self.hub.draining:
+            return "draining"
+        if not self.redis_watch.well:
+            return "log_unavailable"
+        return "ready" if await self.engine_ready() else "loading"
+
     async def ready(self) -> bool:
         """Whether a turn that is said now would be answered."""
-        if self.hub.draining or not self.redis_watch.well:
-            return False
-        return await self.engine_ready()
+        return await self.readiness() == "ready"
 
     async def engine_ready(self) -> bool:
         """Whether the model is loaded, and its engine answers."""

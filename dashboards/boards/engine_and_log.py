@@ -23,7 +23,7 @@ AT_A_GLANCE: list[Panel] = [
     number(
         "Servers without their Redis",
         "count(kosmosx_redis_up{here} == 0) or vector(0)",
-        asks="How many servers cannot reach the log? Nothing can be said without it.",
+        asks="How many servers cannot write to the log? Nothing can be said without it.",
         unit=units.Short,
         limit=1,
     ),

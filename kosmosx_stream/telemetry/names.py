@@ -245,7 +245,7 @@ TURNS_LOST = Metric(
     "could not be written.",
 )
 REDIS_UP = Metric(
-    "kosmosx.redis.up", "gauge", "1", "1 if Redis answered when it was last asked (every 10 s)."
+    "kosmosx.redis.up", "gauge", "1", "1 if Redis took a write when it was last tried (every 10 s)."
 )
 REDIS_DURABLE = Metric(
     "kosmosx.redis.durable",

@@ -35,8 +35,7 @@ async def live(_request: Request) -> Response:
 
 
 async def ready(request: Request) -> Response:
-    """`GET /health/ready`: 200 while the model answers."""
+    """`GET /health/ready`: 200 while a turn would be answered, and otherwise why it would not."""
     services: Services = request.app.state.services
-    if await services.ready():
-        return json_response({"status": "ready"})
-    return json_response({"status": "draining" if services.hub.draining else "loading"}, status=503)
+    readiness = await services.readiness()
+    return json_response({"status": readiness}, status=200 if readiness == "ready" else 503)

@@ -1,5 +1,8 @@
 """A store without room: what runs is finished, nothing new begins, and all is well afterwards."""
 
+import time
+
+import httpx
 import openai
 import pytest
 from redis import Redis
@@ -39,3 +42,15 @@ def test_a_full_store_loses_nothing(pair: Pair) -> None:
         assert again[-1].response.output_text == undisturbed.output_text
         receipt = ws.close()
     assert receipt["usage"]["total_tokens"] == 2 * undisturbed.usage.total_tokens
+
+
+def test_a_full_store_is_sent_no_traffic(pair: Pair) -> None:
+    with Redis.from_url(pair.valkey.url) as redis:
+        redis.config_set("maxmemory", 1)
+        try:
+            while (ready := httpx.get(f"{pair.one.base_url}/health/ready")).status_code == 200:
+                time.sleep(0.1)
+            assert (ready.status_code, ready.json()) == (503, {"status": "log_unavailable"})
+        finally:
+            redis.config_set("maxmemory", 0)
+    pair.one.wait_until_ready()

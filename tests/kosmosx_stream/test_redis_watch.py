@@ -1,11 +1,12 @@
-"""The store's settings: refused by name before the server starts, and noticed when they change."""
+"""The store's settings: refused by name at the start, and noticed later; so are refused writes."""
 
+import resource
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from conversation.redis_connection import connect
+from conversation.redis_connection import connect, patiently
 from kosmosx_stream import redis_watch
 from kosmosx_stream.embedded_valkey import embedded_valkey
 from kosmosx_stream.protocol.errors import Unavailable
@@ -50,6 +51,7 @@ async def test_no_turn_begins_while_the_settings_are_wrong(tmp_path: Path) -> No
         watch.check()
         await redis.config_set("maxmemory-policy", "allkeys-lru")
         await watch.look()
+        assert not watch.durable
         assert not watch.well
         with pytest.raises(Unavailable) as refused:
             watch.check()
@@ -57,5 +59,36 @@ async def test_no_turn_begins_while_the_settings_are_wrong(tmp_path: Path) -> No
         await redis.config_set("maxmemory-policy", "noeviction")
         await watch.look()
         watch.check()
-    await watch.look()  # Gone: what is known stays.
-    assert watch.well
+    await watch.look()  # Gone: what is known of its settings stays.
+    assert watch.durable
+    assert not watch.well
+
+
+@pytest.mark.parametrize("refusing", ["maxmemory", "min-replicas-to-write"])
+async def test_a_store_that_refuses_writes_is_not_well(tmp_path: Path, refusing: str) -> None:
+    async with embedded_valkey(tmp_path) as url, connect(url) as redis:
+        watch = RedisWatch(redis, "always")
+        await redis.config_set(refusing, 1)
+        await watch.look()
+        assert not watch.well
+        watch.check()  # A turn may try, and is told by its own write.
+        await redis.config_set(refusing, 0)
+        await watch.look()
+        assert watch.well
+
+
+async def test_a_full_disk_is_noticed_though_the_last_block_has_room(tmp_path: Path) -> None:
+    """Valkey ends at each write without room, is started again, and takes what is small enough."""
+    block = 4096
+    async with embedded_valkey(tmp_path) as url, connect(url) as redis:
+        watch = RedisWatch(redis, "always")
+        await redis.set("said", bytes(16 * block))
+        info = await redis.info()
+        end = (info["aof_current_size"] // block + 1) * block
+        resource.prlimit(info["process_id"], resource.RLIMIT_FSIZE, (end, end))
+        await redis.set("said", "little")
+        await watch.look()
+        assert not watch.well
+        await patiently(redis.ping, 20)  # Another process, which has no limit.
+        await watch.look()
+        assert watch.well
