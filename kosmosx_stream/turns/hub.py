@@ -277,29 +277,29 @@ class Hub:
         while True:
             if not set_back:
                 await self._responses.check_not_set_back(response_id, after)
-            live = self._turns.get(response_id)
-            if live is not None and live.reaches(after, projection):
-                try:
-                    async for batch in live.follow(after, projection):
+            if (here := self._readable(response_id, after, projection)) is not None:
+                events = here.follow(after, projection)
+            else:
+                if after < 0:
+                    set_back = await self._responses.was_set_back(response_id)
+                events = self._responses.follow(
+                    response_id, after, projection, leaving=self.drain.over
+                )
+            with contextlib.suppress(LogLost):
+                async with contextlib.aclosing(events) as batches:
+                    async for batch in batches:
                         yield batch
-                except LogLost as lost:
-                    after = lost.after
-                    continue
-                return
-            if after < 0:
-                set_back = await self._responses.was_set_back(response_id)
-            elsewhere = self._responses.follow(
-                response_id, after, projection, leaving=self.drain.over
-            )
-            async with contextlib.aclosing(elsewhere) as batches:
-                async for batch in batches:
-                    yield batch
-                    after = batch[-1].sequence
-                    live = self._turns.get(response_id)
-                    if live is not None and live.reaches(after, projection):
-                        break  # It was adopted here.
-                else:
-                    return
+                        after = batch[-1].sequence
+                        if here is None and self._readable(response_id, after, projection):
+                            break  # It was adopted here.
+                    else:
+                        return
+
+    def _readable(
+        self, response_id: str, after: int, projection: Projection
+    ) -> LiveResponse | None:
+        live = self._turns.get(response_id)
+        return live if live is not None and live.reaches(after, projection) else None
 
     async def until_ended(self, response_id: str) -> None:
         """Read a response to its end without looking at it.

@@ -9,7 +9,7 @@ turn was settled: whoever has read `response.completed` finds it on the bill.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 
 from conversation.entries import Delta, Ended, Entry, Started, merged, output_tokens, pack
 from conversation.items import Turn
@@ -26,14 +26,7 @@ AHEAD_TOKENS = 32
 
 
 class LogLost(Exception):
-    """This instance may no longer write the response's log; what is committed can be read there.
-
-    `after` is the sequence number of the last event that was handed out.
-    """
-
-    def __init__(self, after: int) -> None:
-        super().__init__(after)
-        self.after = after
+    """This instance may no longer write the response's log; what is committed can be read there."""
 
 
 class _View:
@@ -150,7 +143,7 @@ class LiveResponse:
 
     async def follow(
         self, after: int = -1, projection: Projection = Projector
-    ) -> AsyncIterator[Sequence[Event]]:
+    ) -> AsyncGenerator[Sequence[Event], None]:
         """Committed events with a sequence number above `after`, in batches, to the last one.
 
         Raises:
@@ -165,7 +158,6 @@ class LiveResponse:
                 view.catch_up(self.entries, self._readable)
                 if batch := view.events[position:]:
                     position += len(batch)
-                    after = batch[-1].sequence
                     yield batch
                     if news_at is not None:
                         self.watch.sent(news_at)
@@ -173,7 +165,7 @@ class LiveResponse:
                 elif self._finished:
                     return
                 elif self._lost:
-                    raise LogLost(after)
+                    raise LogLost
                 else:
                     await self._news()
                     news_at = self._changed_at
