@@ -157,7 +157,7 @@ class Settings(BaseSettings):
     send_timeout_s: float = Field(default=20, gt=0)
     """A client that takes nothing for so long is dropped; its log is kept."""
     keepalive_s: float = Field(default=15, gt=0)
-    """A comment goes out on a silent SSE stream this often."""
+    """A comment goes out on a silent SSE stream this often. The page expects one within 45 s."""
     drain_timeout_s: float = Field(default=25, ge=0)
     """On SIGTERM live turns have so long to finish."""
     first_message_timeout_s: float = Field(default=10, gt=0)

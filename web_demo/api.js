@@ -7,6 +7,8 @@ export const ENDINGS = {
 	"response.cancelled": "incomplete",
 };
 
+const SILENCE_MS = 45_000; // a stream that brings not even a comment for so long is dead: they are half a minute apart at most
+
 /** What the server, or the lack of one, says no with; status 0: nobody answered. */
 export class Refusal extends Error {
 	constructor(status, error) {
@@ -53,15 +55,24 @@ export class Api {
 		throw new Refusal(response.status, refused.error);
 	}
 
-	/** Server-sent events of a response, until the stream ends or breaks. */
-	async *events(method, path, options) {
-		const response = await this.request(method, path, options);
-		yield { type: "page:answered", session: response.headers.get("X-Kosmosx-Session") };
-		const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-		let rest = "";
+	/** Server-sent events of a response, until the stream ends, breaks, or has gone silent. */
+	async *events(method, path, { signal, ...options } = {}) {
+		const hangUp = new AbortController();
+		let timer;
+		const heard = () => {
+			clearTimeout(timer);
+			timer = setTimeout(() => hangUp.abort(), SILENCE_MS);
+		};
+		heard();
 		try {
+			const signals = [hangUp.signal, signal].filter(Boolean);
+			const response = await this.request(method, path, { ...options, signal: AbortSignal.any(signals) });
+			yield { type: "page:answered", session: response.headers.get("X-Kosmosx-Session") };
+			const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+			let rest = "";
 			for (;;) {
 				const { done, value } = await reader.read();
+				heard(); // Comments count: they are there for that.
 				if (done) return;
 				const blocks = (rest + value).split("\n\n");
 				rest = blocks.pop();
@@ -71,7 +82,8 @@ export class Api {
 				}
 			}
 		} finally {
-			void reader.cancel().catch(() => {});
+			clearTimeout(timer);
+			hangUp.abort();
 		}
 	}
 }

@@ -86,8 +86,7 @@ export class SseConnection {
 			}
 		} catch (error) {
 			const refused = error.status > 0 && error.status < 500 && !isStillTaken(error);
-			const again = error.name !== "AbortError" && !refused;
-			if (!again) throw error;
+			if (refused || options.signal.aborted) throw error;
 		}
 		return false;
 	}

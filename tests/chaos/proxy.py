@@ -45,6 +45,11 @@ class Proxy:
             serving.cancel()
         await asyncio.gather(*self._serving, return_exceptions=True)
 
+    @property
+    def connections(self) -> int:
+        """How many there are."""
+        return len(self._links)
+
     def reset(self) -> None:
         """Cut every connection."""
         for link in list(self._links):

@@ -94,3 +94,25 @@ test("events are read from the stream however it is cut", async () => {
 	for await (const event of fetched.events("GET", "/v1/responses/x")) seen.push(event);
 	assert.deepEqual(seen, [{ type: "page:answered", session: "s" }, { type: "a", x: "ü" }, { type: "b" }]);
 });
+
+test("a stream that has gone silent is left; comments break its silence", async ({ mock }) => {
+	mock.timers.enable({ apis: ["setTimeout"] });
+	let controller;
+	const fetched = new Api("http://host", "key", async (_, { signal }) => {
+		const body = new ReadableStream({ start: (its) => { controller = its; } });
+		signal.onabort = () => controller.error(signal.reason);
+		return new Response(body);
+	});
+	const reading = fetched.events("GET", "/v1/responses/x");
+	await reading.next();
+	const event = reading.next();
+	for (const said of [": keepalive\n", 'data: {"type":"a"}\n\n']) {
+		mock.timers.tick(30_000);
+		controller.enqueue(new TextEncoder().encode(said));
+		await new Promise(setImmediate);
+	}
+	assert.deepEqual((await event).value, { type: "a" });
+	const left = reading.next();
+	mock.timers.tick(45_000);
+	await assert.rejects(left, { name: "AbortError" });
+});
