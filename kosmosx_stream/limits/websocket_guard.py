@@ -1,11 +1,17 @@
 """uvicorn's WebSocket connection, with bounds on what a client makes it keep."""
 
+import time
 from typing import Any, cast
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame
 
 from kosmosx_stream.limits.inbox import Gate, Inbox
+
+QUANTUM_S = 0.001
+"""A connection is listened to for so long, and a piece, before others have their turn."""
+PIECE_BYTES = 1024
+"""At most 170 frames."""
 
 
 class GuardedWebSocket(WebSocketsSansIOProtocol):
@@ -14,6 +20,8 @@ class GuardedWebSocket(WebSocketsSansIOProtocol):
     # CPython shares the keys of objects' dictionaries up to thirty, and uvicorn has more: without
     # these each connection would have a table of its own, of 1.5 kB.
     __slots__ = (
+        "_resting",
+        "_unheard",
         "close_timer",
         "curr_msg_data_type",
         "frames",
@@ -32,6 +40,47 @@ class GuardedWebSocket(WebSocketsSansIOProtocol):
         super().__init__(*args, **options)
         self.queue = Inbox()  # type: ignore[assignment]
         self.writable = Gate()  # type: ignore[assignment]
+        self._unheard = bytearray()
+        self._resting = False
+
+    # -- what comes in ---------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        # uvloop hands over 256 KiB at a time, and goes on while there is more: frames of no bytes
+        # would keep everybody else waiting for seconds.
+        self._unheard += data
+        if not self._resting:
+            self._hear()
+
+    async def receive(self) -> Any:
+        message = await self.queue.get()
+        if self.read_paused and self.queue.empty():
+            self.read_paused = False
+            self._rest()
+        return message
+
+    def _hear(self) -> None:
+        """Take in what has come, until there is a message for the app, or the time is up."""
+        self._resting = False
+        until = time.monotonic() + QUANTUM_S
+        while not self.transport.is_closing():
+            piece = bytes(self._unheard[:PIECE_BYTES])
+            del self._unheard[:PIECE_BYTES]
+            super().data_received(piece)
+            if self.read_paused:
+                return
+            if not self._unheard or time.monotonic() > until:
+                self._rest()
+                return
+
+    def _rest(self) -> None:
+        """Let others have their turn, and go on."""
+        if not self._unheard:
+            self.transport.resume_reading()
+        elif not self._resting:
+            self._resting = True
+            self.transport.pause_reading()
+            self.loop.call_soon(self._hear)
 
     def start_keepalive(self) -> None:
         super().start_keepalive()

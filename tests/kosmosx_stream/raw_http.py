@@ -84,6 +84,14 @@ class RawClient:
             return True
         return False
 
+    def until(self, words: bytes) -> None:
+        """Take what comes, up to these words."""
+        tail = b""
+        while words not in tail:
+            more = self.socket.recv(65536)
+            assert more
+            tail = tail[-len(words) :] + more
+
     def rest(self) -> bytes:
         """Everything until the server closes."""
         answer = b""

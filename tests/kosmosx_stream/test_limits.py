@@ -3,6 +3,7 @@
 import json
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
 
@@ -267,6 +268,26 @@ def test_commands_are_not_kept_for_a_client_that_takes_no_answers(strict: Server
         cancel = {"type": "kosmosx:response.cancel", "response_id": "resp_0"}
         assert flood.flood(frame(0x1, json.dumps(cancel).encode()) * 1000)
         assert resident_bytes(strict) - before < 8 * MEBIBYTE
+
+
+FLOODS = {"commands": frame(0x1, b"") * 100_000, "pings": frame(0x9, b"") * 600_000,
+          "pongs": frame(0xA, b"") * 600_000}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", FLOODS)
+def test_others_are_answered_while_one_floods(strict: ServerProcess, kind: str) -> None:
+    """... and before it has been heard to its end."""
+    other = client(strict)
+    with RawClient(strict) as flood, ThreadPoolExecutor() as threads:
+        flood.upgrade()
+        flooded = threads.submit(flood.until, b"Messages are text frames.")
+        begun = threads.submit(flood.send, FLOODS[kind] + frame(0x2, b""))
+        answer = other.responses.create(model=MODEL, input="Hi", max_output_tokens=16)
+        assert not flooded.done()
+        assert answer.usage is not None
+        assert answer.usage.output_tokens == 16
+        begun.result()
+        flooded.result()
 
 
 # -- readers that take nothing -----------------------------------------------------------------
