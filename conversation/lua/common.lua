@@ -20,6 +20,14 @@ local function now_ms()
   return math.floor(precisely_now_ms())
 end
 
+-- What is read lives on. If that was said of it within a hundredth of the time, nothing is written,
+-- which whoever reads would wait for.
+local function keep(name, retention_ms)
+  if math.abs(redis.call('PTTL', name) - retention_ms) > retention_ms / 100 then
+    redis.call('PEXPIRE', name, retention_ms)
+  end
+end
+
 -- How many commits of a server the store has. If these are fewer than it knows to be acknowledged, the
 -- store was set back to an older state, and what is live in that is marked: it may go on otherwise than
 -- it once did.

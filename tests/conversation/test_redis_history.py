@@ -35,6 +35,17 @@ async def test_what_is_used_is_kept_for_another_period(redis: Redis) -> None:
     assert [await redis.ttl(name) > 500 for name in names] == [False, False, True, True, True]
 
 
+async def test_reading_again_writes_nothing(redis: Redis) -> None:
+    """A write is on the disk before it is answered, which a question would wait for."""
+    history = RedisHistory(redis, retention_s=RETENTION_S)
+    await history.create_conversation(conversation())
+    await history.add_turn(turn("resp_0", None, "conv_1"))
+    written = (await redis.info("persistence"))["rdb_changes_since_last_save"]
+    await history.chain("acct_a", "resp_0")
+    await history.conversation("acct_a", "conv_1")
+    assert (await redis.info("persistence"))["rdb_changes_since_last_save"] == written > 0
+
+
 async def test_pending_images_are_kept_with_their_conversation(redis: Redis) -> None:
     history = RedisHistory(redis, retention_s=RETENTION_S)
     await history.put_image("acct_a", "0a", b"pixels")
