@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
+from operator import countOf
 from pathlib import Path
 from typing import Any, Self
 
@@ -170,8 +171,8 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
         match self.placeholder:
             case (token,):
                 return ids.count(token)
-            case (begin, end):
-                return sum(pair == (begin, end) for pair in pairwise(ids))
+            case (begin, end) if begin in ids:
+                return countOf(pairwise(ids), (begin, end))
             case _:
                 return 0
 
