@@ -12,7 +12,7 @@ def register() -> None:
     """Tell vLLM which class runs checkpoints whose config names `ARCHITECTURE`.
 
     Whatever the model, answers that are held to a grammar learn to go on, and prompts in the middle
-    of a block; pictures may be read again; tiles may be used.
+    of a block; pictures may be read again; tiles may be used, and are used better.
     """
     from vllm import ModelRegistry  # noqa: PLC0415  # only when vLLM is there already
 
@@ -22,11 +22,13 @@ def register() -> None:
         vllm_grammar,
         vllm_partial_blocks,
         vllm_resumed_pictures,
+        vllm_tiled_attention,
     )
 
     tile_registers.request()
     vllm_grammar.install()
     vllm_partial_blocks.install()
     vllm_resumed_pictures.install()
+    vllm_tiled_attention.install()
     guide_tokens.install()
     ModelRegistry.register_model(ARCHITECTURE, MODEL)
