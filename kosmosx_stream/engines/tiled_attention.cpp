@@ -45,6 +45,7 @@ struct Past {
   const bf16 *values_of(int token, int column) const {
     return values + blocks[token / block] * stride + token % block * TILE + column * block;
   }
+  int lines() const { return 2 * block * width * sizeof(bf16) / LINE; }  // of a block
 };
 
 // New tokens of one head: `count` rows of which the first stands at `position`.
@@ -109,8 +110,30 @@ inline void load_products(const float *from, int width, bool two) {
   }
 }
 
-void score(const bf16 *queries, const Past &past, int first, int count, bool two, float *scores) {
+// Brings blocks nearer, some lines with every step of what is computed meanwhile. Of a head's
+// block, keys and values are neighbours.
+struct Fetch {
+  const Past &past;
+  const int32_t *block, *end;
+  int lines;  // a step
+  int line = 0;
+
+  void step() {
+    for (int i = 0; i < lines && block != end; ++i) {
+      const bf16 *from = past.keys + *block * past.stride;
+      _mm_prefetch(from + line * LINE / sizeof(bf16), _MM_HINT_T1);
+      if (++line == past.lines()) {
+        line = 0;
+        ++block;
+      }
+    }
+  }
+};
+
+void score(const bf16 *queries, const Past &past, int first, int count, bool two, Fetch &next,
+           float *scores) {
   for (int at = 0; at < count; at += STEP) {
+    next.step();
     const bf16 *keys = past.keys_of(first + at);
     _tile_zero(4);
     _tile_zero(5);
@@ -122,12 +145,15 @@ void score(const bf16 *queries, const Past &past, int first, int count, bool two
   }
 }
 
-void mix(const bf16 *weights, const Past &past, int first, int count, bool two, float *mixed) {
+void mix(const bf16 *weights, const Past &past, int first, int count, bool two, Fetch &next,
+         float *mixed) {
   for (int column = 0; column < past.width; column += 2 * TILE) {
     load_products(mixed + column, past.width, two);
-    for (int at = 0; at < count; at += STEP)
+    for (int at = 0; at < count; at += STEP) {
+      next.step();
       multiply(weights + at, 2 * KEYS, past.values_of(first + at, column),
                past.values_of(first + at, column + TILE), two);
+    }
     store_products(mixed + column, past.width, two);
   }
 }
@@ -172,26 +198,6 @@ inline void weigh(float *scores, int count, float scale, int row, int width, Wor
   _mm512_store_ps(sums, _mm512_add_ps(even, odd));
 }
 
-// Brings blocks nearer, some lines at a time. Of a head's block, keys and values are neighbours.
-struct Fetch {
-  const Past &past;
-  const int32_t *block, *end;
-  int line = 0;
-
-  int lines() const { return 2 * past.block * past.width * sizeof(bf16) / LINE; }
-
-  void some(int count) {
-    for (; count > 0 && block != end; --count) {
-      const bf16 *from = past.keys + *block * past.stride;
-      _mm_prefetch(from + line * LINE / sizeof(bf16), _MM_HINT_T1);
-      if (++line == lines()) {
-        line = 0;
-        ++block;
-      }
-    }
-  }
-};
-
 void begin(const Queries &queries, int width, Work &work) {
   for (int i = 0; i < queries.count; ++i)
     std::memcpy(work.queries + i * width, queries.rows + i * queries.row_stride,
@@ -220,25 +226,26 @@ void attend(const Queries &queries, const Past &past, float scale, Work &work) {
   const auto block_at = [&](int token) {
     return past.blocks + (std::min(token, end) + past.block - 1) / past.block;
   };
+  const int tiles = (queries.count + ROWS - 1) / ROWS * (KEYS / STEP) * (1 + width / (2 * TILE));
+  const int lines = KEYS / past.block * past.lines() / (tiles + queries.count) + 1;
   int configured = 0;
   begin(queries, width, work);
   for (int first = 0; first < end; first += KEYS) {
     const int count = std::min(KEYS, (end - first + STEP - 1) / STEP * STEP);
-    Fetch next{past, block_at(first + KEYS), block_at(first + 2 * KEYS)};
-    const int lines = ((next.end - next.block) * next.lines() + queries.count - 1) / queries.count;
+    Fetch next{past, block_at(first + KEYS), block_at(first + 2 * KEYS), lines};
     for (int start = 0; start < queries.count; start += ROWS) {
       const int rows = std::min(ROWS, queries.count - start);
       const bool two = rows > TILE;
       if (rows != configured) configure_tiles(configured = rows);
-      score(work.queries + start * width, past, first, count, two, work.scores);
+      score(work.queries + start * width, past, first, count, two, next, work.scores);
       for (int i = 0; i < rows; ++i) {
-        next.some(lines);
+        next.step();
         float *scores = work.scores + i * KEYS;
         const int seen = std::clamp(queries.position + start + i + 1 - first, 0, count);
         std::fill(scores + seen, scores + count, HIDDEN);
         weigh(scores, count, scale, start + i, width, work);
       }
-      mix(reinterpret_cast<bf16 *>(work.scores), past, first, count, two,
+      mix(reinterpret_cast<bf16 *>(work.scores), past, first, count, two, next,
           work.mixed + start * width);
     }
   }
