@@ -132,7 +132,8 @@ class Settings(BaseSettings):
     """Longest answer in tokens where the request names no limit."""
 
     retention_s: float = Field(default=30 * 86400, gt=0)
-    """How long history and finished logs are kept after their last use, in seconds."""
+    """How long history and finished logs are kept after their last use, in seconds; to a
+    hundredth of it."""
     unstored_retention_s: float = Field(default=600, gt=0)
     """How long the log of a response with `store: false` is kept after its end, in seconds."""
     idempotency_s: float = Field(default=86400, gt=0)

@@ -55,12 +55,12 @@ def install() -> None:
         *more: Any,
         **options: Any,
     ) -> torch.Tensor:
-        kernel = _kernel()  # compiled by vLLM's first call, which has no metadata and warms up
+        kernel = compiled()  # compiled by vLLM's first call, which has no metadata and warms up
         if kernel is None or attn_metadata is None or not _takes(impl, kv_cache, attn_metadata):
             return forward(
                 impl, layer, query, key, value, kv_cache, attn_metadata, output, *more, **options
             )
-        kernel(_call(query, kv_cache, attn_metadata, impl.scale, output))
+        kernel(call_of(query, kv_cache, attn_metadata, impl.scale, output))
         return output
 
     CPUAttentionBackendImpl.forward = tiled
@@ -120,7 +120,7 @@ Kernel = Callable[[Any], None]
 
 
 @functools.cache
-def _kernel() -> Kernel | None:
+def compiled() -> Kernel | None:
     """The compiled source, loaded; None, and a line in the log, where it cannot be compiled."""
     compiler = os.environ.get("CXX", "g++")
     try:
@@ -137,7 +137,7 @@ def _kernel() -> Kernel | None:
     return kernel
 
 
-def _call(
+def call_of(
     query: torch.Tensor,
     kv_cache: torch.Tensor,
     metadata: CPUAttentionMetadata,

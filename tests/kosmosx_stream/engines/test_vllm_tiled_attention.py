@@ -203,7 +203,7 @@ def test_what_the_kernel_cannot_do_is_left_to_vllm(
 
     case = Case(Shape(new=(40,), past=(300,)))
     everything = mixed(forward, case)
-    monkeypatch.setattr(vllm_tiled_attention, "_call", lambda *_: pytest.fail("it was called"))
+    monkeypatch.setattr(vllm_tiled_attention, "call_of", lambda *_: pytest.fail("it was called"))
     near = mixed(forward, case, sliding_window=16)
     assert not near.isnan().any()
     assert not torch.allclose(near, everything, atol=0.05)
@@ -218,9 +218,9 @@ def test_without_a_compiler_vllms_own_kernel_runs(
 
     monkeypatch.setenv("CXX", "no-such-compiler")
     monkeypatch.setattr(vllm_tiled_attention.logger, "parent", logging.getLogger())
-    vllm_tiled_attention._kernel.cache_clear()
+    vllm_tiled_attention.compiled.cache_clear()
     case = Case(Shape(new=(40,), past=(300,)))
     answer = mixed(forward, case)
-    vllm_tiled_attention._kernel.cache_clear()
+    vllm_tiled_attention.compiled.cache_clear()
     assert torch.allclose(answer.float(), case.exact(), atol=0.02)
     assert "no-such-compiler" in caplog.text
