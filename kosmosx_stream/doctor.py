@@ -18,7 +18,7 @@ from redis.asyncio import Redis
 
 from conversation.ports import LogUnavailable
 from conversation.redis_connection import connect, reply
-from conversation.redis_durability import UnsuitableRedis, check_settings
+from conversation.redis_durability import UnsuitableRedis, check_settings, check_writable
 from kosmosx_stream import billing, bootstrap
 from kosmosx_stream.embedded_valkey import EmbeddedValkeyError, find_binary
 from kosmosx_stream.engines import factory
@@ -116,11 +116,13 @@ async def _redis(settings: Settings) -> Finding:
     redis = connect(settings.redis_url.get_secret_value())
     try:
         warnings = await check_settings(redis, settings.redis_durability)
+        await check_writable(redis)
         took_s, off_s = await _clock(redis)
     except UnsuitableRedis as error:
         return Finding("redis", "failure", str(error), "change the server's settings")
     except LogUnavailable as error:
-        return Finding("redis", "failure", str(error), "see that REDIS_URL is reached from here")
+        do = "see that REDIS_URL is reached from here, and that it has room (disk, maxmemory)"
+        return Finding("redis", "failure", str(error), do)
     finally:
         await redis.aclose()
     do = ""

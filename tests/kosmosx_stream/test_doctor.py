@@ -93,3 +93,14 @@ async def test_a_redis_that_may_forget_is_named(tmp_path: Path, setting: str, va
     assert status == 1
     assert findings["redis"]["verdict"] == "failure"
     assert setting in findings["redis"]["found"]
+
+
+async def test_a_redis_that_has_no_room_is_named(tmp_path: Path) -> None:
+    async with embedded_valkey(tmp_path) as url:
+        redis = connect(url)
+        await redis.config_set("maxmemory", "1")
+        await redis.aclose()
+        status, findings = examine(tmp_path / "data", REDIS_URL=url)
+    assert status == 1
+    assert findings["redis"]["verdict"] == "failure"
+    assert "the store is full" in findings["redis"]["found"]
