@@ -5,6 +5,7 @@ import os
 import socket
 import struct
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
@@ -33,6 +34,8 @@ class RawClient:
         return self
 
     def __exit__(self, *_: object) -> None:
+        with suppress(OSError):  # Threads that still send or receive are told as well.
+            self.socket.shutdown(socket.SHUT_RDWR)
         self.socket.close()
 
     def send(self, data: bytes) -> None:
@@ -91,6 +94,11 @@ class RawClient:
             more = self.socket.recv(65536)
             assert more
             tail = tail[-len(words) :] + more
+
+    def drain(self) -> None:
+        """Take what comes and keep none of it, until the connection ends."""
+        while self.socket.recv(65536):
+            pass
 
     def rest(self) -> bytes:
         """Everything until the server closes."""

@@ -43,6 +43,12 @@ def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     )
 
 
+@pytest.fixture(scope="module")
+def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """A server with the limits that it has by default."""
+    yield from started(tmp_path_factory.mktemp("patient"), KOSMOSX_ENGINE="deterministic")
+
+
 @pytest.fixture
 def raw(strict: ServerProcess) -> Iterator[RawClient]:
     with RawClient(strict) as connection:
@@ -270,24 +276,21 @@ def test_commands_are_not_kept_for_a_client_that_takes_no_answers(strict: Server
         assert resident_bytes(strict) - before < 8 * MEBIBYTE
 
 
-FLOODS = {"commands": frame(0x1, b"") * 100_000, "pings": frame(0x9, b"") * 600_000,
-          "pongs": frame(0xA, b"") * 600_000}  # fmt: skip
+FLOODS = {"commands": frame(0x1, b""), "pings": frame(0x9, b""), "pongs": frame(0xA, b"")}
 
 
 @pytest.mark.parametrize("kind", FLOODS)
-def test_others_are_answered_while_one_floods(strict: ServerProcess, kind: str) -> None:
-    """... and before it has been heard to its end."""
-    other = client(strict)
-    with RawClient(strict) as flood, ThreadPoolExecutor() as threads:
+def test_others_are_answered_while_one_floods(patient: ServerProcess, kind: str) -> None:
+    """... and does not stop before they are."""
+    other = client(patient).with_options(timeout=60)
+    with ThreadPoolExecutor() as threads, RawClient(patient) as flood:
         flood.upgrade()
-        flooded = threads.submit(flood.until, b"Messages are text frames.")
-        begun = threads.submit(flood.send, FLOODS[kind] + frame(0x2, b""))
-        answer = other.responses.create(model=MODEL, input="Hi", max_output_tokens=16)
-        assert not flooded.done()
-        assert answer.usage is not None
-        assert answer.usage.output_tokens == 16
-        begun.result()
-        flooded.result()
+        flood.frame(0x2, b"")  # From here on it may be silent for long.
+        flood.until(b"Messages are text frames.")
+        threads.submit(flood.drain)
+        flooding = threads.submit(flood.flood, FLOODS[kind] * 100_000)
+        assert other.responses.create(model=MODEL, input="Hi").status == "completed"
+        assert not flooding.done()
 
 
 # -- readers that take nothing -----------------------------------------------------------------
