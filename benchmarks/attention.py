@@ -1,7 +1,7 @@
 """Attention to a long past on a CPU with matrix tiles (AMX): our kernel against vLLM's.
 
-    python -m benchmarks.attention [--past 4000] [--new 10 50 150] [--heads 6] [--width 64]
-        [--threads 1] [--rounds 30]
+    python -m benchmarks.attention [--past 4000] [--new 10 50 150] [--conversations 1] [--heads 6]
+        [--key-heads 6] [--width 64] [--threads 1] [--spare-core] [--rounds 30]
 
 One layer after another, as in a model, so that no layer's keys and values are near the CPU any
 more when they are read again. Both kernels take turns on the same cache in one process; a number is
@@ -24,29 +24,31 @@ LAYERS, BLOCK = 6, 32
 
 
 class Layers:
-    """Random keys and values of one conversation, and random questions about it."""
+    """Random keys and values of conversations, and random questions about them."""
 
-    def __init__(self, past: int, new: int, heads: int, width: int) -> None:
-        tokens = past + new
-        blocks = torch.randperm(-(-tokens // BLOCK), dtype=torch.int32)
+    def __init__(self, given: argparse.Namespace, new: int) -> None:
+        heads, key_heads, width = given.heads, given.key_heads or given.heads, given.width
+        tokens, talks = given.past + new, given.conversations
+        row = -(-tokens // BLOCK)
+        self.blocks = torch.randperm(talks * row, dtype=torch.int32).view(talks, row)
         at = torch.arange(tokens)
-        slots = blocks[at // BLOCK].long() * BLOCK + at % BLOCK
+        slots = (self.blocks[:, at // BLOCK].long() * BLOCK + at % BLOCK).flatten()
         self.caches = []
         for _ in range(LAYERS):
-            keys, values = torch.randn(2, tokens, heads, width).to(torch.bfloat16)
-            cache = torch.zeros(len(blocks), heads, BLOCK, 2 * width, dtype=torch.bfloat16)
+            keys, values = torch.randn(2, len(slots), key_heads, width).to(torch.bfloat16)
+            cache = torch.zeros(talks * row, key_heads, BLOCK, 2 * width, dtype=torch.bfloat16)
             ops.cpu_attn_reshape_and_cache(keys, values, *_halves(cache), slots, "amx")
             self.caches.append(cache)
-        self.queries = torch.randn(new, heads, width).to(torch.bfloat16)
+        self.queries = torch.randn(talks * new, heads, width).to(torch.bfloat16)
         self.mixed = torch.empty_like(self.queries)
         self.scale = width**-0.5
-        self.starts = torch.tensor([0, new], dtype=torch.int32)
-        self.lengths = torch.tensor([tokens], dtype=torch.int32)
-        self.blocks = blocks[None]
+        self.spare_core = given.spare_core
+        self.starts = torch.arange(talks + 1, dtype=torch.int32) * new
+        self.lengths = torch.full((talks,), tokens, dtype=torch.int32)
         self.schedule = ops.cpu_attn_get_scheduler_metadata(
-            1,
+            talks,
             heads,
-            heads,
+            key_heads,
             width,
             self.lengths,
             torch.bfloat16,
@@ -82,7 +84,11 @@ class Layers:
         )
         kernel = vllm_tiled_attention.compiled()
         assert kernel is not None, "it cannot be compiled here"
-        kernel(vllm_tiled_attention.call_of(self.queries, cache, metadata, self.scale, self.mixed))
+        kernel(
+            vllm_tiled_attention.call_of(
+                self.queries, cache, metadata, self.scale, self.mixed, spare=self.spare_core
+            )
+        )
 
     def ms(self, attention: Callable[[torch.Tensor], None]) -> float:
         """Of a layer."""
@@ -104,16 +110,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Our attention against vLLM's.")
     parser.add_argument("--past", type=int, default=4000, help="tokens")
     parser.add_argument("--new", type=int, nargs="+", default=(10, 50, 150), help="tokens")
+    parser.add_argument("--conversations", type=int, default=1, help="at once")
     parser.add_argument("--heads", type=int, default=6)
+    parser.add_argument("--key-heads", type=int, help="as many, if not told")
     parser.add_argument("--width", type=int, default=64, help="of a head")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--spare-core", action="store_true", help="may help ours")
     parser.add_argument("--rounds", type=int, default=30)
     given = parser.parse_args()
     tile_registers.request()
     current_platform.import_kernels()
     torch.set_num_threads(given.threads)
     for new in given.new:
-        layers = Layers(given.past, new, given.heads, given.width)
+        layers = Layers(given, new)
         contenders = (layers.vllms, layers.ours)
         rounds = [[layers.ms(each) for each in contenders] for _ in range(given.rounds + 1)]
         theirs, ours = (statistics.median(each) for each in zip(*rounds[1:], strict=True))

@@ -5,17 +5,22 @@
 // group two numbers of every token in turn; values in groups of 16 columns, of each group two
 // tokens of every column in turn.
 //
-// A head's queries share KEYS keys at a time, whose scores never leave the first level of the
-// caches; meanwhile the next keys and values are fetched from memory, which is what few queries
-// over a long past wait for. The softmax is the online one of FlashAttention, whose maximum moves
-// only when a score would leave it far behind (https://arxiv.org/abs/2205.14135).
+// Queries of a head, and of heads that have the same keys, share KEYS keys at a time, whose scores
+// never leave the first level of the caches; meanwhile the next keys and values are fetched from
+// memory, which is what few queries over a long past wait for. The softmax is the online one of
+// FlashAttention, whose maximum moves only when a score would leave it far behind
+// (https://arxiv.org/abs/2205.14135).
 
 #include <immintrin.h>
 #include <omp.h>
 
 #include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <cstring>
+#include <system_error>
+#include <thread>
 
 namespace {
 
@@ -31,6 +36,10 @@ constexpr int WIDEST = 256;       // columns of a head
 constexpr float HIDDEN = -1e30f;  // a score of nothing
 constexpr float BEHIND = 8;       // how far, in powers of two, the maximum may lag
 constexpr float LOG2_E = 1.44269504f;
+constexpr int FETCHED = 32;       // scores that are computed while a key and its value come
+constexpr int WORTHWHILE = 400'000;  // scores that the others are spared by a thread more
+constexpr auto REST = std::chrono::milliseconds(100);
+using Clock = std::chrono::steady_clock;
 
 // What one head can see of one sequence.
 struct Past {
@@ -48,12 +57,20 @@ struct Past {
   int lines() const { return 2 * block * width * sizeof(bf16) / LINE; }  // of a block
 };
 
-// New tokens of one head: `count` rows of which the first stands at `position`.
+// What asks about a past: `count` rows, from `first` on, of new tokens by heads that share its keys.
 struct Queries {
   const bf16 *rows;
   bf16 *mixed;
-  int64_t row_stride, mixed_stride;
-  int count, position;
+  int64_t token, head, mixed_token, mixed_head;  // strides
+  int group, first, count, past;  // heads; rows; tokens before the new ones
+
+  const bf16 *row(int i) const {
+    return rows + (first + i) / group * token + (first + i) % group * head;
+  }
+  bf16 *mixed_row(int i) const {
+    return mixed + (first + i) / group * mixed_token + (first + i) % group * mixed_head;
+  }
+  int sees(int i) const { return past + (first + i) / group + 1; }  // tokens, its own among them
 };
 
 struct alignas(LINE) Work {
@@ -200,8 +217,7 @@ inline void weigh(float *scores, int count, float scale, int row, int width, Wor
 
 void begin(const Queries &queries, int width, Work &work) {
   for (int i = 0; i < queries.count; ++i)
-    std::memcpy(work.queries + i * width, queries.rows + i * queries.row_stride,
-                width * sizeof(bf16));
+    std::memcpy(work.queries + i * width, queries.row(i), width * sizeof(bf16));
   std::fill_n(work.mixed, queries.count * width, 0);
   std::fill_n(work.sums, queries.count * TILE, 0);
   std::fill_n(work.top, queries.count, HIDDEN);
@@ -215,14 +231,14 @@ void finish(const Queries &queries, int width, const Work &work) {
     for (int j = 0; j < width; j += 2 * TILE) {
       const __m512 a = _mm512_mul_ps(_mm512_load_ps(mixed + j), share);
       const __m512 b = _mm512_mul_ps(_mm512_load_ps(mixed + j + TILE), share);
-      _mm512_storeu_si512(queries.mixed + i * queries.mixed_stride + j,
+      _mm512_storeu_si512(queries.mixed_row(i) + j,
                           reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(b, a)));
     }
   }
 }
 
 void attend(const Queries &queries, const Past &past, float scale, Work &work) {
-  const int width = past.width, end = queries.position + queries.count;
+  const int width = past.width, end = queries.sees(queries.count - 1);
   const auto block_at = [&](int token) {
     return past.blocks + (std::min(token, end) + past.block - 1) / past.block;
   };
@@ -241,7 +257,7 @@ void attend(const Queries &queries, const Past &past, float scale, Work &work) {
       for (int i = 0; i < rows; ++i) {
         next.step();
         float *scores = work.scores + i * KEYS;
-        const int seen = std::clamp(queries.position + start + i + 1 - first, 0, count);
+        const int seen = std::clamp(queries.sees(start + i) - first, 0, count);
         std::fill(scores + seen, scores + count, HIDDEN);
         weigh(scores, count, scale, start + i, width, work);
       }
@@ -266,41 +282,60 @@ struct Call {
   const int32_t *lengths;  // (sequences): of all of its tokens
   const int32_t *blocks;  // (sequences, at most so many blocks)
   int64_t blocks_row;
-  int32_t sequences, heads, key_heads, width, block;
+  int32_t sequences, heads, key_heads, width, block, spare_core;
   float scale;
 };
 
 extern "C" void attention(const Call *call) {
   const Call &c = *call;
-  const auto batches = [&](int sequence, int rows) {
-    return (c.starts[sequence + 1] - c.starts[sequence] + rows - 1) / rows;
+  const int group = c.heads / c.key_heads, threads = omp_get_max_threads();
+  const auto rows_of = [&](int sequence) {
+    return group * (c.starts[sequence + 1] - c.starts[sequence]);
   };
+  const auto batches = [&](int sequence, int rows) { return (rows_of(sequence) + rows - 1) / rows; };
   const auto all_batches = [&](int rows) {
     int sum = 0;
     for (int i = 0; i < c.sequences; ++i) sum += batches(i, rows);
     return sum;
   };
   // Smaller batches read more memory, and keep more cores busy.
-  const int rows = c.heads * all_batches(BATCH) < omp_get_max_threads() ? ROWS : BATCH;
+  const int rows = c.key_heads * all_batches(BATCH) < threads ? ROWS : BATCH;
   const int count = all_batches(rows);
-#pragma omp parallel
-  {
+  std::atomic<int> taken = 0;
+  const auto take_part = [&] {
     Work work;
-#pragma omp for collapse(2) schedule(dynamic)
-    for (int head = 0; head < c.heads; ++head)
-      for (int batch = 0; batch < count; ++batch) {
-        int sequence = 0, first = batch;
-        while (first >= batches(sequence, rows)) first -= batches(sequence++, rows);
-        first = first * rows + c.starts[sequence];
-        const int end = c.starts[sequence + 1];
-        const int64_t cache = head / (c.heads / c.key_heads) * c.cache_head;
-        const Past past{c.keys + cache, c.values + cache, c.blocks + sequence * c.blocks_row,
-                        c.cache_block,  c.block,          c.width};
-        attend({c.queries + first * c.query_token + head * c.query_head,
-                c.mixed + first * c.mixed_token + head * c.mixed_head, c.query_token,
-                c.mixed_token, std::min(rows, end - first), c.lengths[sequence] - end + first},
-               past, c.scale * LOG2_E, work);
-      }
+    for (int at; (at = taken++) < c.key_heads * count;) {
+      const int key_head = at / count, head = key_head * group;
+      int sequence = 0, batch = at % count;
+      while (batch >= batches(sequence, rows)) batch -= batches(sequence++, rows);
+      const int start = c.starts[sequence], first = batch * rows;
+      const int64_t cache = key_head * c.cache_head;
+      attend({c.queries + start * c.query_token + head * c.query_head,
+              c.mixed + start * c.mixed_token + head * c.mixed_head, c.query_token, c.query_head,
+              c.mixed_token, c.mixed_head, group, first, std::min(rows, rows_of(sequence) - first),
+              c.lengths[sequence] - rows_of(sequence) / group},
+             {c.keys + cache, c.values + cache, c.blocks + sequence * c.blocks_row, c.cache_block,
+              c.block, c.width},
+             c.scale * LOG2_E, work);
+    }
     _tile_release();
-  }
+  };
+  int64_t work = 0;
+  for (int i = 0; i < c.sequences; ++i)
+    work += int64_t(c.key_heads) * c.lengths[i] * (rows_of(i) + FETCHED * batches(i, rows));
+  const bool worthwhile = work / threads - work / (threads + 1) > WORTHWHILE;
+  static Clock::time_point rested;
+  const auto began = Clock::now();
+  std::thread helper;
+  if (c.spare_core && worthwhile && began > rested) try {
+      helper = std::thread(take_part);
+    } catch (const std::system_error &) {  // The system has no threads left.
+    }
+#pragma omp parallel
+  take_part();
+  if (!helper.joinable()) return;
+  const auto done = Clock::now();
+  helper.join();
+  // Who keeps the others waiting shares its core with somebody else.
+  if (Clock::now() - done > (done - began) / 2) rested = done + REST;
 }

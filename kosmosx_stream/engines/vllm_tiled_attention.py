@@ -2,7 +2,8 @@
 
 What a question about a long conversation waits for is its attention to all that was said before,
 and there memory, which vLLM's kernel reads only when it needs it. `tiled_attention.cpp` computes
-the same, on the same cache. It is compiled when vLLM loads a model, in a second; where that cannot
+the same, on the same cache, where there is much to read with the help of the core that vLLM leaves
+to the server. It is compiled when vLLM loads a model, in a second; where that cannot
 be, or a layer wants what it does not do, vLLM's own kernel runs. vLLM's CPU has one attention
 backend; this wraps its `forward` (vLLM 0.32), in the engine's process.
 
@@ -30,6 +31,9 @@ FLAGS = ("-O3", *TARGET, "-fopenmp", "-shared", "-fPIC")
 KEYS, WIDEST = 128, 256
 """Limits of the kernel: a whole number of blocks has so many keys, and a head at most so many
 columns."""
+KEYS_A_TOKEN, KEYS_A_LAYER = 8_000, 64_000
+"""Where each sequence has one new token and fewer keys, help saves less time than the server needs
+to send the token; where a layer has fewer, no time."""
 
 logger = logging.getLogger(f"vllm.{__name__}")  # for vllm.log
 
@@ -60,7 +64,7 @@ def install() -> None:
             return forward(
                 impl, layer, query, key, value, kv_cache, attn_metadata, output, *more, **options
             )
-        kernel(call_of(query, kv_cache, attn_metadata, impl.scale, output))
+        kernel(call_of(query, kv_cache, attn_metadata, impl.scale, output, spare=_spare_core()))
         return output
 
     CPUAttentionBackendImpl.forward = tiled
@@ -69,12 +73,16 @@ def install() -> None:
 def _takes(
     impl: CPUAttentionBackendImpl, kv_cache: torch.Tensor, metadata: CPUAttentionMetadata
 ) -> bool:
-    """Whether the kernel computes this. One new token each is left to vLLM, which splits its past.
+    """Whether the kernel computes this.
 
-    Attention without a causal mask, with a window, a bias of any kind, or in other numbers is not.
+    Where each sequence has one new token, vLLM's is as fast, and splits a past among many cores: it
+    runs unless a core can help ours. Attention without a causal mask, with a window, a bias of any
+    kind, or in other numbers is left to it.
     """
+    keys = kv_cache.shape[1] * metadata.max_seq_len
+    shared = keys >= KEYS_A_TOKEN and keys * len(metadata.seq_lens) >= KEYS_A_LAYER
     return (
-        metadata.max_query_len > 1
+        (metadata.max_query_len > 1 or (shared and _spare_core()))
         and kv_cache.dtype is torch.bfloat16
         and KEYS % kv_cache.shape[2] == 0
         and impl.head_size % 32 == 0
@@ -87,6 +95,11 @@ def _takes(
         and not impl.logits_soft_cap
         and impl.sinks is None
     )
+
+
+def _spare_core() -> bool:
+    """Whether one core only does not compute: the server's, which waits while much is read."""
+    return len(os.sched_getaffinity(0)) == torch.get_num_threads() + 1
 
 
 class _Call(ctypes.Structure):
@@ -112,6 +125,7 @@ class _Call(ctypes.Structure):
         ("key_heads", ctypes.c_int32),
         ("width", ctypes.c_int32),
         ("block", ctypes.c_int32),
+        ("spare_core", ctypes.c_int32),
         ("scale", ctypes.c_float),
     )
 
@@ -143,10 +157,13 @@ def call_of(
     metadata: CPUAttentionMetadata,
     scale: float,
     output: torch.Tensor,
+    *,
+    spare: bool,
 ) -> _Call:
     """Attention of `query` (tokens, heads, width) over vLLM's cache, into `output`, as it is.
 
     The cache (blocks, key heads, block, 2 x width) has of each head's block its keys, then values.
+    Where there is much to read, a thread more takes part if a core is `spare`.
     """
     _, heads, width = query.shape
     _, key_heads, block, _ = kv_cache.shape
@@ -170,5 +187,6 @@ def call_of(
         key_heads=key_heads,
         width=width,
         block=block,
+        spare_core=spare,
         scale=scale,
     )

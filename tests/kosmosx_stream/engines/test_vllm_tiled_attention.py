@@ -3,6 +3,7 @@
 # ruff: noqa: PLC0415  # importing vLLM takes seconds; collecting the tests should not
 
 import logging
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -45,6 +46,7 @@ SHAPES = (
     Shape(new=(33,), past=(260,), heads=2, key_heads=2, width=256, block=128),
     Shape(new=(20,), past=(129,), heads=1, key_heads=1, width=32),
     Shape(new=(40,), past=(95,), heads=3, key_heads=1, width=96, block=64),
+    Shape(new=(1, 43, 2), past=(300, 0, 31), heads=15, key_heads=5),
 )
 
 
@@ -93,6 +95,7 @@ class Case:
         return SimpleNamespace(
             num_actual_tokens=int(starts[-1]),
             max_query_len=max(self.shape.new),
+            max_seq_len=max(self.lengths),
             query_start_loc=starts,
             seq_lens=lengths,
             block_table=self.blocks,
@@ -196,6 +199,44 @@ def test_many_cores_and_one_compute_the_same_numbers(forward: Any) -> None:
     assert torch.equal(*answers)
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+LONG = Shape(new=(100,), past=(2000,))
+TALKS = Shape(new=(1,) * 8, past=(2000,) * 8)
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("shape", [LONG, TALKS], ids=["a question", "tokens of many answers"])
+def test_a_spare_core_helps_with_a_long_past(
+    forward: Any, monkeypatch: pytest.MonkeyPatch, shape: Shape
+) -> None:
+    from kosmosx_stream.engines import vllm_tiled_attention
+
+    case = Case(shape)
+    exact = case.exact()
+
+    def others_s() -> float:
+        """CPU time that other threads used for it."""
+        before = time.process_time() - time.thread_time()
+        answer = mixed(forward, case)
+        assert (answer.float() - exact).abs().max() < 0.01 * exact.abs().max()
+        return time.process_time() - time.thread_time() - before
+
+    monkeypatch.setattr(vllm_tiled_attention, "_spare_core", lambda: True)
+    deadline = time.monotonic() + 60
+    while others_s() < 5e-5:  # A core that is busy is left alone for a while.
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    monkeypatch.setattr(vllm_tiled_attention, "_spare_core", lambda: False)
+    assert min(others_s() for _ in range(20)) < 5e-5
+
+
 def test_what_the_kernel_cannot_do_is_left_to_vllm(
     forward: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -203,12 +244,27 @@ def test_what_the_kernel_cannot_do_is_left_to_vllm(
 
     case = Case(Shape(new=(40,), past=(300,)))
     everything = mixed(forward, case)
-    monkeypatch.setattr(vllm_tiled_attention, "call_of", lambda *_: pytest.fail("it was called"))
+    monkeypatch.setattr(
+        vllm_tiled_attention, "call_of", lambda *_, **__: pytest.fail("it was called")
+    )
     near = mixed(forward, case, sliding_window=16)
     assert not near.isnan().any()
     assert not torch.allclose(near, everything, atol=0.05)
-    one = Case(Shape(new=(1, 1), past=(300, 20)))
-    assert torch.allclose(mixed(forward, one).float(), one.exact(), atol=0.02)
+
+
+def test_one_new_token_each_is_left_to_vllm_without_help(
+    forward: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from kosmosx_stream.engines import vllm_tiled_attention
+
+    monkeypatch.setattr(
+        vllm_tiled_attention, "call_of", lambda *_, **__: pytest.fail("it was called")
+    )
+    few, short = Shape(new=(1, 1), past=(300, 20)), Shape(new=(1,) * 40, past=(500,) * 40)
+    for shape, spare in ((few, True), (short, True), (TALKS, False)):
+        monkeypatch.setattr(vllm_tiled_attention, "_spare_core", lambda spare=spare: spare)
+        case = Case(shape)
+        assert torch.allclose(mixed(forward, case).float(), case.exact(), atol=0.02)
 
 
 def test_without_a_compiler_vllms_own_kernel_runs(
