@@ -38,7 +38,7 @@ constexpr float BEHIND = 8;       // how far, in powers of two, the maximum may 
 constexpr float LOG2_E = 1.44269504f;
 constexpr int FETCHED = 32;       // scores that are computed while a key and its value come
 constexpr int WORTHWHILE = 400'000;  // scores that the others are spared by a thread more
-constexpr auto REST = std::chrono::milliseconds(100);
+constexpr auto REST = std::chrono::milliseconds(100);  // without that thread
 using Clock = std::chrono::steady_clock;
 
 // What one head can see of one sequence.

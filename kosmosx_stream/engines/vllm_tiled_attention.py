@@ -3,9 +3,9 @@
 What a question about a long conversation waits for is its attention to all that was said before,
 and there memory, which vLLM's kernel reads only when it needs it. `tiled_attention.cpp` computes
 the same, on the same cache, where there is much to read with the help of the core that vLLM leaves
-to the server. It is compiled when vLLM loads a model, in a second; where that cannot
-be, or a layer wants what it does not do, vLLM's own kernel runs. vLLM's CPU has one attention
-backend; this wraps its `forward` (vLLM 0.32), in the engine's process.
+to the server. It is compiled when vLLM loads a model, in a second; where that cannot be, or a layer
+wants what it does not do, vLLM's own kernel runs. vLLM's CPU has one attention backend; this wraps
+its `forward` (vLLM 0.32), in the engine's process.
 
 Importing this imports vLLM.
 """
@@ -31,9 +31,9 @@ FLAGS = ("-O3", *TARGET, "-fopenmp", "-shared", "-fPIC")
 KEYS, WIDEST = 128, 256
 """Limits of the kernel: a whole number of blocks has so many keys, and a head at most so many
 columns."""
-KEYS_A_TOKEN, KEYS_A_LAYER = 8_000, 64_000
-"""Where each sequence has one new token and fewer keys, help saves less time than the server needs
-to send the token; where a layer has fewer, no time."""
+KEYS_A_TOKEN, KEYS_A_THREAD = 8_000, 64_000
+"""Of a layer. Where each sequence has one new token and fewer keys, help saves less time than the
+server needs to send the token; where each thread has fewer to read, no time."""
 
 logger = logging.getLogger(f"vllm.{__name__}")  # for vllm.log
 
@@ -80,9 +80,10 @@ def _takes(
     kind, or in other numbers is left to it.
     """
     keys = kv_cache.shape[1] * metadata.max_seq_len
-    shared = keys >= KEYS_A_TOKEN and keys * len(metadata.seq_lens) >= KEYS_A_LAYER
+    share = keys * len(metadata.seq_lens) / torch.get_num_threads()
+    many = keys >= KEYS_A_TOKEN and share >= KEYS_A_THREAD
     return (
-        (metadata.max_query_len > 1 or (shared and _spare_core()))
+        (metadata.max_query_len > 1 or (many and _spare_core()))
         and kv_cache.dtype is torch.bfloat16
         and KEYS % kv_cache.shape[2] == 0
         and impl.head_size % 32 == 0
