@@ -86,7 +86,7 @@ class Layers:
         assert kernel is not None, "it cannot be compiled here"
         kernel(
             vllm_tiled_attention.call_of(
-                self.queries, cache, metadata, self.scale, self.mixed, spare=self.spare_core
+                self.queries, cache, metadata, self.scale, self.mixed, spare_core=self.spare_core
             )
         )
 

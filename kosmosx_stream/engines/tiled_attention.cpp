@@ -286,53 +286,72 @@ struct Call {
   float scale;
 };
 
-extern "C" void attention(const Call *call) {
-  const Call &c = *call;
-  const int group = c.heads / c.key_heads, threads = omp_get_max_threads();
-  const auto rows_of = [&](int sequence) {
-    return group * (c.starts[sequence + 1] - c.starts[sequence]);
-  };
-  const auto batches = [&](int sequence, int rows) { return (rows_of(sequence) + rows - 1) / rows; };
-  const auto all_batches = [&](int rows) {
+namespace {
+
+// A call's work in pieces: at most so many rows of one sequence, by the heads that share its keys.
+struct Pieces {
+  const Call &call;
+  int rows;
+
+  int group() const { return call.heads / call.key_heads; }
+  int rows_of(int sequence) const {
+    return group() * (call.starts[sequence + 1] - call.starts[sequence]);
+  }
+  int batches(int sequence) const { return (rows_of(sequence) + rows - 1) / rows; }
+  int batches() const {
     int sum = 0;
-    for (int i = 0; i < c.sequences; ++i) sum += batches(i, rows);
+    for (int i = 0; i < call.sequences; ++i) sum += batches(i);
     return sum;
-  };
-  // Smaller batches read more memory, and keep more cores busy.
-  const int rows = c.key_heads * all_batches(BATCH) < threads ? ROWS : BATCH;
-  const int count = all_batches(rows);
-  std::atomic<int> taken = 0;
-  const auto take_part = [&] {
-    Work work;
-    for (int at; (at = taken++) < c.key_heads * count;) {
-      const int key_head = at / count, head = key_head * group;
-      int sequence = 0, batch = at % count;
-      while (batch >= batches(sequence, rows)) batch -= batches(sequence++, rows);
-      const int start = c.starts[sequence], first = batch * rows;
-      const int64_t cache = key_head * c.cache_head;
-      attend({c.queries + start * c.query_token + head * c.query_head,
-              c.mixed + start * c.mixed_token + head * c.mixed_head, c.query_token, c.query_head,
-              c.mixed_token, c.mixed_head, group, first, std::min(rows, rows_of(sequence) - first),
-              c.lengths[sequence] - rows_of(sequence) / group},
-             {c.keys + cache, c.values + cache, c.blocks + sequence * c.blocks_row, c.cache_block,
-              c.block, c.width},
-             c.scale * LOG2_E, work);
-    }
-    _tile_release();
-  };
-  int64_t work = 0;
-  for (int i = 0; i < c.sequences; ++i)
-    work += int64_t(c.key_heads) * c.lengths[i] * (rows_of(i) + FETCHED * batches(i, rows));
-  const bool worthwhile = work / threads - work / (threads + 1) > WORTHWHILE;
+  }
+  int64_t scores() const {  // computed, or in the time of fetching
+    int64_t sum = 0;
+    for (int i = 0; i < call.sequences; ++i)
+      sum += int64_t(call.lengths[i]) * (rows_of(i) + FETCHED * batches(i));
+    return call.key_heads * sum;
+  }
+};
+
+// Takes pieces until none is left.
+void take_part(const Pieces &pieces, std::atomic<int> &taken) {
+  const Call &c = pieces.call;
+  const int rows = pieces.rows, group = pieces.group(), batches = pieces.batches();
+  Work work;
+  for (int at; (at = taken++) < c.key_heads * batches;) {
+    const int key_head = at / batches, head = key_head * group;
+    int sequence = 0, batch = at % batches;
+    while (batch >= pieces.batches(sequence)) batch -= pieces.batches(sequence++);
+    const int start = c.starts[sequence], first = batch * rows, all = pieces.rows_of(sequence);
+    const int64_t cache = key_head * c.cache_head;
+    attend({c.queries + start * c.query_token + head * c.query_head,
+            c.mixed + start * c.mixed_token + head * c.mixed_head, c.query_token, c.query_head,
+            c.mixed_token, c.mixed_head, group, first, std::min(rows, all - first),
+            c.lengths[sequence] - all / group},
+           {c.keys + cache, c.values + cache, c.blocks + sequence * c.blocks_row, c.cache_block,
+            c.block, c.width},
+           c.scale * LOG2_E, work);
+  }
+  _tile_release();
+}
+
+}  // namespace
+
+extern "C" void attention(const Call *call) {
   static Clock::time_point rested;
+  const int threads = omp_get_max_threads();
+  Pieces pieces{*call, BATCH};
+  // Smaller ones read more memory, and keep more cores busy.
+  if (call->key_heads * pieces.batches() < threads) pieces.rows = ROWS;
+  const int64_t scores = pieces.scores();
+  const bool worthwhile = scores / threads - scores / (threads + 1) > WORTHWHILE;
+  std::atomic<int> taken = 0;
   const auto began = Clock::now();
   std::thread helper;
-  if (c.spare_core && worthwhile && began > rested) try {
-      helper = std::thread(take_part);
+  if (call->spare_core && worthwhile && began > rested) try {
+      helper = std::thread([&] { take_part(pieces, taken); });
     } catch (const std::system_error &) {  // The system has no threads left.
     }
 #pragma omp parallel
-  take_part();
+  take_part(pieces, taken);
   if (!helper.joinable()) return;
   const auto done = Clock::now();
   helper.join();

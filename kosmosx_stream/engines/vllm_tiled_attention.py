@@ -64,7 +64,9 @@ def install() -> None:
             return forward(
                 impl, layer, query, key, value, kv_cache, attn_metadata, output, *more, **options
             )
-        kernel(call_of(query, kv_cache, attn_metadata, impl.scale, output, spare=_spare_core()))
+        kernel(
+            call_of(query, kv_cache, attn_metadata, impl.scale, output, spare_core=_spare_core())
+        )
         return output
 
     CPUAttentionBackendImpl.forward = tiled
@@ -159,12 +161,12 @@ def call_of(
     scale: float,
     output: torch.Tensor,
     *,
-    spare: bool,
+    spare_core: bool,
 ) -> _Call:
     """Attention of `query` (tokens, heads, width) over vLLM's cache, into `output`, as it is.
 
     The cache (blocks, key heads, block, 2 x width) has of each head's block its keys, then values.
-    Where there is much to read, a thread more takes part if a core is `spare`.
+    Where there is much to read, a thread more takes part if there is a `spare_core`.
     """
     _, heads, width = query.shape
     _, key_heads, block, _ = kv_cache.shape
@@ -188,6 +190,6 @@ def call_of(
         key_heads=key_heads,
         width=width,
         block=block,
-        spare_core=spare,
+        spare_core=spare_core,
         scale=scale,
     )

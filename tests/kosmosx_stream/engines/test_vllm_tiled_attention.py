@@ -237,16 +237,20 @@ def test_a_spare_core_helps_with_a_long_past(
     assert min(others_s() for _ in range(20)) < 5e-5
 
 
-def test_what_the_kernel_cannot_do_is_left_to_vllm(
-    forward: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def forbid_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     from kosmosx_stream.engines import vllm_tiled_attention
 
-    case = Case(Shape(new=(40,), past=(300,)))
-    everything = mixed(forward, case)
     monkeypatch.setattr(
         vllm_tiled_attention, "call_of", lambda *_, **__: pytest.fail("it was called")
     )
+
+
+def test_what_the_kernel_cannot_do_is_left_to_vllm(
+    forward: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = Case(Shape(new=(40,), past=(300,)))
+    everything = mixed(forward, case)
+    forbid_the_kernel(monkeypatch)
     near = mixed(forward, case, sliding_window=16)
     assert not near.isnan().any()
     assert not torch.allclose(near, everything, atol=0.05)
@@ -257,9 +261,7 @@ def test_one_new_token_each_is_left_to_vllm_without_help(
 ) -> None:
     from kosmosx_stream.engines import vllm_tiled_attention
 
-    monkeypatch.setattr(
-        vllm_tiled_attention, "call_of", lambda *_, **__: pytest.fail("it was called")
-    )
+    forbid_the_kernel(monkeypatch)
     few, short = Shape(new=(1, 1), past=(300, 20)), Shape(new=(1,) * 40, past=(500,) * 40)
     for shape, spare in ((few, True), (short, True), (TALKS, False)):
         monkeypatch.setattr(vllm_tiled_attention, "_spare_core", lambda spare=spare: spare)
